@@ -1,0 +1,15 @@
+"""The dialer: a store, a policy, a carrier, and the tasks that join them."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+
+def __getattr__(name: str) -> "Celery":
+    """Let `celery -A worker` find the app, without making `import worker.policy` read the environment."""
+    if name != "celery":
+        raise AttributeError(name)
+    from worker.app import app  # noqa: PLC0415
+
+    return app

@@ -1,0 +1,37 @@
+-- The last moment before the POST: from here on, a phone may ring. Written before anything is sent.
+-- KEYS: 1 attempt, 2 contact, 3 campaign, 4 do-not-call, 5 lines, 6 the campaign's lines, 7 queued, 8 watch,
+--       9 the account's pace, 10 the campaign's pace, 11 number, 12 journal
+-- ARGV: 1 clock, 2 attempt id, 3 token, 4 lease ms, 5 first look ms, 6 ms between dials (account),
+--       7 ms between dials (campaign), 8 contact id, then field and value pairs of the attempt
+-- Returns {'dial'}, {'wait', ms}, or {'no', why}: 'gone' (not ours to dial), 'paused', 'do_not_call', 'on_a_call'.
+local attempt_id, token = ARGV[2], ARGV[3]
+if redis.call('HGET', KEYS[1], 'token') == token then return {'dial'} end  -- our own reply was lost, and we ask again
+if redis.call('EXISTS', KEYS[1]) == 1 then return {'no', 'gone'} end
+local lease = redis.call('ZSCORE', KEYS[7], attempt_id)
+if not lease or tonumber(lease) <= now then return {'no', 'gone'} end
+if redis.call('HGET', KEYS[3], 'state') ~= 'running' then return {'no', 'paused'} end
+local phone = redis.call('HGET', KEYS[2], 'phone')
+if redis.call('HEXISTS', KEYS[4], phone) == 1 then return {'no', 'do_not_call'} end
+-- The same person may stand in two campaigns: one phone rings once at a time.
+local other = redis.call('HGET', KEYS[11], 'attempt')
+if other and other ~= attempt_id and redis.call('ZSCORE', KEYS[5], other) then return {'no', 'on_a_call'} end
+local wait = 0
+for i = 9, 10 do
+  wait = math.max(wait, (tonumber(redis.call('GET', KEYS[i]) or '0')) - now)
+end
+if wait > 0 then return {'wait', math.ceil(wait)} end
+for i = 9, 10 do
+  local interval = tonumber(ARGV[i - 3])
+  redis.call('SET', KEYS[i], now + interval, 'PX', math.ceil(interval) + 1000)
+end
+local lease_until = now + tonumber(ARGV[4])
+redis.call('HSET', KEYS[1], 'token', token, 'contact', ARGV[8], 'begun_at', now, 'lease_until', lease_until, 'rev', 0,
+  unpack(ARGV, 9))
+redis.call('HSET', KEYS[2], 'state', 'live', 'attempt', attempt_id)
+redis.call('ZADD', KEYS[5], lease_until, attempt_id)
+redis.call('ZADD', KEYS[6], lease_until, attempt_id)
+redis.call('ZREM', KEYS[7], attempt_id)
+redis.call('ZADD', KEYS[8], now + tonumber(ARGV[5]), attempt_id)
+redis.call('HSET', KEYS[11], 'attempt', attempt_id, 'contact', ARGV[8], 'at', now)
+redis.call('RPUSH', KEYS[12], cjson.encode({at = now, attempt = attempt_id, event = 'dialed'}))
+return {'dial'}

@@ -1,0 +1,43 @@
+-- Record how an attempt ended and what follows for its contact. Decided from the evidence of revision ARGV[3] only:
+-- if more has been heard since, nothing is written and the caller decides again.
+-- KEYS: 1 attempt, 2 contact, 3 lines, 4 the campaign's lines, 5 live, 6 watch, 7 due, 8 done, 9 counts, 10 do-not-call,
+--       11 journal
+-- ARGV: 1 clock, 2 attempt id, 3 revision, 4 disposition, 5 reason, 6 '1' for a guess that later evidence may correct,
+--       7 the next attempt's id ('' for none), 8 its due ms, 9 phone, 10 answers (JSON)
+-- Returns 'ok', 'stale' (decide again), 'settled' (was concluded before, and stays), or 'unknown'.
+local attempt_id, disposition = ARGV[2], ARGV[4]
+local attempt = redis.call('HMGET', KEYS[1], 'rev', 'disposition', 'guess', 'next')
+if not attempt[1] then return 'unknown' end
+if attempt[1] ~= ARGV[3] then return 'stale' end
+if attempt[2] and attempt[3] ~= '1' then
+  redis.call('ZREM', KEYS[6], attempt_id)
+  return 'settled'
+end
+redis.call('HSET', KEYS[1], 'disposition', disposition, 'reason', ARGV[5], 'guess', ARGV[6], 'next', ARGV[7],
+  'concluded_at', now, 'answers', ARGV[10])
+for k = 3, 6 do redis.call('ZREM', KEYS[k], attempt_id) end
+if disposition == 'do_not_call' then
+  redis.call('HSETNX', KEYS[10], ARGV[9], cjson.encode({at = now, source = attempt_id}))
+end
+redis.call('RPUSH', KEYS[11], cjson.encode({at = now, attempt = attempt_id, event = 'concluded', rule = disposition,
+  reason = ARGV[5], due = tonumber(ARGV[8])}))
+-- Only the contact's newest attempt moves the contact; of an older one, the record is corrected and no more.
+if redis.call('HGET', KEYS[2], 'attempt') ~= attempt_id then return 'ok' end
+local contact = redis.call('HMGET', KEYS[2], 'state', 'disposition')
+if contact[1] == 'done' then redis.call('HINCRBY', KEYS[9], contact[2], -1) end
+if attempt[4] and attempt[4] ~= '' then
+  -- A guess had queued the next attempt. If that has been taken already, it is too late to take it back.
+  if redis.call('ZREM', KEYS[7], attempt[4]) == 0 then return 'ok' end
+end
+redis.call('HSET', KEYS[2], 'disposition', disposition, 'reason', ARGV[5])
+redis.call('HDEL', KEYS[2], 'postponed')
+if ARGV[7] ~= '' then
+  redis.call('HDEL', KEYS[2], 'state')
+  redis.call('ZREM', KEYS[8], attempt_id)
+  redis.call('ZADD', KEYS[7], ARGV[8], ARGV[7])
+else
+  redis.call('HSET', KEYS[2], 'state', 'done')
+  redis.call('ZADD', KEYS[8], now, ARGV[11])
+  redis.call('HINCRBY', KEYS[9], disposition, 1)
+end
+return 'ok'

@@ -1,0 +1,16 @@
+-- Nothing rang: the contact goes back to its due set, and the attempt is not spent.
+-- KEYS: 1 attempt, 2 contact, 3 lines, 4 the campaign's lines, 5 queued, 6 live, 7 watch, 8 due, 9 number, 10 journal
+-- ARGV: 1 clock, 2 attempt id, 3 token ('' for an attempt that was never begun), 4 due ms, 5 rule, 6 reason
+-- Returns 1, or 0 if the attempt is not the caller's to give back.
+local attempt_id = ARGV[2]
+if (redis.call('HGET', KEYS[1], 'token') or '') ~= ARGV[3] then return 0 end
+if not redis.call('ZSCORE', KEYS[6], attempt_id) then return 0 end
+redis.call('DEL', KEYS[1])
+redis.call('HDEL', KEYS[2], 'state')
+redis.call('HSET', KEYS[2], 'postponed', ARGV[6])
+for k = 3, 7 do redis.call('ZREM', KEYS[k], attempt_id) end
+redis.call('ZADD', KEYS[8], ARGV[4], attempt_id)
+if redis.call('HGET', KEYS[9], 'attempt') == attempt_id then redis.call('DEL', KEYS[9]) end
+redis.call('RPUSH', KEYS[10], cjson.encode({at = now, attempt = attempt_id, event = 'postponed', rule = ARGV[5],
+  reason = ARGV[6], due = tonumber(ARGV[4])}))
+return 1

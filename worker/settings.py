@@ -1,0 +1,102 @@
+"""Settings: the only reader of the environment. `.env.example` explains each."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+EMBEDDED_SOCKET: Final = "redis.sock"
+
+
+class SettingsError(ValueError):
+    """A setting is missing or wrong. The message says which, and what to do."""
+
+
+class Settings(BaseSettings):
+    """What the dialer needs to know of the world. One name, one environment variable."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
+
+    redis_url: str = ""
+    data_dir: Path = Field(default=Path(".dialout"), validation_alias="DIALOUT_DATA")
+
+    telnyx_api_key: SecretStr = SecretStr("")
+    telnyx_public_key: str = ""
+    telnyx_base_url: str = "https://api.telnyx.com/v2"
+    telnyx_texml_app_id: str = ""
+    caller_ids: Annotated[tuple[str, ...], NoDecode] = ()
+
+    pipecat_agent: str = ""
+    pipecat_organization: str = ""
+    pipecat_region: str = ""
+    stream_url: str = ""
+
+    public_url: str = ""
+    brief_secret: SecretStr = SecretStr("")
+
+    calls_per_second: float = Field(default=1.0, gt=0)
+    lines: int = Field(default=10, ge=1)
+    warm_bots: int = Field(default=0, ge=0)  # 0: as many as there are lines
+    document_limit: int = Field(default=4000, ge=1000)
+    parameter_limit: int = Field(default=500, ge=100)
+    carrier_timeout_s: float = Field(default=5.0, gt=0, le=60)
+
+    @field_validator("caller_ids", mode="before")
+    @classmethod
+    def _split_on_commas(cls, value: object) -> object:
+        return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @property
+    def store_url(self) -> str:
+        """Where the store is: `REDIS_URL`, else the embedded Redis that runs in this folder, if one does."""
+        if self.redis_url:
+            return self.redis_url
+        socket = (self.data_dir / EMBEDDED_SOCKET).resolve()
+        if socket.exists():
+            return f"unix://{socket}?db=0"
+        raise SettingsError(
+            "REDIS_URL is not set and no embedded Redis runs in this folder: "
+            "set REDIS_URL=redis://HOST:6379/0, or start `dialout up` or `dialout sandbox` here first"
+        )
+
+    @property
+    def broker_url(self) -> str:
+        """The same server in Celery's notation, which writes Unix sockets its own way."""
+        url = self.store_url
+        if not url.startswith("unix://"):
+            return url
+        path, _, query = url.removeprefix("unix://").partition("?")
+        database = query.removeprefix("db=") or "0"
+        return f"redis+socket://{path}?virtual_host={database}"
+
+    def require(self, *names: str) -> None:
+        """Raise a SettingsError that names every one of these settings that is empty."""
+        missing = [name.upper() for name in names if not _given(getattr(self, name))]
+        if missing:
+            verb = "is" if len(missing) == 1 else "are"
+            raise SettingsError(
+                f"{' and '.join(missing)} {verb} not set: put {'it' if len(missing) == 1 else 'them'} into the "
+                "environment or into .env (.env.example explains each)"
+            )
+
+    def require_carrier(self) -> None:
+        """Raise a SettingsError unless everything that a dial needs is there."""
+        self.require("telnyx_api_key", "telnyx_texml_app_id", "caller_ids", "public_url", "brief_secret")
+        if not self.stream_url:
+            self.require("pipecat_agent", "pipecat_organization")
+
+
+def _given(value: object) -> bool:
+    return bool(value.get_secret_value() if isinstance(value, SecretStr) else value)
+
+
+@lru_cache(maxsize=1)
+def load_settings() -> Settings:
+    """Read the environment and `.env` once; raises SettingsError with a sentence per wrong value."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = [f"{str(e['loc'][0]).upper()}: {e['msg'][0].lower()}{e['msg'][1:]}" for e in error.errors()]
+        raise SettingsError("; ".join(problems) + " (.env.example explains each setting)") from None
