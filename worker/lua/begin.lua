@@ -2,7 +2,7 @@
 -- KEYS: 1 attempt, 2 contact, 3 campaign, 4 do-not-call, 5 lines, 6 the campaign's lines, 7 queued, 8 watch,
 --       9 the account's pace, 10 the campaign's pace, 11 number, 12 journal
 -- ARGV: 1 clock, 2 attempt id, 3 token, 4 lease ms, 5 first look ms, 6 ms between dials (account),
---       7 ms between dials (campaign), 8 contact id, then field and value pairs of the attempt
+--       7 ms between dials (campaign), 8 contact id, 9 the attempt's number, then field and value pairs
 -- Returns {'dial'}, {'wait', ms}, or {'no', why}: 'gone' (not ours to dial), 'paused', 'do_not_call', 'on_a_call'.
 local attempt_id, token = ARGV[2], ARGV[3]
 if redis.call('HGET', KEYS[1], 'token') == token then return {'dial'} end  -- our own reply was lost, and we ask again
@@ -26,8 +26,8 @@ for i = 9, 10 do
 end
 local lease_until = now + tonumber(ARGV[4])
 redis.call('HSET', KEYS[1], 'token', token, 'contact', ARGV[8], 'begun_at', now, 'lease_until', lease_until, 'rev', 0,
-  unpack(ARGV, 9))
-redis.call('HSET', KEYS[2], 'state', 'live', 'attempt', attempt_id)
+  unpack(ARGV, 10))
+redis.call('HSET', KEYS[2], 'state', 'live', 'attempt', attempt_id, 'made', ARGV[9])
 redis.call('ZADD', KEYS[5], lease_until, attempt_id)
 redis.call('ZADD', KEYS[6], lease_until, attempt_id)
 redis.call('ZREM', KEYS[7], attempt_id)

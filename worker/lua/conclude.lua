@@ -3,7 +3,8 @@
 -- KEYS: 1 attempt, 2 contact, 3 lines, 4 the campaign's lines, 5 live, 6 watch, 7 due, 8 done, 9 counts, 10 do-not-call,
 --       11 journal
 -- ARGV: 1 clock, 2 attempt id, 3 revision, 4 disposition, 5 reason, 6 '1' for a guess that later evidence may correct,
---       7 the next attempt's id ('' for none), 8 its due ms, 9 phone, 10 answers (JSON)
+--       7 the next attempt's id ('' for none), 8 its due ms, 9 phone, 10 answers (JSON),
+--       11 contact id, 12 seconds of talk, 13 call sid
 -- Returns 'ok', 'stale' (decide again), 'settled' (was concluded before, and stays), or 'unknown'.
 local attempt_id, disposition = ARGV[2], ARGV[4]
 local attempt = redis.call('HMGET', KEYS[1], 'rev', 'disposition', 'guess', 'next')
@@ -14,7 +15,7 @@ if attempt[2] and attempt[3] ~= '1' then
   return 'settled'
 end
 redis.call('HSET', KEYS[1], 'disposition', disposition, 'reason', ARGV[5], 'guess', ARGV[6], 'next', ARGV[7],
-  'concluded_at', now, 'answers', ARGV[10])
+  'concluded_at', now, 'answers', ARGV[10], 'duration_s', ARGV[12], 'call_sid', ARGV[13])
 for k = 3, 6 do redis.call('ZREM', KEYS[k], attempt_id) end
 if disposition == 'do_not_call' then
   redis.call('HSETNX', KEYS[10], ARGV[9], cjson.encode({at = now, source = attempt_id}))
@@ -33,7 +34,7 @@ redis.call('HSET', KEYS[2], 'disposition', disposition, 'reason', ARGV[5])
 redis.call('HDEL', KEYS[2], 'postponed')
 if ARGV[7] ~= '' then
   redis.call('HDEL', KEYS[2], 'state')
-  redis.call('ZREM', KEYS[8], attempt_id)
+  redis.call('ZREM', KEYS[8], ARGV[11])
   redis.call('ZADD', KEYS[7], ARGV[8], ARGV[7])
 else
   redis.call('HSET', KEYS[2], 'state', 'done')

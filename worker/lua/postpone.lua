@@ -6,8 +6,11 @@ local attempt_id = ARGV[2]
 if (redis.call('HGET', KEYS[1], 'token') or '') ~= ARGV[3] then return 0 end
 if not redis.call('ZSCORE', KEYS[6], attempt_id) then return 0 end
 redis.call('DEL', KEYS[1])
-redis.call('HDEL', KEYS[2], 'state')
-redis.call('HSET', KEYS[2], 'postponed', ARGV[6])
+-- The attempt keeps its number for the next time, and the contact what the attempt before it came to.
+local number = tonumber(string.match(attempt_id, '#(%d+)$'))
+redis.call('HDEL', KEYS[2], 'state', 'attempt')
+redis.call('HSET', KEYS[2], 'postponed', ARGV[6], 'made', number - 1)
+if number > 1 then redis.call('HSET', KEYS[2], 'attempt', string.gsub(attempt_id, '#%d+$', '#' .. (number - 1)) .. '') end
 for k = 3, 7 do redis.call('ZREM', KEYS[k], attempt_id) end
 redis.call('ZADD', KEYS[8], ARGV[4], attempt_id)
 if redis.call('HGET', KEYS[9], 'attempt') == attempt_id then redis.call('DEL', KEYS[9]) end

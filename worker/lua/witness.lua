@@ -5,7 +5,7 @@
 if redis.call('EXISTS', KEYS[1]) == 0 then return -1 end
 if ARGV[6] ~= '' and redis.call('HGET', KEYS[1], 'token') ~= ARGV[6] then return -1 end
 local kind = 'heard:' .. ARGV[3]
-if redis.call('HSETNX', KEYS[1], kind, ARGV[4]) == 0 then return 0 end
+if redis.call('HSETNX', KEYS[1], kind, now .. ' ' .. ARGV[4]) == 0 then return 0 end
 redis.call('HINCRBY', KEYS[1], 'rev', 1)
 if ARGV[5] == '1' then
   redis.call('ZREM', KEYS[2], ARGV[2])

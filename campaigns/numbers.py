@@ -1,0 +1,116 @@
+"""Telephone numbers: which may be rung at all, and where they are. All parsing is the phonenumbers library's."""
+
+import re
+from functools import lru_cache
+from typing import Final
+
+import phonenumbers
+from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberType
+from phonenumbers.timezone import time_zones_for_number
+
+# Numbers reserved for fiction, which ring nobody: rehearsals and the samples use them, and numbering plans call many
+# of them invalid. NANP: 555-0100 to 555-0199 in every area code (ATIS-0300115). UK: Ofcom's "telephone numbers for use
+# in TV and radio drama programmes".
+_FICTION: Final = re.compile(
+    r"\+1(?!8(?:00|33|44|55|66|77|88)|900)[2-9]\d{2}55501\d{2}"
+    r"|\+44(?:20 ?79460|113 ?4960|114 ?4960|115 ?4960|116 ?4960|117 ?4960|118 ?4960|121 ?4960|131 ?4960|141 ?4960"
+    r"|151 ?4960|161 ?4960|191 ?4980|28 ?96496|29 ?20180|1632 ?960|7700 ?900)\d{3}"
+)
+
+_REFUSED: Final = {
+    PhoneNumberType.PREMIUM_RATE: "a premium-rate number",
+    PhoneNumberType.SHARED_COST: "a shared-cost number",
+    PhoneNumberType.TOLL_FREE: "a toll-free number, which automated voices may not call",
+    PhoneNumberType.PAGER: "a pager",
+    PhoneNumberType.UAN: "a company-wide access number",
+    PhoneNumberType.VOICEMAIL: "a voicemail access number",
+}
+
+_REASONS: Final = {
+    NumberParseException.INVALID_COUNTRY_CODE: "has no country that exists",
+    NumberParseException.NOT_A_NUMBER: "is not a telephone number",
+    NumberParseException.TOO_SHORT_AFTER_IDD: "is too short",
+    NumberParseException.TOO_SHORT_NSN: "is too short",
+    NumberParseException.TOO_LONG: "is too long",
+}
+
+_LONGEST: Final = 40
+"""Characters of a number as people write it; anything longer is no number, and is not worth parsing."""
+
+
+class BadNumber(ValueError):
+    """This is no number that may be rung. The message is the reason, without the number."""
+
+
+def parse(text: str, region: str, countries: tuple[str, ...]) -> str:
+    """Return the E.164 form of a contact's number as written in `region`; raises BadNumber with the reason."""
+    number = _parsed(text, region)
+    e164 = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    country = phonenumbers.region_code_for_number(number) or _country_of_fiction(e164)
+    if not _FICTION.fullmatch(e164):
+        _refuse_bad(number)
+    elif country is None:
+        raise BadNumber("is not a valid number")
+    if country not in countries:
+        raise BadNumber(f"is in {country or 'no country'}, and this campaign calls only {', '.join(countries)}")
+    return e164
+
+
+def own(text: str) -> str:
+    """Return the E.164 form of a number of ours, which must be written with + and its country."""
+    if not text.startswith("+"):
+        raise BadNumber("write the number with + and the country code, such as +12125550100")
+    number = _parsed(text, None)
+    e164 = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    if not (_FICTION.fullmatch(e164) or phonenumbers.is_possible_number(number)):
+        raise BadNumber("is not a possible number")
+    return e164
+
+
+def _parsed(text: str, region: str | None) -> phonenumbers.PhoneNumber:
+    digits = re.sub(r"\D", "", text)
+    if region and not text.lstrip().startswith("+") and 2 <= len(digits) <= 6:
+        raise BadNumber("is an emergency or short number")
+    if len(text) > _LONGEST:
+        raise BadNumber("is too long")
+    try:
+        number = phonenumbers.parse(text, region)
+    except NumberParseException as error:
+        raise BadNumber(_REASONS.get(error.error_type, "is not a telephone number")) from error
+    if number.extension:
+        raise BadNumber("has an extension, which cannot be dialed; give a direct number")
+    return number
+
+
+def _refuse_bad(number: phonenumbers.PhoneNumber) -> None:
+    if not phonenumbers.is_possible_number(number):
+        raise BadNumber("is not a possible number")
+    kind = phonenumbers.number_type(number)
+    if kind in _REFUSED:
+        raise BadNumber(f"is {_REFUSED[kind]}")
+    if kind == PhoneNumberType.UNKNOWN:
+        raise BadNumber("is not a valid number")
+
+
+def _country_of_fiction(e164: str) -> str | None:
+    if not _FICTION.fullmatch(e164):
+        return None
+    # A valid number of the same area code tells the country: the fictional one itself belongs to no block.
+    if e164.startswith("+44"):
+        return "GB"
+    sibling = phonenumbers.parse(f"{e164[:5]}5551234", None)
+    return phonenumbers.region_code_for_number(sibling)
+
+
+def zones(e164: str) -> tuple[str, ...]:
+    """Return every IANA zone that the number may be in, sorted; empty if its zone is not known."""
+    if e164.startswith("+44") and _FICTION.fullmatch(e164):
+        return ("Europe/London",)
+    # Zones hang on the first digits: seven of them tell one NANP area code and its neighbour apart.
+    return _zones_of_prefix(e164[:8], len(e164))
+
+
+@lru_cache(maxsize=100_000)
+def _zones_of_prefix(prefix: str, length: int) -> tuple[str, ...]:
+    number = phonenumbers.parse(prefix.ljust(length, "0"), None)
+    return tuple(sorted(zone for zone in time_zones_for_number(number) if zone != "Etc/Unknown"))

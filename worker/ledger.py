@@ -1,0 +1,129 @@
+"""How testimony and outcomes are written down: JSON in the fields of an attempt's hash, and back."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from campaigns.call import Report
+from worker.evidence import CallEvent, CallState, Detection, FoundCall
+from worker.policy import DialAnswer, Evidence
+
+_HEARD: Final = "heard:"
+_DIAL = TypeAdapter(DialAnswer)
+_EVENT = TypeAdapter(CallEvent)
+_FOUND = TypeAdapter(FoundCall)
+_DETECTION = TypeAdapter(Detection)
+
+
+@dataclass(frozen=True, slots=True)
+class Testimony:
+    """A witness's word, ready to be kept. Two of one kind say the same thing: the first stays."""
+
+    kind: str
+    text: str
+    call_is_over: bool = False
+
+
+def dialed(answer: DialAnswer) -> Testimony:
+    """The worker's own word on its POST."""
+    return Testimony("dial", _DIAL.dump_json(answer).decode(), call_is_over=answer.refused is not None)
+
+
+def told(event: CallEvent) -> Testimony:
+    """A status callback's."""
+    return Testimony(f"call:{_step(event)}", _EVENT.dump_json(event).decode(), event.state is CallState.ENDED)
+
+
+def found(call: FoundCall) -> Testimony:
+    """The carrier's list's."""
+    over = call.event.state is CallState.ENDED
+    return Testimony(f"found:{_step(call.event)}", _FOUND.dump_json(call).decode(), over)
+
+
+def not_found() -> Testimony:
+    """The carrier's, that it knows of no such call."""
+    return Testimony("not_found", "{}")
+
+
+def detected(detection: Detection) -> Testimony:
+    """The answering-machine detection's."""
+    return Testimony(f"detected:{detection.answered_by}", _DETECTION.dump_json(detection).decode())
+
+
+def reported(report: Report) -> Testimony:
+    """The bot's."""
+    return Testimony("report", report.model_dump_json())
+
+
+def _step(event: CallEvent) -> str:
+    return f"{event.state}:{event.disposition}" if event.disposition else event.state.value
+
+
+def read_evidence(attempt: Mapping[str, str]) -> Evidence:
+    """Read an attempt's hash back into what `policy.settle` decides from. An attempt never begun gives no evidence."""
+    dial: DialAnswer | None = None
+    report: Report | None = None
+    reported_at = not_found_at = None
+    events: list[tuple[datetime, CallEvent]] = []
+    calls: list[tuple[datetime, FoundCall]] = []
+    detections: list[Detection] = []
+    for name, kept in attempt.items():
+        if not name.startswith(_HEARD):
+            continue
+        at_ms, _, text = kept.partition(" ")
+        at, kind = moment(at_ms), name.removeprefix(_HEARD).partition(":")[0]
+        match kind:
+            case "dial":
+                dial = _DIAL.validate_json(text)
+            case "call":
+                events.append((at, _EVENT.validate_json(text)))
+            case "found":
+                calls.append((at, _FOUND.validate_json(text)))
+            case "detected":
+                detections.append(_DETECTION.validate_json(text))
+            case "report":
+                report, reported_at = Report.model_validate_json(text), at
+            case "not_found":
+                not_found_at = at
+            case _:  # pragma: no cover - a newer version wrote it; it is kept, and not understood
+                continue
+    return Evidence(
+        begun_at=moment(attempt["begun_at"]),
+        lease_until=moment(attempt["lease_until"]),
+        dial=dial,
+        told=tuple(events),
+        found=tuple(calls),
+        detected=tuple(detections),
+        report=report,
+        reported_at=reported_at,
+        not_found_at=not_found_at,
+    )
+
+
+def outcome(
+    state: str, contact: Mapping[str, str], attempt: Mapping[str, str], columns: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return a contact's row of `dialout results`: what is ours first, then the row's own columns as `row`."""
+    evidence = read_evidence(attempt) if attempt else None
+    disposition = contact.get("disposition", "")
+    return {
+        "phone": contact["phone"],
+        "state": state,
+        "disposition": disposition or None,
+        "reason": contact.get("reason") or contact.get("postponed") or ("not rung yet" if state == "due" else ""),
+        "attempts": int(contact.get("made", "0")),
+        "call_sid": (evidence.call_sid if evidence else "") or attempt.get("call_sid") or None,
+        "duration_s": int(attempt["duration_s"]) if attempt.get("duration_s") else None,
+        "answers": json.loads(attempt.get("answers") or "{}"),
+        "line": int(contact["line"]),
+        "row": dict(columns),
+    }
+
+
+def moment(milliseconds: str) -> datetime:
+    """Read the store's milliseconds."""
+    return datetime.fromtimestamp(float(milliseconds) / 1000, UTC)

@@ -1,0 +1,260 @@
+"""The rules of dialing: whom, when, how an attempt ended, and when again. Pure functions of their arguments.
+
+A compliance officer can read this file from top to bottom; nothing else decides whether somebody's phone rings.
+Times are zone-aware datetimes, durations are timedeltas.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from campaigns.call import Disposition, Report
+from campaigns.campaign import CallingWindow, Campaign
+from worker.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
+
+REPORT_GRACE: Final = timedelta(seconds=30)
+"""How long after a call's end the bot's report is waited for: its retries take most of this when we were away."""
+
+END_GRACE: Final = timedelta(seconds=15)
+"""How long after the bot's report the carrier's last callback is waited for."""
+
+FIRST_LOOK: Final = timedelta(seconds=12)
+"""When the carrier is asked about a dial that nobody has confirmed: its list of calls is only eventually complete."""
+
+LINGER: Final = timedelta(seconds=60)
+"""How long a call may outlast its ring and its time limit before its line is taken to be free."""
+
+_SEARCH_DAYS: Final = 15
+"""How far ahead an opening is searched: past any combination of weekdays and a change of the clocks."""
+
+_MACHINES: Final = frozenset({AnsweredBy.MACHINE, AnsweredBy.MACHINE_READY, AnsweredBy.FAX})
+
+
+# --- may we ring? -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a contact may be rung now. A refusal names its rule, and says when to ask again, if ever."""
+
+    rule: str = ""
+    reason: str = ""
+    until: datetime | None = None  # None with a rule: never
+
+    @property
+    def allowed(self) -> bool:
+        """True if no rule speaks against it."""
+        return not self.rule
+
+
+def may_ring(campaign: Campaign, zones: Sequence[str], attempts_made: int, now: datetime) -> Verdict:
+    """Decide whether a contact in these zones may be rung at `now`. Asked at the moment of dialing."""
+    if attempts_made >= campaign.retry.max_attempts:
+        return Verdict("attempts", f"all {campaign.retry.max_attempts} attempts were made")
+    if not zones:
+        return Verdict("zone_unknown", "the contact's time zone is not known, and is not guessed")
+    opening = next_opening(campaign.calling_window, zones, now)
+    if opening is None:
+        return Verdict("calling_window", f"the calling window is never open in all of {', '.join(zones)}")
+    if opening > now:
+        return Verdict("calling_window", f"outside the calling window in {', '.join(zones)}", opening)
+    return Verdict()
+
+
+def next_opening(window: CallingWindow, zones: Sequence[str], after: datetime) -> datetime | None:
+    """Return the first instant from `after` on at which the window is open in every one of the zones.
+
+    A contact whose number fits several zones may be in any of them, so all must be open. None: there is no such
+    instant, or no zone is known.
+    """
+    if not zones:
+        return None
+    instant = after.astimezone(UTC)
+    limit = instant + timedelta(days=_SEARCH_DAYS)
+    while instant <= limit:
+        openings = [_opening_in(window, ZoneInfo(zone), instant) for zone in zones]
+        latest = max(openings)
+        if latest <= instant:
+            return instant
+        instant = latest
+    return None
+
+
+def _opening_in(window: CallingWindow, zone: ZoneInfo, after: datetime) -> datetime:
+    """Return the first instant from `after` on at which the window is open in one zone."""
+    local = after.astimezone(zone)
+    for ahead in range(9):
+        day = local.date() + timedelta(days=ahead)
+        if not window.includes_day(day):
+            continue
+        opens, closes = _on(day, window.start, zone), _on(day, window.end, zone)
+        if after < closes and opens < closes:
+            return max(after, opens)
+    return after + timedelta(days=_SEARCH_DAYS + 1)
+
+
+def _on(day: datetime | object, at: time, zone: ZoneInfo) -> datetime:
+    # Through UTC: a local time that the clocks skip becomes the instant after the gap, and comparisons are of instants.
+    return datetime.combine(day, at, tzinfo=zone).astimezone(UTC)  # type: ignore[arg-type]
+
+
+# --- how did it end? --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DialAnswer:
+    """What became of the one POST, as the worker that sent it saw it."""
+
+    call_sid: str = ""
+    refused: Disposition | None = None  # the carrier said no: this is how the attempt ended
+    unconfirmed: bool = False  # no usable answer: a phone may be ringing
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that has been heard about an attempt so far, from any witness, in any order."""
+
+    begun_at: datetime
+    lease_until: datetime
+    dial: DialAnswer | None = None
+    told: tuple[tuple[datetime, CallEvent], ...] = ()  # by callback, and when we heard it
+    found: tuple[tuple[datetime, FoundCall], ...] = ()  # by asking the carrier
+    detected: tuple[Detection, ...] = ()
+    report: Report | None = None
+    reported_at: datetime | None = None
+    not_found_at: datetime | None = None  # the carrier was asked, and knew of no such call
+
+    @property
+    def events(self) -> list[tuple[datetime, CallEvent]]:
+        """Every step of the call that anyone told of; a callback counts before the carrier's list."""
+        return [*self.told, *((at, call.event) for at, call in self.found)]
+
+    @property
+    def call_sid(self) -> str:
+        """The carrier's id of the call, from whoever named it first."""
+        named = [self.dial.call_sid if self.dial else "", *(event.call_sid for _, event in self.events)]
+        named.append(self.report.call_sid if self.report else "")
+        return next((sid for sid in named if sid), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """How an attempt ended. A guess rests on silence, and gives way to later evidence."""
+
+    disposition: Disposition
+    reason: str
+    guess: bool = False
+    duration_s: int | None = None
+    answers: Mapping[str, str | int | bool] = field(default_factory=dict)
+    callback_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Not enough is known yet: look again at `look_at`, having asked the carrier if `ask_carrier`."""
+
+    look_at: datetime
+    ask_carrier: bool = False
+
+
+def settle(evidence: Evidence, now: datetime) -> Settled | Waiting:
+    """Decide how an attempt ended from all that was heard, whatever the order in which it came."""
+    if evidence.dial and evidence.dial.refused:
+        return Settled(evidence.dial.refused, evidence.dial.reason)
+    if (ended := _the_end(evidence)) is not None:
+        return _after_the_end(evidence, *ended, now)
+    if evidence.report and evidence.reported_at:
+        if now < evidence.reported_at + END_GRACE:
+            return Waiting(evidence.reported_at + END_GRACE)
+        return _by_report(evidence.report)
+    if now >= evidence.lease_until:
+        return _unheard(evidence)
+    return _while_silent(evidence, now)
+
+
+def _the_end(evidence: Evidence) -> tuple[datetime, CallEvent] | None:
+    ends = [(at, event) for at, event in evidence.events if event.state is CallState.ENDED and event.disposition]
+    if not ends:
+        return None
+    # Two ends that contradict each other: the one that says that somebody answered counts, then a fixed order of names.
+    return min(ends, key=lambda end: (end[1].disposition is not Disposition.COMPLETED, str(end[1].disposition), end[0]))
+
+
+def _after_the_end(evidence: Evidence, heard_at: datetime, end: CallEvent, now: datetime) -> Settled | Waiting:
+    if evidence.report:
+        return _by_report(evidence.report, end.duration_s)
+    if end.disposition is not None and end.disposition is not Disposition.COMPLETED:
+        return Settled(end.disposition, end.cause)
+    if now < heard_at + REPORT_GRACE:
+        return Waiting(heard_at + REPORT_GRACE)
+    if any(detection.answered_by in _MACHINES for detection in evidence.detected):
+        return Settled(Disposition.VOICEMAIL, "a machine answered, and the bot reported nothing", True, end.duration_s)
+    reason = "the call was answered, but no report came from the bot"
+    return Settled(Disposition.FAILED, reason, guess=True, duration_s=end.duration_s)
+
+
+def _by_report(report: Report, duration_s: int | None = None) -> Settled:
+    if duration_s is None:
+        duration_s = round((report.ended_at - report.started_at).total_seconds())
+    return Settled(
+        report.disposition,
+        report.reason,
+        duration_s=duration_s,
+        answers=report.answers,
+        callback_at=report.callback_at,
+    )
+
+
+def _while_silent(evidence: Evidence, now: datetime) -> Waiting:
+    sure = evidence.events or (evidence.dial and not evidence.dial.unconfirmed)
+    first_look = evidence.begun_at + FIRST_LOOK
+    if sure or evidence.not_found_at:
+        return Waiting(evidence.lease_until)
+    return Waiting(max(first_look, now), ask_carrier=now >= first_look)
+
+
+def _unheard(evidence: Evidence) -> Settled:
+    states = {event.state for _, event in evidence.events}
+    if CallState.ANSWERED in states:
+        reason = "the call was answered, and nothing was heard of it since"
+        return Settled(Disposition.FAILED, reason, guess=True)
+    if states or (evidence.dial and evidence.dial.call_sid):
+        return Settled(Disposition.UNCONFIRMED, "the carrier took the call, and nothing was heard of it since", guess=True)
+    why = evidence.dial.reason if evidence.dial else "the worker died while it was dialing"
+    return Settled(Disposition.UNCONFIRMED, f"we do not know whether it rang: {why}", guess=True)
+
+
+# --- when again? ------------------------------------------------------------------------------------------------------
+
+
+def next_attempt(
+    campaign: Campaign, settled: Settled, attempts_made: int, zones: Sequence[str], now: datetime
+) -> datetime | None:
+    """Return when the contact is to be rung again, or None if this was the last time.
+
+    The only function that decides that somebody is rung again. `attempts_made` counts the one just settled.
+    """
+    if attempts_made >= campaign.retry.max_attempts:
+        return None
+    if settled.disposition is Disposition.CALLBACK and settled.callback_at:
+        return next_opening(campaign.calling_window, zones, max(settled.callback_at, now))
+    delay = campaign.retry.delay_after(settled.disposition, attempts_made)
+    return None if delay is None else next_opening(campaign.calling_window, zones, now + delay)
+
+
+def lease(campaign: Campaign) -> timedelta:
+    """How long an attempt may hold its line: as long as its call can last, and a little more."""
+    return timedelta(seconds=campaign.call.ring_timeout_s + campaign.call.time_limit_s) + LINGER
+
+
+def attempts_after(attempt_id: str) -> int:
+    """Return the number of the attempt with this id: how many were made when it is over."""
+    return int(attempt_id.rpartition("#")[2])
+
+
+def open_now(campaign: Campaign, zone_sets: Iterable[tuple[str, ...]], now: datetime) -> list[tuple[str, ...]]:
+    """Return those sets of zones in which contacts may be rung at `now`."""
+    return [zones for zones in zone_sets if next_opening(campaign.calling_window, zones, now) == now]

@@ -1,0 +1,625 @@
+"""Everything that knows that there is a Redis: one method per transition, one Lua script behind each.
+
+A crash lands before a transition or after it, never inside. All keys carry one hash tag, so that the store may live in
+a Redis Cluster: the limits of an account are only atomic within one slot.
+
+    {dialout}:salt                     what makes contact ids unguessable
+    {dialout}:campaigns                hash: campaign -> when it was first enlisted (ms)
+    {dialout}:campaign:<c>             hash: definition (JSON), version, state, why
+    {dialout}:zones:<c>                hash: set of zones -> its short number
+    {dialout}:rows:<c>                 hash: rows refused at the door -> why (JSON)
+    {dialout}:contact:<id>             hash: campaign, phone, zone, line, :<column>… and, once rung: state, attempt, …
+    {dialout}:due:<c>:<zone>           zset: the attempt to be made next -> due (ms)
+    {dialout}:live:<c>                 zset: attempts claimed and not concluded -> since
+    {dialout}:done:<c>, refused:<c>    zset: contact ids -> since
+    {dialout}:counts:<c>               hash: disposition -> contacts that ended with it
+    {dialout}:lines, lines:<c>         zset: attempts that hold a line -> lease end (ms)
+    {dialout}:queued:<c>               zset: attempts claimed and not dialed yet -> lease end (ms)
+    {dialout}:watch                    zset: attempts not settled yet -> when to look at them again (ms)
+    {dialout}:pace, pace:<c>           string: when the next dial may leave (ms)
+    {dialout}:attempt:<id>             hash: what we did, and heard:<kind> -> what a witness said (JSON)
+    {dialout}:number:<phone>           hash: the last attempt to ring this number
+    {dialout}:dnc                      hash: phone -> since when and from whom (JSON)
+    {dialout}:journal:<contact>        list: each thing that happened (JSON)
+"""
+
+import base64
+import hashlib
+import json
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum, StrEnum
+from importlib import resources
+from typing import Any, Final
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from campaigns.call import Disposition
+from campaigns.campaign import Campaign
+from campaigns.contacts import Contact
+from worker import ledger
+from worker.policy import Evidence, Settled
+
+_ROOT: Final = "{dialout}"
+_SCRIPTS: Final = ("zone", "enlist", "claim", "begin", "postpone", "witness", "conclude", "withdraw", "answer")
+_BATCH: Final = 500
+
+
+class StoreError(Exception):
+    """The store cannot do what was asked. The message says what to do."""
+
+
+class UnknownCampaign(StoreError):
+    """No contact was ever enlisted in a campaign of this name."""
+
+
+class CampaignState(StrEnum):
+    """Whether a campaign's contacts may be claimed."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"  # for good: its waiting contacts are canceled
+
+
+@dataclass(frozen=True, slots=True)
+class Enlisted:
+    """What became of a batch of contacts."""
+
+    new: int = 0
+    known: int = 0  # enlisted before
+    refused: int = 0  # of the new ones: on the do-not-call list
+
+    def __add__(self, other: "Enlisted") -> "Enlisted":
+        return Enlisted(self.new + other.new, self.known + other.known, self.refused + other.refused)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """All that is known about one attempt, read in one round trip."""
+
+    attempt_id: str
+    contact_id: str
+    campaign: Campaign
+    campaign_state: CampaignState
+    phone: str
+    zones: tuple[str, ...]
+    zone: str  # their short number
+    columns: Mapping[str, str]
+    made: int  # attempts begun so far, this one included once it is
+    attempt: Mapping[str, str]  # empty: claimed, but never begun
+
+    @property
+    def contact(self) -> Contact:
+        """The contact as its templates know it."""
+        return Contact(phone=self.phone, columns=self.columns, line=0)
+
+    @property
+    def begun(self) -> bool:
+        """True once a POST may have been sent."""
+        return bool(self.attempt)
+
+    @property
+    def evidence(self) -> Evidence:
+        """What was heard, for `policy.settle`."""
+        return ledger.read_evidence(self.attempt)
+
+
+class Heard(IntEnum):
+    """What became of a witness's word."""
+
+    NEWS = 1
+    REPEATED = 0
+    UNKNOWN = -1  # no attempt that we know, or another's
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """The store's answer at the moment of dialing."""
+
+    dial: bool
+    wait_s: float = 0.0  # the pace does not allow it yet
+    why: str = ""  # gone, paused, do_not_call, on_a_call
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A campaign in numbers. contacts = due + live + done + refused."""
+
+    campaign: str
+    state: CampaignState
+    why: str
+    contacts: int
+    due: int
+    live: int
+    done: int
+    refused: int
+    rows_refused: int
+    dispositions: Mapping[str, int]
+    lines_in_use: int
+    due_by_zones: Mapping[tuple[str, ...], tuple[int, datetime | None]] = field(default_factory=dict)  # how many, the first's due
+
+
+class Store:
+    """The record of the dialer. Safe to share between threads."""
+
+    def __init__(self, client: "redis.Redis", *, clock_ms: int | None = None) -> None:
+        """Wrap a client that decodes responses. `clock_ms` replaces the server's clock, for rehearsals of whole days."""
+        self._redis = client
+        self.clock_ms = clock_ms
+        prelude = _read_lua("_prelude")
+        self._scripts = {name: client.register_script(prelude + _read_lua(name)) for name in _SCRIPTS}
+        self._salt_bytes: bytes | None = None
+        self._campaigns: dict[tuple[str, str], Campaign] = {}
+        self._zone_numbers: dict[tuple[str, tuple[str, ...]], str] = {}
+
+    @classmethod
+    def at(cls, url: str, *, timeout_s: float = 5.0) -> "Store":
+        """Connect lazily to a URL of redis-py's. No command is ever sent twice behind our back."""
+        client = redis.Redis.from_url(
+            url,
+            decode_responses=True,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            health_check_interval=15,
+            retry=Retry(NoBackoff(), 0),
+        )
+        return cls(client)
+
+    def ping(self) -> None:
+        """Raise StoreError with a sentence if the server cannot be reached."""
+        try:
+            self._redis.ping()
+        except redis.RedisError as error:
+            raise StoreError(f"cannot reach Redis: {error}; start it, or correct REDIS_URL") from error
+
+    def now(self) -> datetime:
+        """The store's own time, which every lease is measured by."""
+        if self.clock_ms is not None:
+            return _datetime(self.clock_ms)
+        seconds, micros = self._redis.time()  # type: ignore[misc]
+        return datetime.fromtimestamp(seconds + micros / 1e6, UTC)
+
+    # --- campaigns ----------------------------------------------------------------------------------------------------
+
+    def define(self, campaign: Campaign, *, paused: bool = False) -> None:
+        """Keep a campaign's definition, so that workers need no files. A running one changes from its next dial on."""
+        key = _key("campaign", campaign.name)
+        state = self._redis.hget(key, "state")
+        if state == CampaignState.STOPPED:
+            raise StoreError(f"the campaign {campaign.name} was stopped; give the folder a new name to begin again")
+        with self._redis.pipeline() as pipe:
+            pipe.hset(key, mapping={"definition": campaign.model_dump_json(), "version": campaign.version})
+            if paused:
+                pipe.hset(key, mapping={"state": CampaignState.PAUSED, "why": "enqueued with --paused"})
+            else:
+                pipe.hsetnx(key, "state", CampaignState.RUNNING)
+            pipe.hsetnx(_key("campaigns"), campaign.name, int(self.now().timestamp() * 1000))
+            pipe.execute()
+
+    def campaigns(self) -> list[str]:
+        """The names of all campaigns, the oldest first."""
+        known: dict[str, str] = self._redis.hgetall(_key("campaigns"))  # type: ignore[assignment]
+        return sorted(known, key=lambda name: int(known[name]))
+
+    def campaign(self, name: str) -> tuple[Campaign, CampaignState, str]:
+        """Return a campaign's definition, its state, and why it is in it."""
+        kept: list[str | None] = self._redis.hmget(_key("campaign", name), "definition", "version", "state", "why")  # type: ignore[assignment]
+        definition, version, state, why = kept
+        if definition is None or version is None:
+            raise UnknownCampaign(f"no campaign named {name} was ever enqueued; `dialout status` lists those that were")
+        return self._parsed(name, version, definition), CampaignState(state or CampaignState.RUNNING), why or ""
+
+    def set_state(self, name: str, state: CampaignState, why: str = "") -> None:
+        """Pause, resume or stop. Takes effect on the very next dial; a stopped campaign stays stopped."""
+        _, current, _ = self.campaign(name)
+        if current is CampaignState.STOPPED and state is not CampaignState.STOPPED:
+            raise StoreError(f"the campaign {name} was stopped, and a stop is for good; enqueue it under a new name")
+        self._redis.hset(_key("campaign", name), mapping={"state": state, "why": why})
+
+    def _parsed(self, name: str, version: str, definition: str) -> Campaign:
+        if (name, version) not in self._campaigns:
+            self._campaigns[name, version] = Campaign.model_validate_json(definition)
+        return self._campaigns[name, version]
+
+    # --- enlisting ----------------------------------------------------------------------------------------------------
+
+    def contact_id(self, campaign: str, phone: str) -> str:
+        """The id of a number in a campaign: always the same, and telling nothing to who does not know the salt."""
+        digest = hashlib.blake2b(f"{campaign}:{phone}".encode(), key=self._salt, digest_size=10).digest()
+        return base64.b32encode(digest).decode().lower()
+
+    @property
+    def _salt(self) -> bytes:
+        if self._salt_bytes is None:
+            key = _key("salt")
+            self._redis.set(key, secrets.token_hex(16), nx=True)
+            self._salt_bytes = bytes.fromhex(str(self._redis.get(key)))
+        return self._salt_bytes
+
+    def enlist(self, campaign: Campaign, batch: Sequence[tuple[Contact, tuple[str, ...]]], due: datetime) -> Enlisted:
+        """Enlist a batch of contacts with their zones, due at once. Whoever is in the campaign already stays as it is."""
+        if not batch:
+            return Enlisted()
+        keys = [_key("dnc"), _key("refused", campaign.name), _key("counts", campaign.name)]
+        args: list[str | int] = []
+        due_ms = _ms(due)
+        for contact, zones in batch:
+            contact_id = self.contact_id(campaign.name, contact.phone)
+            zone = self._zone_number(campaign.name, zones)
+            keys += [_key("contact", contact_id), _due_key(campaign.name, zone)]
+            fields = ["campaign", campaign.name, "phone", contact.phone, "zone", zone, "line", str(contact.line)]
+            for column, value in contact.columns.items():
+                fields += [f":{column}", value]
+            args += [contact_id, due_ms, contact.phone, len(fields) // 2, *fields]
+        new, refused = self._run("enlist", keys, args)
+        return Enlisted(new, len(batch) - new, refused)
+
+    def refuse_rows(self, campaign: str, rows: Iterable[Mapping[str, Any]]) -> int:
+        """Keep why rows were refused at the door, each once however often its file is enqueued; returns the new ones."""
+        mapping = {}
+        for row in rows:
+            text = json.dumps(row, ensure_ascii=False, sort_keys=True)
+            mapping[hashlib.blake2b(text.encode(), digest_size=10).hexdigest()] = text
+        return int(self._redis.hset(_key("rows", campaign), mapping=mapping)) if mapping else 0  # type: ignore[arg-type]
+
+    def _zone_number(self, campaign: str, zones: tuple[str, ...]) -> str:
+        cached = self._zone_numbers.get((campaign, zones))
+        if cached is None:
+            cached = str(self._run("zone", [_key("zones", campaign)], ["|".join(zones)]))
+            self._zone_numbers[campaign, zones] = cached
+        return cached
+
+    def zone_sets(self, campaign: str) -> dict[tuple[str, ...], str]:
+        """Return the sets of zones of a campaign's contacts, with the number of each."""
+        known: dict[str, str] = self._redis.hgetall(_key("zones", campaign))  # type: ignore[assignment]
+        return {tuple(filter(None, label.split("|"))): number for label, number in known.items()}
+
+    # --- one attempt's way --------------------------------------------------------------------------------------------
+
+    def claim(
+        self,
+        campaign: Campaign,
+        zones: Iterable[tuple[str, ...]],
+        *,
+        account_lines: int,
+        ahead: int,
+        lease: timedelta,
+    ) -> list[str]:
+        """Take due attempts for the lines now free, at most `ahead` of the pace; returns the attempts' ids."""
+        numbers = self.zone_sets(campaign.name)
+        due = [_due_key(campaign.name, numbers[zone_set]) for zone_set in zones]
+        if not due:
+            return []
+        name = campaign.name
+        keys = [
+            _key("campaign", name),
+            _key("lines"),
+            _key("lines", name),
+            _key("queued", name),
+            _key("live", name),
+            _key("watch"),
+            *due,
+        ]
+        return self._run("claim", keys, [account_lines, campaign.pacing.lines, ahead, _ms(lease)])
+
+    def case(self, attempt_id: str) -> Case | None:
+        """Return all that is known about an attempt, or None if there is no such contact."""
+        contact_id = contact_of(attempt_id)
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hgetall(_key("contact", contact_id))
+            pipe.hgetall(_key("attempt", attempt_id))
+            contact, attempt = pipe.execute()
+        if not contact:
+            return None
+        campaign, state, _ = self.campaign(contact["campaign"])
+        labels = {number: zones for zones, number in self.zone_sets(campaign.name).items()}
+        return Case(
+            attempt_id=attempt_id,
+            contact_id=contact_id,
+            campaign=campaign,
+            campaign_state=state,
+            phone=contact["phone"],
+            zones=labels.get(contact["zone"], ()),
+            zone=contact["zone"],
+            columns=_columns(contact),
+            made=int(contact.get("made", "0")),
+            attempt=attempt,
+        )
+
+    def begin(
+        self,
+        case: Case,
+        token: str,
+        *,
+        lease: timedelta,
+        first_look: timedelta,
+        account_interval: timedelta,
+        campaign_interval: timedelta,
+        record: Mapping[str, str],
+    ) -> Begun:
+        """Write down that a POST is about to be sent, if it may be. Asked twice with one token, the answer is the same."""
+        name = case.campaign.name
+        keys = [
+            _key("attempt", case.attempt_id),
+            _key("contact", case.contact_id),
+            _key("campaign", name),
+            _key("dnc"),
+            _key("lines"),
+            _key("lines", name),
+            _key("queued", name),
+            _key("watch"),
+            _key("pace"),
+            _key("pace", name),
+            _key("number", case.phone),
+            _key("journal", case.contact_id),
+        ]
+        args = [case.attempt_id, token, _ms(lease), _ms(first_look), _ms(account_interval), _ms(campaign_interval)]
+        args += [case.contact_id, case.attempt_id.rpartition("#")[2]]
+        args += [part for pair in record.items() for part in pair]
+        verdict, *rest = self._run("begin", keys, args)
+        if verdict == "wait":
+            return Begun(dial=False, wait_s=float(rest[0]) / 1000)
+        return Begun(dial=verdict == "dial", why=rest[0] if rest else "")
+
+    def postpone(self, case: Case, token: str, due: datetime, rule: str, reason: str) -> bool:
+        """Give an attempt back unspent, because nothing rang; False if it is not ours to give back."""
+        name = case.campaign.name
+        keys = [
+            _key("attempt", case.attempt_id),
+            _key("contact", case.contact_id),
+            _key("lines"),
+            _key("lines", name),
+            _key("queued", name),
+            _key("live", name),
+            _key("watch"),
+            _due_key(name, case.zone),
+            _key("number", case.phone),
+            _key("journal", case.contact_id),
+        ]
+        return self._run("postpone", keys, [case.attempt_id, token, _ms(due), rule, reason]) == 1
+
+    def witness(self, attempt_id: str, testimony: ledger.Testimony, *, token: str = "") -> Heard:
+        """Write down what a witness says about an attempt."""
+        contact_id = contact_of(attempt_id)
+        campaign = self._redis.hget(_key("contact", contact_id), "campaign")
+        if campaign is None:
+            return Heard.UNKNOWN
+        keys = [
+            _key("attempt", attempt_id),
+            _key("lines"),
+            _key("lines", str(campaign)),
+            _key("watch"),
+            _key("journal", contact_id),
+        ]
+        args = [attempt_id, testimony.kind, testimony.text, int(testimony.call_is_over), token]
+        return Heard(self._run("witness", keys, args))
+
+    def conclude(self, case: Case, settled: Settled, next_due: datetime | None) -> str:
+        """Record how an attempt ended and when its contact is rung again, if ever.
+
+        Returns "ok", "settled" (it was before), or "stale": more was heard meanwhile, decide again.
+        """
+        name = case.campaign.name
+        keys = [
+            _key("attempt", case.attempt_id),
+            _key("contact", case.contact_id),
+            _key("lines"),
+            _key("lines", name),
+            _key("live", name),
+            _key("watch"),
+            _due_key(name, case.zone),
+            _key("done", name),
+            _key("counts", name),
+            _key("dnc"),
+            _key("journal", case.contact_id),
+        ]
+        follows = f"{case.contact_id}#{case.made + 1}" if next_due else ""
+        args = [
+            case.attempt_id,
+            case.attempt["rev"],
+            settled.disposition.value,
+            settled.reason,
+            int(settled.guess),
+            follows,
+            _ms(next_due) if next_due else 0,
+            case.phone,
+            json.dumps(dict(settled.answers), ensure_ascii=False),
+            case.contact_id,
+            "" if settled.duration_s is None else settled.duration_s,
+            case.evidence.call_sid,
+        ]
+        return self._run("conclude", keys, args)
+
+    def watch(self, attempt_id: str, look_at: datetime) -> None:
+        """Look at an attempt again at `look_at`, unless it was concluded meanwhile."""
+        self._redis.zadd(_key("watch"), {attempt_id: _ms(look_at)}, xx=True)
+
+    def to_look_at(self, now: datetime, limit: int = 200) -> list[str]:
+        """Return attempts that are not settled and whose time to be looked at has come."""
+        return self._redis.zrangebyscore(_key("watch"), "-inf", _ms(now), start=0, num=limit)  # type: ignore[return-value]
+
+    # --- people who ring us, and people who must not be rung -------------------------------------------------------------
+
+    def last_attempt_to(self, phone: str) -> str | None:
+        """Return the id of the last attempt that rang a number."""
+        return self._redis.hget(_key("number", phone), "attempt")  # type: ignore[return-value]
+
+    def answer(self, case: Case, call_sid: str, lease: timedelta) -> str:
+        """Someone we rang before rings us: their queued attempt is withdrawn. Returns the id of this inbound attempt."""
+        attempt_id = f"{case.contact_id}#i{hashlib.blake2b(call_sid.encode(), digest_size=5).hexdigest()}"
+        name = case.campaign.name
+        keys = [
+            _key("attempt", attempt_id),
+            _key("contact", case.contact_id),
+            _due_key(name, case.zone),
+            _key("live", name),
+            _key("done", name),
+            _key("counts", name),
+            _key("watch"),
+            _key("journal", case.contact_id),
+            _key("call", call_sid),
+        ]
+        args = [attempt_id, case.contact_id, f"{case.contact_id}#{case.made + 1}", _ms(lease), call_sid]
+        self._run("answer", keys, args)
+        return attempt_id
+
+    def attempt_of_call(self, call_sid: str) -> str | None:
+        """Return the inbound attempt that a call belongs to: its callbacks cannot carry our id."""
+        return self._redis.get(_key("call", call_sid))  # type: ignore[return-value]
+
+    def withdraw(self, contact_id: str, state: str, disposition: Disposition, reason: str) -> bool:
+        """End a waiting contact without ringing it; False if it was not waiting."""
+        contact: dict[str, str] = self._redis.hgetall(_key("contact", contact_id))  # type: ignore[assignment]
+        if not contact:
+            return False
+        name = contact["campaign"]
+        keys = [
+            _key("contact", contact_id),
+            _due_key(name, contact["zone"]),
+            _key(state, name),
+            _key("counts", name),
+            _key("journal", contact_id),
+        ]
+        waiting = f"{contact_id}#{int(contact.get('made', '0')) + 1}"
+        return self._run("withdraw", keys, [contact_id, waiting, state, disposition.value, reason]) == 1
+
+    def add_do_not_call(self, phone: str, source: str) -> bool:
+        """Nobody rings this number again, in any campaign: waiting attempts are withdrawn. False: it was listed before."""
+        entry = json.dumps({"at": _ms(self.now()), "source": source})
+        new = bool(self._redis.hsetnx(_key("dnc"), phone, entry))
+        for name in self.campaigns():
+            reason = f"on the do-not-call list ({source})"
+            self.withdraw(self.contact_id(name, phone), "refused", Disposition.DO_NOT_CALL, reason)
+        return new
+
+    def remove_do_not_call(self, phone: str) -> bool:
+        """Take a number off the list. What was withdrawn because of it stays withdrawn."""
+        return bool(self._redis.hdel(_key("dnc"), phone))
+
+    def do_not_call(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield each listed number with `at` (ms) and `source`."""
+        for phone, entry in self._redis.hscan_iter(_key("dnc")):
+            yield phone, json.loads(entry)
+
+    def is_do_not_call(self, phone: str) -> bool:
+        """True if the number is on the list."""
+        return bool(self._redis.hexists(_key("dnc"), phone))
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def status(self, name: str) -> Status:
+        """Count a campaign's contacts by state, in one round trip and without touching any of them."""
+        _, state, why = self.campaign(name)
+        zones = self.zone_sets(name)
+        now_ms = _ms(self.now())
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.zcard(_key("live", name))
+            pipe.zcard(_key("done", name))
+            pipe.zcard(_key("refused", name))
+            pipe.hlen(_key("rows", name))
+            pipe.hgetall(_key("counts", name))
+            pipe.zcount(_key("lines", name), f"({now_ms}", "+inf")
+            for number in zones.values():
+                pipe.zcard(_due_key(name, number))
+                pipe.zrange(_due_key(name, number), 0, 0, withscores=True)
+            live, done, refused, rows, counts, lines, *queues = pipe.execute()
+        waiting = {
+            zone_set: (count, _datetime(first[0][1]) if first else None)
+            for zone_set, count, first in zip(zones, queues[::2], queues[1::2], strict=True)
+        }
+        due = sum(count for count, _ in waiting.values())
+        return Status(
+            campaign=name,
+            state=state,
+            why=why,
+            contacts=due + live + done + refused,
+            due=due,
+            live=live,
+            done=done,
+            refused=refused,
+            rows_refused=rows,
+            dispositions={key: int(count) for key, count in sorted(counts.items()) if int(count)},
+            lines_in_use=lines,
+            due_by_zones=waiting,
+        )
+
+    def waiting(self, name: str, limit: int) -> list[str]:
+        """Return ids of contacts that wait to be rung, in no order."""
+        found: list[str] = []
+        for number in self.zone_sets(name).values():
+            found += self._redis.zrange(_due_key(name, number), 0, limit - len(found) - 1)  # type: ignore[arg-type]
+            if len(found) >= limit:
+                break
+        return [contact_of(attempt_id) for attempt_id in found]
+
+    def live(self, name: str) -> list[str]:
+        """Return the ids of the attempts under way."""
+        return self._redis.zrange(_key("live", name), 0, -1)  # type: ignore[return-value]
+
+    def outcomes(self, name: str) -> list[dict[str, Any]]:
+        """Return one dict per contact of a campaign, rung or not, in the order of its file: see docs/json.md."""
+        self.campaign(name)
+        states: dict[str, str] = {}
+        for number in self.zone_sets(name).values():
+            states |= dict.fromkeys(map(contact_of, self._redis.zrange(_due_key(name, number), 0, -1)), "due")  # type: ignore[arg-type]
+        for state in ("refused", "done"):
+            states |= dict.fromkeys(self._redis.zrange(_key(state, name), 0, -1), state)  # type: ignore[arg-type]
+        states |= dict.fromkeys(map(contact_of, self.live(name)), "live")
+        ids = list(states)
+        rows = []
+        for start in range(0, len(ids), _BATCH):
+            rows += self._outcomes_of(ids[start : start + _BATCH], states)
+        rows.sort(key=lambda row: row["line"])
+        return rows
+
+    def _outcomes_of(self, ids: list[str], states: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        with self._redis.pipeline(transaction=False) as pipe:
+            for contact_id in ids:
+                pipe.hgetall(_key("contact", contact_id))
+            contacts = pipe.execute()
+            for contact in contacts:
+                pipe.hgetall(_key("attempt", contact.get("attempt", "none")))
+            attempts = pipe.execute()
+        for contact_id, contact, attempt in zip(ids, contacts, attempts, strict=True):
+            yield ledger.outcome(states[contact_id], contact, attempt, _columns(contact))
+
+    def journal(self, contact_id: str) -> list[dict[str, Any]]:
+        """Return what happened to a contact, the oldest first."""
+        return [json.loads(entry) for entry in self._redis.lrange(_key("journal", contact_id), 0, -1)]  # type: ignore[union-attr]
+
+    def _run(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:  # noqa: ANN401 - each script's own
+        return self._scripts[script](keys=list(keys), args=[self.clock_ms or 0, *args])
+
+
+def contact_of(attempt_id: str) -> str:
+    """Return the id of the contact that an attempt is of."""
+    return attempt_id.partition("#")[0]
+
+
+def _columns(contact: Mapping[str, str]) -> dict[str, str]:
+    return {name[1:]: value for name, value in contact.items() if name.startswith(":")}
+
+
+def _read_lua(name: str) -> str:
+    return resources.files("worker").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
+
+
+def _key(kind: str, name: str = "") -> str:
+    return f"{_ROOT}:{kind}:{name}" if name else f"{_ROOT}:{kind}"
+
+
+def _due_key(campaign: str, zone: str) -> str:
+    return f"{_ROOT}:due:{campaign}:{zone}"
+
+
+def _ms(value: datetime | timedelta) -> int:
+    seconds = value.timestamp() if isinstance(value, datetime) else value.total_seconds()
+    return round(seconds * 1000)
+
+
+def _datetime(milliseconds: float | str) -> datetime:
+    return datetime.fromtimestamp(float(milliseconds) / 1000, UTC)
