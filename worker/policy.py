@@ -5,8 +5,8 @@ Times are zone-aware datetimes, durations are timedeltas.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
@@ -95,9 +95,9 @@ def _opening_in(window: CallingWindow, zone: ZoneInfo, after: datetime) -> datet
     return after + timedelta(days=_SEARCH_DAYS + 1)
 
 
-def _on(day: datetime | object, at: time, zone: ZoneInfo) -> datetime:
+def _on(day: date, at: time, zone: ZoneInfo) -> datetime:
     # Through UTC: a local time that the clocks skip becomes the instant after the gap, and comparisons are of instants.
-    return datetime.combine(day, at, tzinfo=zone).astimezone(UTC)  # type: ignore[arg-type]
+    return datetime.combine(day, at, tzinfo=zone).astimezone(UTC)
 
 
 # --- how did it end? --------------------------------------------------------------------------------------------------
@@ -245,16 +245,40 @@ def next_attempt(
     return None if delay is None else next_opening(campaign.calling_window, zones, now + delay)
 
 
+@dataclass(frozen=True, slots=True)
+class Before:
+    """How a contact stood when it rang us."""
+
+    due: datetime | None = None  # an attempt was waiting
+    disposition: Disposition | None = None
+    reason: str = ""
+
+
+_CAME_TO_NOTHING: Final = frozenset({Disposition.FAILED, Disposition.REJECTED, Disposition.UNCONFIRMED})
+
+
+def after_inbound(settled: Settled, before: Before, now: datetime) -> tuple[Settled, datetime | None]:
+    """Decide what follows when a contact has rung us: a talk withdraws the waiting attempt, anything less restores it."""
+    if settled.disposition not in _CAME_TO_NOTHING:
+        later = settled.callback_at if settled.disposition is Disposition.CALLBACK else None
+        return settled, max(later, now) if later else None
+    if before.due:
+        return settled, max(before.due, now)
+    if before.disposition:
+        return replace(settled, disposition=before.disposition, reason=before.reason), None
+    return settled, None
+
+
 def lease(campaign: Campaign) -> timedelta:
     """How long an attempt may hold its line: as long as its call can last, and a little more."""
     return timedelta(seconds=campaign.call.ring_timeout_s + campaign.call.time_limit_s) + LINGER
 
 
-def attempts_after(attempt_id: str) -> int:
-    """Return the number of the attempt with this id: how many were made when it is over."""
-    return int(attempt_id.rpartition("#")[2])
-
-
 def open_now(campaign: Campaign, zone_sets: Iterable[tuple[str, ...]], now: datetime) -> list[tuple[str, ...]]:
     """Return those sets of zones in which contacts may be rung at `now`."""
     return [zones for zones in zone_sets if next_opening(campaign.calling_window, zones, now) == now]
+
+
+def in_zone_of(zones: Sequence[str], moment: datetime) -> datetime:
+    """Return a moment as a contact in these zones would tell it: by the first of them, or by UTC."""
+    return moment.astimezone(ZoneInfo(zones[0]) if zones else UTC)

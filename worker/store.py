@@ -42,7 +42,7 @@ from campaigns.call import Disposition
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
 from worker import ledger
-from worker.policy import Evidence, Settled
+from worker.policy import Before, Evidence, Settled
 
 _ROOT: Final = "{dialout}"
 _SCRIPTS: Final = ("zone", "enlist", "claim", "begin", "postpone", "witness", "conclude", "withdraw", "answer")
@@ -101,6 +101,21 @@ class Case:
     def begun(self) -> bool:
         """True once a POST may have been sent."""
         return bool(self.attempt)
+
+    @property
+    def inbound(self) -> bool:
+        """True if they rang us."""
+        return self.attempt.get("direction") == "inbound"
+
+    @property
+    def before(self) -> Before:
+        """What the contact's state was before it rang us."""
+        due = self.attempt.get("due_before")
+        return Before(
+            due=ledger.moment(due) if due else None,
+            disposition=Disposition(kept) if (kept := self.attempt.get("disposition_before")) else None,
+            reason=self.attempt.get("reason_before", ""),
+        )
 
     @property
     def evidence(self) -> Evidence:

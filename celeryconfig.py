@@ -1,0 +1,70 @@
+"""How Celery runs here. The queue carries hints; the truth is in the store, which hands out again what was lost."""
+
+from kombu import Exchange, Queue
+
+from worker.settings import load_settings
+
+# The store's server serves as broker too, under a prefix of its own.
+broker_url = load_settings().broker_url
+broker_transport_options = {
+    "global_keyprefix": "celery:",
+    # kombu has no socket time-out by default: a half-open connection then silences a worker for ever.
+    "socket_timeout": 5,
+    "socket_connect_timeout": 3,
+    "socket_keepalive": True,
+    "health_check_interval": 5,
+    "retry_on_timeout": False,  # a repeated push is a second message
+    "max_retries": 1,  # publishing fails within half a second rather than hang; the sweep finds what was not told
+    "interval_start": 0,
+    "interval_step": 0.1,
+    "interval_max": 0.1,
+    # Only for messages that a dying worker left behind: far above the longest task.
+    "visibility_timeout": 120,
+}
+broker_connection_retry_on_startup = True
+broker_connection_max_retries = None  # Redis may be away for as long as it likes
+broker_pool_acquire_timeout = 5.0
+task_publish_retry = False
+
+# Outcomes are in the store.
+result_backend = None
+task_ignore_result = True
+task_serializer = "json"
+accept_content = ["json"]
+enable_utc = True
+timezone = "UTC"
+
+
+def _queue(name: str) -> Queue:
+    # An exchange and a key of its own: plain Queue(name) would be bound to the default ones, and share messages.
+    return Queue(name, Exchange(name, type="direct"), routing_key=name)
+
+
+# Dialing waits on the network, and must not hold up the claim, the sweep and the conclusions.
+task_queues = [_queue("control"), _queue("dial")]
+task_default_queue = "control"
+task_create_missing_queues = False  # a misspelt queue is an error, not a place where messages wait for ever
+task_routes = {"worker.tasks.place_call": {"queue": "dial"}}
+
+# Late acknowledgement on Redis means doubles after the visibility time-out; the store needs no such help.
+task_acks_late = False
+task_reject_on_worker_lost = False
+worker_prefetch_multiplier = 1
+worker_disable_prefetch = True  # nothing reserved: nothing stale, nothing stuck when a worker dies
+
+# Threads: a dial is a wait for the network, and prefork costs 75 MB for each call at once.
+worker_pool = "threads"
+worker_concurrency = 24
+worker_soft_shutdown_timeout = 10.0
+worker_cancel_long_running_tasks_on_connection_loss = False  # never abandon a POST because the broker blinked
+worker_send_task_events = False  # a third of the throughput otherwise
+worker_hijack_root_logger = False
+worker_eta_task_limit = 100
+
+# Doubled ticks are harmless: the claim is atomic. `expires` keeps them from piling up while a worker is away.
+beat_max_loop_interval = 0.2
+beat_schedule_filename = str(load_settings().data_dir / "beat-schedule")
+beat_schedule = {
+    "claim": {"task": "worker.tasks.claim_due", "schedule": 0.25, "options": {"expires": 1}},
+    "sweep": {"task": "worker.tasks.sweep", "schedule": 1.0, "options": {"expires": 2}},
+}

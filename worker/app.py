@@ -1,0 +1,44 @@
+"""The Celery app, and where live collaborators are built."""
+
+import logging
+from functools import lru_cache
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+
+from worker.carrier import Carrier
+from worker.settings import load_settings
+from worker.store import Store
+
+load_settings().data_dir.mkdir(parents=True, exist_ok=True)
+app = Celery("dialout", include=["worker.tasks"])
+app.config_from_object("celeryconfig")
+
+
+@setup_logging.connect
+def _log_plainly(loglevel: int | str = logging.INFO, **_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    logging.basicConfig(level=loglevel, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    # Several ticks a second, each with two lines; and URLs that carry numbers.
+    for noisy in ("celery.app.trace", "celery.worker.strategy", "celery.beat", "httpx"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+@lru_cache(maxsize=1)
+def store() -> Store:
+    """Return this process's store."""
+    return Store.at(load_settings().store_url)
+
+
+@lru_cache(maxsize=1)
+def carrier() -> Carrier:
+    """Return this process's carrier; raises SettingsError if what a dial needs is not set."""
+    settings = load_settings()
+    settings.require_carrier()
+    return Carrier(
+        api_key=settings.telnyx_api_key.get_secret_value(),
+        app_id=settings.telnyx_texml_app_id,
+        base_url=settings.telnyx_base_url,
+        public_key=settings.telnyx_public_key,
+        timeout_s=settings.carrier_timeout_s,
+    )

@@ -1,0 +1,190 @@
+"""What the world tells us: Telnyx's callbacks, people who ring us, and the bot's reports.
+
+Every route checks who speaks, writes the word down, and answers; concluding is a task. `uvicorn worker.callbacks:app`.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Final
+from urllib.parse import parse_qsl, quote
+
+import redis
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
+from kombu.exceptions import OperationalError
+from pydantic import ValidationError
+
+from campaigns.call import SIGNATURE_HEADER, MessageRefused, Report, sign_message, verify_message
+from campaigns.templates import RenderError
+from worker import carrier as telnyx
+from worker import ledger, policy, tasks, texml
+from worker.app import carrier, store
+from worker.settings import load_settings
+from worker.store import Case, Heard
+
+log: Final = logging.getLogger(__name__)
+
+BODY_LIMIT: Final = 1_000_000
+"""Bytes. A report with the transcript of an hour is a tenth of it; a callback, a thousandth."""
+
+XML: Final = "application/xml"
+
+app = FastAPI(title="dialout callbacks", docs_url=None, redoc_url=None)
+
+
+@app.middleware("http")
+async def _say_when_redis_is_away(
+    request: Request, call_next: Callable[[Request], Awaitable[Response]]
+) -> Response:
+    # 503: Telnyx and the bot then tell us again. A 500 would say that their word was at fault.
+    try:
+        return await call_next(request)
+    except redis.RedisError as error:
+        log.error("the store cannot be reached: %s", error)  # noqa: TRY400 - the trace says nothing more
+        return Response("the store cannot be reached; tell me again\n", 503, {"retry-after": "2"})
+
+
+async def body(request: Request) -> bytes:
+    """Return the request's body; 413 as soon as it passes the limit."""
+    received = bytearray()
+    async for chunk in request.stream():
+        received += chunk
+        if len(received) > BODY_LIMIT:
+            raise HTTPException(413, f"a body may have {BODY_LIMIT:,} bytes")
+    return bytes(received)
+
+
+Body = Annotated[bytes, Depends(body)]
+
+
+def telnyx_form(request: Request, body: Body) -> dict[str, str]:
+    """Return the form that Telnyx sent; 403 if it was not Telnyx, or not now."""
+    try:
+        carrier().verify(body, request.headers)
+    except telnyx.Forged as forged:
+        raise HTTPException(403, str(forged)) from forged
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=200))
+    except ValueError as error:
+        raise HTTPException(422, f"the body is not a form: {error}") from error
+
+
+Form = Annotated[dict[str, str], Depends(telnyx_form)]
+AttemptId = Annotated[str, Query(max_length=64)]
+
+
+@app.post("/telnyx/status")
+def status(form: Form, attempt: AttemptId = "") -> Response:
+    """A step of a call. Inbound calls' callbacks carry no attempt id: their call's sid tells it."""
+    try:
+        event = telnyx.read_status(form)
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from error
+    if event and (attempt_id := attempt or store().attempt_of_call(event.call_sid)):
+        _hear(attempt_id, ledger.told(event))
+    return Response(status_code=200)
+
+
+@app.post("/telnyx/amd")
+def detection(form: Form, attempt: AttemptId = "") -> Response:
+    """What answering-machine detection heard."""
+    try:
+        detected = telnyx.read_detection(form)
+    except ValueError as error:
+        raise HTTPException(422, str(error)) from error
+    _hear(attempt, ledger.detected(detected))
+    return Response(status_code=200)
+
+
+@app.post("/telnyx/inbound")
+def inbound(form: Form) -> Response:
+    """Someone rings us: connect them with the bot, and tell it what we know of them."""
+    settings = load_settings()
+    url = texml.stream_url(
+        region=settings.pipecat_region,
+        agent=settings.pipecat_agent,
+        organization=settings.pipecat_organization,
+        override=settings.stream_url,
+    )
+    document = None
+    last = store().last_attempt_to(form.get("From", ""))
+    if last and (case := store().case(last)) and form.get("CallSid"):
+        document = _inbound_document(case, form["CallSid"])
+    return Response(document or texml.static_document(url), media_type=XML)
+
+
+def _inbound_document(case: Case, call_sid: str) -> str | None:
+    """Return the document for a contact who rings back, or None if what we know cannot be put into words."""
+    settings = load_settings()
+    base = settings.public_url.rstrip("/")
+    now = store().now()
+    called_at = case.evidence.begun_at if case.begun else now
+    local = policy.in_zone_of(case.zones, called_at)
+    attempt_id = store().answer(case, call_sid, policy.lease(case.campaign))
+    try:
+        brief = case.campaign.inbound_brief(
+            case.contact,
+            attempt_id=attempt_id,
+            report_url=f"{base}/reports",
+            brief_url=f"{base}/briefs/{quote(attempt_id, safe='')}",
+            now=now,
+            called_at=f"{local:%-I:%M %p}",
+        )
+        return tasks.connect(brief, case.campaign, settings)
+    except (RenderError, texml.DocumentTooLong) as error:
+        log.warning("%s rang us, and hears the house's greeting: %s", attempt_id, error)
+        return None
+
+
+@app.post("/reports")
+def report(request: Request, body: Body) -> Response:
+    """The bot says what came of a call. Sent again, it changes nothing."""
+    _check(body, request, "report")
+    try:
+        heard = Report.model_validate_json(body)
+    except ValidationError as error:
+        raise HTTPException(422, f"this is no report: {error.errors()[0]['msg']}") from error
+    if _hear(heard.attempt_id, ledger.reported(heard)) is Heard.UNKNOWN:
+        raise HTTPException(404, "there is no such attempt")
+    return Response(status_code=200)
+
+
+@app.get("/briefs/{attempt_id}")
+def script(attempt_id: str, request: Request) -> Response:
+    """Return the long part of a brief that did not fit into the call's document, signed."""
+    _check(attempt_id.encode(), request, "script")
+    case = store().case(attempt_id)
+    if case is None:
+        raise HTTPException(404, "there is no such attempt")
+    render = case.campaign.inbound_brief if case.inbound else case.campaign.brief
+    extra = {"called_at": ""} if case.inbound else {}
+    brief = render(case.contact, attempt_id=attempt_id, report_url="", brief_url="", now=store().now(), **extra)
+    text = (brief.script.model_dump_json() if brief.script else "{}").encode()
+    secret = load_settings().brief_secret.get_secret_value()
+    signature = sign_message(text, secret, purpose="script", now=time.time())
+    return Response(text, media_type="application/json", headers={SIGNATURE_HEADER: signature})
+
+
+@app.get("/healthz")
+def health() -> dict[str, str]:
+    """200 while the store answers, 503 while it does not."""
+    store().now()
+    return {"status": "ok"}
+
+
+def _check(message: bytes, request: Request, purpose: str) -> None:
+    secret = load_settings().brief_secret.get_secret_value()
+    try:
+        verify_message(message, request.headers.get(SIGNATURE_HEADER, ""), secret, purpose=purpose, now=time.time())
+    except MessageRefused as refused:
+        raise HTTPException(403, str(refused)) from refused
+
+
+def _hear(attempt_id: str, testimony: ledger.Testimony) -> Heard:
+    heard = store().witness(attempt_id, testimony)
+    if heard is Heard.NEWS:
+        try:
+            tasks.conclude.delay(attempt_id)
+        except OperationalError:
+            log.warning("the broker is away; the sweep will conclude %s", attempt_id)
+    return heard
