@@ -1,0 +1,76 @@
+"""G.711 and WAV. Samples are 16-bit, mono, 8 kHz, as numpy arrays of int16."""
+
+import wave
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+RATE: Final = 8000
+FRAME: Final = 160
+"""Samples of one media frame: 20 ms."""
+
+Samples = NDArray[np.int16]
+
+
+@lru_cache(maxsize=1)
+def _ulaw_tables() -> tuple[Samples, NDArray[np.uint8]]:
+    code = ~np.arange(256, dtype=np.int32) & 0xFF
+    magnitude = (((code & 0x0F) << 3) + 0x84) << ((code & 0x70) >> 4)
+    decode = np.where(code & 0x80, 0x84 - magnitude, magnitude - 0x84).astype(np.int16)
+    return decode, _nearest(decode)
+
+
+@lru_cache(maxsize=1)
+def _alaw_tables() -> tuple[Samples, NDArray[np.uint8]]:
+    code = np.arange(256, dtype=np.int32) ^ 0x55
+    mantissa, exponent = (code & 0x0F) << 4, (code & 0x70) >> 4
+    magnitude = np.where(exponent == 0, mantissa + 8, (mantissa + 0x108) << np.maximum(exponent - 1, 0))
+    decode = np.where(code & 0x80, magnitude, -magnitude).astype(np.int16)
+    return decode, _nearest(decode)
+
+
+def _nearest(decode: Samples) -> NDArray[np.uint8]:
+    """Invert a decoding table: for each 16-bit sample, shifted by 32768, the code that sounds closest."""
+    order = np.argsort(decode, kind="stable")
+    levels = decode[order].astype(np.int32)
+    borders = (levels[1:] + levels[:-1]) / 2
+    return order[np.searchsorted(borders, np.arange(-32768, 32768))].astype(np.uint8)
+
+
+def ulaw_decode(data: bytes) -> Samples:
+    """PCMU to samples."""
+    return _ulaw_tables()[0][np.frombuffer(data, np.uint8)]
+
+
+def ulaw_encode(samples: Samples) -> bytes:
+    """Samples to PCMU."""
+    return _ulaw_tables()[1][samples.astype(np.int32) + 32768].tobytes()
+
+
+def alaw_decode(data: bytes) -> Samples:
+    """PCMA to samples."""
+    return _alaw_tables()[0][np.frombuffer(data, np.uint8)]
+
+
+def alaw_encode(samples: Samples) -> bytes:
+    """Samples to PCMA."""
+    return _alaw_tables()[1][samples.astype(np.int32) + 32768].tobytes()
+
+
+def write_stereo_wav(path: Path, left: Samples, right: Samples) -> None:
+    """Write two sides of a call, padded to one length."""
+    both = np.zeros((max(len(left), len(right)), 2), np.int16)
+    both[: len(left), 0], both[: len(right), 1] = left, right
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        file.writeframes(both.tobytes())
+
+
+def loudness(samples: Samples) -> float:
+    """Return the root mean square, 0 to 32767."""
+    return float(np.sqrt(np.mean(samples.astype(np.float32) ** 2))) if len(samples) else 0.0

@@ -1,0 +1,45 @@
+"""Serve an ASGI app on a port that is known before anyone asks, and say when it listens."""
+
+import contextlib
+import logging
+import socket
+import sys
+from typing import Any
+
+import uvicorn
+
+
+class PortTaken(RuntimeError):
+    """Somebody listens there already. The message says what to do."""
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a bound socket; port 0 is any free one."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+    except OSError as error:
+        sock.close()
+        raise PortTaken(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
+    sock.listen(512)
+    return sock
+
+
+def serve(app: Any, host: str, port: int) -> int:  # noqa: ANN401 - any ASGI app
+    """Serve until told to end, printing `listening on http://…` first; returns the exit code."""
+    try:
+        sock = bind(host, port)
+    except PortTaken as taken:
+        sys.stderr.write(f"{taken}\n")
+        return 1
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    # No pings: a busy machine answers them late, and the library then closes calls that are well.
+    config = uvicorn.Config(
+        app, log_level="warning", ws_ping_interval=None, timeout_graceful_shutdown=3, access_log=False, ws_max_size=1 << 20
+    )
+    sys.stdout.write(f"listening on http://{host}:{sock.getsockname()[1]}\n")
+    sys.stdout.flush()
+    with contextlib.suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[sock])
+    return 0

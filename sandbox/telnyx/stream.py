@@ -1,0 +1,244 @@
+"""Media streaming over a WebSocket: what the person says goes out in 20 ms frames, what the bot sends is played to them."""
+
+import asyncio
+import base64
+import binascii
+import json
+from collections import deque
+from typing import Any, Final
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
+
+from sandbox.audio import FRAME
+from sandbox.telnyx.records import timestamp
+
+SILENCE: Final = b"\xff" * FRAME
+TICK_S: Final = 0.02
+LONGEST_MESSAGE: Final = 30 * 8000
+"""Bytes of PCMU in one message: Telnyx takes 20 ms to 30 s of audio."""
+
+# PCMU byte -> loudness, 0 to 127, so that a frame's peak is one `translate` and one `max`.
+_LOUD: Final = bytes(127 - (code & 0x7F) for code in range(256))
+_AUDIBLE: Final = 40
+
+
+def is_voice(frame: bytes) -> bool:
+    """True if a PCMU frame is loud enough to be somebody speaking."""
+    return frame != SILENCE and max(frame.translate(_LOUD)) > _AUDIBLE
+
+
+class Ear:
+    """What the callee hears: the bot's audio, queued, paced, and preceded by a jitter buffer."""
+
+    def __init__(self, jitter_s: float) -> None:
+        self.heard = bytearray()  # all of it, PCMU, from the stream's start
+        self.voiced_at: int | None = None  # the last tick with a voice in it
+        self.ticks = 0
+        self._queue = bytearray()
+        self._marks: deque[tuple[int, str]] = deque()  # after how many bytes of the queue, which mark
+        self._jitter = round(jitter_s / TICK_S)
+        self._hold = 0
+
+    def play(self, audio: bytes) -> None:
+        """Queue audio to be played."""
+        if not self._queue:
+            self._hold = self._jitter
+        self._queue += audio
+
+    def mark(self, name: str) -> list[str]:
+        """Remember a mark behind what is queued; returns those that are due at once."""
+        if not self._queue:
+            return [name]
+        self._marks.append((len(self._queue), name))
+        return []
+
+    def clear(self) -> list[str]:
+        """Forget what is queued; returns its marks."""
+        self._queue.clear()
+        marks = [name for _, name in self._marks]
+        self._marks.clear()
+        return marks
+
+    def tick(self) -> list[str]:
+        """Play 20 ms; returns the marks that playout has reached."""
+        if self._hold:
+            self._hold -= 1
+            frame = SILENCE
+        else:
+            frame = bytes(self._queue[:FRAME]).ljust(FRAME, b"\xff")
+            del self._queue[:FRAME]
+            self._marks = deque((left - FRAME, name) for left, name in self._marks)
+        self.heard += frame
+        if is_voice(frame):
+            self.voiced_at = self.ticks
+        self.ticks += 1
+        reached = []
+        while self._marks and self._marks[0][0] <= 0:
+            reached.append(self._marks.popleft()[1])
+        return reached
+
+
+class Mouth:
+    """What the callee says: frames waiting to be sent."""
+
+    def __init__(self) -> None:
+        self._queue = bytearray()
+        self.spoken = bytearray()  # all of it, silence too
+        self.quiet = asyncio.Event()
+        self.quiet.set()
+
+    def say(self, audio: bytes) -> None:
+        """Queue PCMU to be said."""
+        self._queue += audio
+        self.quiet.clear()
+
+    def tick(self) -> bytes:
+        """Return the next 20 ms."""
+        if not self._queue:
+            self.quiet.set()
+            self.spoken += SILENCE
+            return SILENCE
+        frame = bytes(self._queue[:FRAME]).ljust(FRAME, b"\xff")
+        del self._queue[:FRAME]
+        self.spoken += frame
+        return frame
+
+
+class MediaStream:
+    """One stream: opens the WebSocket, tells `start`, and carries sound until either side ends it."""
+
+    def __init__(self, url: str, start: dict[str, Any], stream_id: str, ear: Ear, mouth: Mouth) -> None:
+        self.record: dict[str, Any] = {
+            "url": url,
+            "custom_parameters": start["custom_parameters"],
+            "connected_at": None,
+            "started_at": None,
+            "first_bot_audio_at": None,
+            "ended_at": None,
+            "frames_sent": 0,
+            "messages_received": 0,
+            "clears": 0,
+            "marks": [],
+            "error": None,
+        }
+        self.ended = asyncio.Event()
+        self._url, self._start, self._stream_id = url, start, stream_id
+        self._ear, self._mouth = ear, mouth
+        self._socket: ClientConnection | None = None
+        self._sequence = 0
+        self._chunk = 0
+
+    async def run(self) -> None:
+        """Carry the stream until the bot closes it, or `stop` is called."""
+        try:
+            async with connect(self._url, open_timeout=10, ping_interval=None, compression=None, max_size=1 << 20) as socket:
+                self._socket = socket
+                self.record["connected_at"] = timestamp()
+                await socket.send(json.dumps({"event": "connected", "version": "1.0.0"}))
+                await self._send("start", start=self._start)
+                self.record["started_at"] = timestamp()
+                await self._carry(socket)
+        except (OSError, WebSocketException, TimeoutError) as error:
+            self.record["error"] = f"{type(error).__name__}: {error}"
+        finally:
+            self.record["ended_at"] = timestamp()
+            self._socket = None
+            self.ended.set()
+
+    async def _carry(self, socket: ClientConnection) -> None:
+        pace = asyncio.create_task(self._pace())
+        try:
+            async for message in socket:
+                await self._receive(message)
+        finally:
+            pace.cancel()
+            # Read to the end even so: a mark may be on its way.
+
+    async def _pace(self) -> None:
+        clock = asyncio.get_running_loop()
+        begun = clock.time()
+        tick = 0
+        try:
+            while True:
+                # Against an absolute clock: a late tick is made up for, so that minutes do not drift.
+                tick += 1
+                await asyncio.sleep(max(0.0, begun + tick * TICK_S - clock.time()))
+                await self._send_frame(self._mouth.tick())
+                for name in self._ear.tick():
+                    await self._return_mark(name)
+        except WebSocketException:
+            return
+
+    async def _send_frame(self, frame: bytes) -> None:
+        self._chunk += 1
+        payload = base64.b64encode(frame).decode()
+        media = {
+            "track": "inbound",
+            "chunk": str(self._chunk),
+            "timestamp": str(self._chunk * 20),
+            "payload": payload,
+        }
+        await self._send("media", media=media)
+        self.record["frames_sent"] += 1
+
+    async def _receive(self, message: str | bytes) -> None:
+        try:
+            frame = json.loads(message)
+            event = frame["event"]
+        except (ValueError, KeyError, TypeError):
+            await self._error(100003, "malformed_frame")
+            return
+        match event:
+            case "media":
+                await self._hear(frame)
+            case "mark":
+                name = str(frame.get("mark", {}).get("name", ""))
+                for reached in self._ear.mark(name):
+                    await self._return_mark(reached)
+            case "clear":
+                self.record["clears"] += 1
+                for name in self._ear.clear():
+                    await self._return_mark(name)
+            case _:
+                await self._error(100002, "unknown_error")
+
+    async def _hear(self, frame: dict[str, Any]) -> None:
+        try:
+            audio = base64.b64decode(frame["media"]["payload"], validate=True)
+        except (KeyError, TypeError, binascii.Error, ValueError):
+            await self._error(100004, "invalid_media")
+            return
+        if not FRAME <= len(audio) <= LONGEST_MESSAGE:
+            await self._error(100004, "invalid_media")
+        self.record["messages_received"] += 1
+        self.record["first_bot_audio_at"] = self.record["first_bot_audio_at"] or timestamp()
+        self._ear.play(audio)
+
+    async def _return_mark(self, name: str) -> None:
+        self.record["marks"].append({"name": name, "at": timestamp()})
+        await self._send("mark", mark={"name": name})
+
+    async def press(self, digit: str) -> None:
+        """Tell the bot that a key was pressed."""
+        await self._send("dtmf", occurred_at=timestamp(), dtmf={"digit": digit})
+
+    async def stop(self) -> None:
+        """End the stream because the call is over."""
+        if socket := self._socket:
+            start = self._start
+            stop = {"user_id": start["user_id"], "call_control_id": start["call_control_id"]}
+            try:
+                await self._send("stop", stop=stop)
+            except WebSocketException:
+                pass
+            await socket.close()
+
+    async def _error(self, code: int, title: str) -> None:
+        await self._send("error", payload={"code": code, "title": title, "detail": title})
+
+    async def _send(self, event: str, **content: Any) -> None:  # noqa: ANN401 - a message's own content
+        self._sequence += 1
+        frame = {"event": event, "sequence_number": str(self._sequence), "stream_id": self._stream_id, **content}
+        if self._socket:
+            await self._socket.send(json.dumps(frame))
