@@ -134,7 +134,8 @@ class Net:
         """Part of Network: keep what was said, if asked to."""
         if self.record_to and call.ear.heard:
             self.record_to.mkdir(parents=True, exist_ok=True)
-            name = f"{call.created_at:%Y%m%dT%H%M%S}-{call.person.name}-{re.sub(r'\W', '', call.sid)[-8:]}.wav"
+            tail = re.sub(r"\W", "", call.sid)[-8:]
+            name = f"{call.created_at:%Y%m%dT%H%M%S}-{call.person.name}-{tail}.wav"
             write_stereo_wav(
                 self.record_to / name, ulaw_decode(bytes(call.mouth.spoken)), ulaw_decode(bytes(call.ear.heard))
             )
