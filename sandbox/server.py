@@ -1,7 +1,6 @@
 """Serve an ASGI app on a port that is known before anyone asks, and say when it listens."""
 
 import contextlib
-import logging
 import socket
 import sys
 from typing import Any
@@ -33,10 +32,9 @@ def serve(app: Any, host: str, port: int) -> int:  # noqa: ANN401 - any ASGI app
     except PortTaken as taken:
         sys.stderr.write(f"{taken}\n")
         return 1
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     # No pings: a busy machine answers them late, and the library then closes calls that are well.
     config = uvicorn.Config(
-        app, log_level="warning", ws_ping_interval=None, timeout_graceful_shutdown=3, access_log=False, ws_max_size=1 << 20
+        app, log_level="critical", ws_ping_interval=None, timeout_graceful_shutdown=3, access_log=False, ws_max_size=1 << 20
     )
     sys.stdout.write(f"listening on http://{host}:{sock.getsockname()[1]}\n")
     sys.stdout.flush()

@@ -25,7 +25,7 @@ class CallbackFaults:
     drop: float = 0.0
     duplicate: float = 0.0
     delay_s: float = 0.0  # up to so long, at random: the order is lost too
-    random: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311
+    dice: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311
 
 
 class Courier:
@@ -41,7 +41,7 @@ class Courier:
         """Deliver a form to a URL some time soon; what becomes of it is noted in `log`."""
         if not url:
             return
-        dice = self.faults.random
+        dice = self.faults.dice
         if dice.random() < self.faults.drop:
             log.append({"event": form.get("CallStatus", ""), "url": url, "sent_at": timestamp(), "dropped": True})
             return
@@ -54,7 +54,7 @@ class Courier:
         entry: dict[str, Any] = {"event": form.get("CallStatus", ""), "url": url, "attempts": 0, "status": None}
         log.append(entry)
         if self.faults.delay_s:
-            await asyncio.sleep(self.faults.random.uniform(0, self.faults.delay_s))
+            await asyncio.sleep(self.faults.dice.uniform(0, self.faults.delay_s))
         for attempt in range(RETRIES + 1):
             entry["attempts"], entry["sent_at"] = attempt + 1, timestamp()
             try:

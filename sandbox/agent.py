@@ -1,0 +1,95 @@
+"""The Pipecat Cloud stand-in: runs somebody's `bot(runner_args)` behind the WebSocket that Pipecat Cloud offers.
+
+    python -m sandbox.agent bot.bot:bot --port 8933
+
+As the base image does: the socket is accepted first, `?body=` is base64 of JSON, and what the bot raises is logged and
+swallowed, so that the caller sees nothing but a closed socket. Unlike it, one process takes several calls at once.
+"""
+
+import argparse
+import asyncio
+import base64
+import importlib
+import json
+import logging
+import sys
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import FastAPI, WebSocket
+from starlette.responses import JSONResponse, Response
+
+from sandbox.server import serve
+
+log = logging.getLogger("sandbox.agent")
+Bot = Callable[[Any], Awaitable[None]]
+
+
+def create_app(bot: Bot, *, max_sessions: int) -> FastAPI:
+    """Return the agent's front door."""
+    # Only here: the other stand-ins must run where Pipecat is not installed.
+    from pipecat.runner.types import WebSocketRunnerArguments  # noqa: PLC0415
+
+    app = FastAPI(title="Pipecat Cloud stand-in", docs_url=None)
+    live: set[str] = set()
+
+    @app.get("/readyz")
+    @app.get("/livez")
+    async def ready() -> Response:
+        return JSONResponse({"status": "ok", "sessions": len(live)})
+
+    @app.websocket("/ws/telnyx")
+    @app.websocket("/ws")
+    async def session(socket: WebSocket) -> None:
+        if len(live) >= max_sessions:
+            await socket.close(1013)  # before it is accepted: HTTP 403, and the caller hears nothing
+            return
+        await socket.accept()
+        session_id = socket.headers.get("x-daily-session-id") or str(uuid.uuid4())
+        arguments = WebSocketRunnerArguments(websocket=socket, body=_body(socket), session_id=session_id)
+        live.add(session_id)
+        try:
+            await bot(arguments)
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("the bot failed in session %s", session_id)
+        finally:
+            live.discard(session_id)
+
+    return app
+
+
+def _body(socket: WebSocket) -> Any:  # noqa: ANN401 - any JSON
+    try:
+        return json.loads(base64.b64decode(socket.query_params.get("body", "")))
+    except ValueError:
+        return None
+
+
+def load(name: str) -> Bot:
+    """Import `package.module:function`."""
+    module, _, function = name.partition(":")
+    return getattr(importlib.import_module(module), function or "bot")
+
+
+def main() -> int:
+    """Read the options and serve."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox.agent", description="A stand-in for Pipecat Cloud.")
+    parser.add_argument("bot", help="package.module:function")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8933, help="0: any free one")
+    parser.add_argument("--max-sessions", type=int, default=50)
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        bot = load(given.bot)
+    except (ImportError, AttributeError) as error:
+        sys.stderr.write(f"cannot import {given.bot}: {error}\n")
+        return 1
+    return serve(create_app(bot, max_sessions=given.max_sessions), given.host, given.port)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""Cartesia's speech over a WebSocket: one connection, many contexts, audio faster than real time."""
+
+import asyncio
+import base64
+import contextlib
+import json
+import time
+from typing import Any, Final
+
+import numpy as np
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+
+from sandbox.audio import RATE, Samples, alaw_encode, ulaw_encode
+from sandbox.providers.state import State
+from sandbox.speech import synthesize, word_times
+
+_CHUNK_S: Final = 0.1
+
+
+def router(state: State) -> APIRouter:
+    """Return the routes."""
+    routes = APIRouter()
+
+    @routes.websocket("/tts/websocket")
+    async def speak(socket: WebSocket) -> None:
+        key = socket.headers.get("x-api-key") or socket.query_params.get("api_key")
+        if key != state.key or state.cartesia.mode in {"refuse", "500"}:
+            await socket.close(1008)  # before it is accepted: the client sees HTTP 403
+            return
+        await socket.accept()
+        await _Voice(state, socket).serve()
+
+    return routes
+
+
+class _Voice:
+    """One connection."""
+
+    def __init__(self, state: State, socket: WebSocket) -> None:
+        self._state, self._socket = state, socket
+        self._contexts: dict[str, asyncio.Queue[dict[str, Any] | None]] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def serve(self) -> None:
+        try:
+            while True:
+                await self._request(json.loads(await self._socket.receive_text()))
+        except (WebSocketDisconnect, RuntimeError):
+            pass
+        except ValueError:
+            await self._socket.close(1007)
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
+
+    async def _request(self, request: dict[str, Any]) -> None:
+        context = str(request.get("context_id") or "")
+        if request.get("cancel"):
+            if task := self._tasks.pop(context, None):
+                task.cancel()
+            self._contexts.pop(context, None)
+            for entry in self._state.spoken:
+                if entry["context_id"] == context:
+                    entry["cancelled"] = True
+            return
+        if "transcript" not in request or "voice" not in request:
+            await self._send(context, "error", error="transcript and voice are required", status_code=400, done=True)
+            return
+        if context not in self._contexts:
+            self._contexts[context] = asyncio.Queue()
+            self._tasks[context] = asyncio.create_task(self._speak(context, self._contexts[context]))
+        self._contexts[context].put_nowait(request)
+        if not request.get("continue"):
+            self._contexts[context].put_nowait(None)
+
+    async def _speak(self, context: str, queue: asyncio.Queue[dict[str, Any] | None]) -> None:
+        offset, first = 0.0, True
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError):
+            while (request := await queue.get()) is not None:
+                text = str(request["transcript"])
+                if not text.strip():
+                    continue
+                if first:
+                    await self._state.cartesia.delay()
+                    first = False
+                offset = await self._say(context, request, text, offset)
+            await self._send(context, "done", done=True, status_code=200)
+        self._contexts.pop(context, None)
+        self._tasks.pop(context, None)
+
+    async def _say(self, context: str, request: dict[str, Any], text: str, offset: float) -> float:
+        voice = str(request["voice"].get("id", ""))
+        entry = {"at": time.time(), "text": text, "voice": voice, "context_id": context, "cancelled": False}
+        self._state.spoken.append(entry)
+        sound = synthesize(text, voice)
+        if request.get("add_timestamps"):
+            words = word_times(text)
+            times = {
+                "words": [word for word, _, _ in words],
+                "start": [offset + start for _, start, _ in words],
+                "end": [offset + end for _, _, end in words],
+            }
+            await self._send(context, "timestamps", word_timestamps=times, done=False, status_code=206)
+        step = int(_CHUNK_S * RATE)
+        for number, start in enumerate(range(0, len(sound), step)):
+            if number == 3 and self._state.cartesia.mode == "die_mid":  # noqa: PLR2004
+                await self._socket.close(1011)
+                return offset
+            data = base64.b64encode(_encoded(sound[start : start + step], request.get("output_format") or {})).decode()
+            await self._send(context, "chunk", data=data, done=False, status_code=206, step_time=1.0)
+            await asyncio.sleep(_CHUNK_S / 20)
+        return offset + len(sound) / RATE
+
+    async def _send(self, context: str, kind: str, **content: Any) -> None:  # noqa: ANN401 - a message's own content
+        await self._socket.send_text(json.dumps({"type": kind, "context_id": context, **content}))
+
+
+def _encoded(samples: Samples, wanted: dict[str, Any]) -> bytes:
+    rate = int(wanted.get("sample_rate") or RATE)
+    if rate != RATE:
+        at = np.arange(int(len(samples) * rate / RATE)) * RATE / rate
+        samples = np.interp(at, np.arange(len(samples)), samples).astype(np.int16)
+    match wanted.get("encoding", "pcm_s16le"):
+        case "pcm_mulaw":
+            return ulaw_encode(samples)
+        case "pcm_alaw":
+            return alaw_encode(samples)
+        case "pcm_f32le":
+            return (samples / 32768).astype("<f4").tobytes()
+        case _:
+            return samples.astype("<i2").tobytes()
