@@ -1,0 +1,115 @@
+"""One call's conversation: what was said, what was learned, how it ends. Everything a call knows is in here, and only here."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+from campaigns.call import Brief, Disposition, Report, Turn
+
+BY_THE_BOT: Final = {
+    Disposition.COMPLETED: "Thank you. Goodbye.",
+    Disposition.CALLBACK: "Thank you, we will call you again. Goodbye.",
+    Disposition.DO_NOT_CALL: "Understood. You will not be called again. Goodbye.",
+    Disposition.WRONG_NUMBER: "I am sorry for the disturbance. Goodbye.",
+    Disposition.VOICEMAIL: "",
+}
+"""The dispositions that the model may end a call with, and the last words when it gives none."""
+
+
+class Conversation:
+    """What happens on one call. `conclude` is the only way to end it, and only the first call of it counts."""
+
+    def __init__(self, brief: Brief | None, call_sid: str) -> None:
+        self.brief, self.call_sid = brief, call_sid
+        self.started_at = datetime.now(UTC)
+        self._started = time.monotonic()
+        self.turns: list[Turn] = []
+        self.answers: dict[str, str | int | bool] = {}
+        self.problems: list[str] = []
+        self.callback_at: datetime | None = None
+        self.disposition: Disposition | None = None
+        self.reason = ""
+        self.ended_by: Literal["bot", "contact", "unknown"] = "unknown"
+        self.first_audio_ms: int | None = None
+        self.contact_left = asyncio.Event()
+        self.last_heard_at = self._started
+        self._say_goodbye: Callable[[str], Awaitable[None]] | None = None
+        self._goodbye: asyncio.Task[None] | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since the stream's start."""
+        return round(time.monotonic() - self._started, 2)
+
+    def on_goodbye(self, say: Callable[[str], Awaitable[None]]) -> None:
+        """Register who speaks the last words, waits until they are heard, and hangs up."""
+        self._say_goodbye = say
+
+    def heard(self, text: str) -> None:
+        """The contact said something."""
+        self.last_heard_at = time.monotonic()
+        if text.strip():
+            self.turns.append(Turn(role="contact", text=text.strip(), at_s=self.seconds))
+
+    def said(self, text: str, *, interrupted: bool = False) -> None:
+        """The bot said something."""
+        if text.strip():
+            self.turns.append(Turn(role="bot", text=text.strip(), at_s=self.seconds, interrupted=interrupted))
+
+    def problem(self, text: str) -> None:
+        """Something went wrong that the operator should know."""
+        if text not in self.problems:
+            self.problems.append(text[:300])
+
+    def conclude(self, disposition: Disposition, reason: str, goodbye: str | None = None) -> None:
+        """End the call as `disposition`, with these last words. A second conclusion changes nothing."""
+        if self.disposition is not None:
+            return
+        self.disposition, self.reason, self.ended_by = disposition, reason, "bot"
+        words = BY_THE_BOT.get(disposition, "") if goodbye is None else goodbye
+        if self._say_goodbye:
+            # A task of its own: what asked for the end may be cancelled by an interruption, the end may not.
+            self._goodbye = asyncio.create_task(self._finish(words))
+
+    async def _finish(self, words: str) -> None:
+        if self._say_goodbye:
+            await self._say_goodbye(words)
+
+    async def settled(self) -> None:
+        """Wait until the last words are over, if they have begun."""
+        if self._goodbye:
+            await asyncio.wait({self._goodbye}, timeout=15)
+
+    def left(self) -> None:
+        """The contact hung up, or the line broke."""
+        self.contact_left.set()
+        if self.disposition is not None:
+            return
+        self.ended_by = "contact"
+        if any(turn.role == "contact" for turn in self.turns):
+            self.disposition, self.reason = Disposition.COMPLETED, "the contact hung up after talking with the bot"
+        elif self.first_audio_ms is None:
+            self.disposition, self.reason = Disposition.FAILED, "the contact hung up before the bot said anything"
+        else:
+            self.disposition, self.reason = Disposition.REJECTED, "the contact hung up without a word"
+
+    def report(self) -> Report:
+        """Return what came of the call."""
+        return Report(
+            report_id=str(uuid.uuid4()),
+            attempt_id=self.brief.attempt_id if self.brief else "",
+            disposition=self.disposition or Disposition.FAILED,
+            reason=self.reason or "the call ended before the bot could conclude it",
+            answers=self.answers,
+            callback_at=self.callback_at,
+            transcript=tuple(self.turns[:500]),
+            call_sid=self.call_sid,
+            started_at=self.started_at,
+            ended_at=datetime.now(UTC),
+            first_audio_ms=self.first_audio_ms,
+            ended_by=self.ended_by,
+            problems=tuple(self.problems[:20]),
+        )

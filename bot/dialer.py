@@ -1,0 +1,64 @@
+"""The dialer as the bot knows it: where the script is fetched from, and where the report goes."""
+
+import asyncio
+import time
+from typing import Final
+
+import aiohttp
+from loguru import logger
+from pydantic import ValidationError
+
+from campaigns.call import SIGNATURE_HEADER, Brief, MessageRefused, Report, Script, sign_message, verify_message
+
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=5)
+_FETCHES: Final = 3
+_GIVE_UP_S: Final = 60.0
+
+
+class NoScript(RuntimeError):
+    """The script could not be fetched: go on with the house's instructions."""
+
+
+async def fetch_script(brief: Brief, secret: str) -> Script:
+    """Fetch the long part of a brief; raises NoScript after a few tries."""
+    why = "no brief_url"
+    async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+        for attempt in range(_FETCHES if brief.brief_url else 0):
+            now = time.time()
+            signature = sign_message(brief.attempt_id.encode(), secret, purpose="script", now=now)
+            try:
+                async with session.get(brief.brief_url, headers={SIGNATURE_HEADER: signature}) as answer:
+                    body = await answer.read()
+                    if answer.status == 200:  # noqa: PLR2004
+                        given = answer.headers.get(SIGNATURE_HEADER, "")
+                        verify_message(body, given, secret, purpose="script", now=now)
+                        return Script.model_validate_json(body)
+                    why = f"HTTP {answer.status}"
+            except (aiohttp.ClientError, TimeoutError, MessageRefused, ValidationError) as error:
+                why = type(error).__name__
+            await asyncio.sleep(0.3 * 2**attempt)
+    raise NoScript(f"the script could not be fetched: {why}")
+
+
+async def send_report(report: Report, url: str, secret: str) -> bool:
+    """Deliver a report, the same one until it is acknowledged; False if nobody took it within a minute."""
+    body = report.model_dump_json().encode()
+    deadline = time.monotonic() + _GIVE_UP_S
+    pause = 0.5
+    async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
+        while True:
+            signature = sign_message(body, secret, purpose="report", now=time.time())
+            headers = {SIGNATURE_HEADER: signature, "content-type": "application/json"}
+            try:
+                async with session.post(url, data=body, headers=headers) as answer:
+                    if answer.status < 300:  # noqa: PLR2004
+                        return True
+                    if answer.status in {403, 404, 413, 422}:
+                        logger.error("the report of {} was refused: HTTP {}", report.attempt_id, answer.status)
+                        return False
+            except (aiohttp.ClientError, TimeoutError) as error:
+                logger.warning("the report of {} was not taken: {}", report.attempt_id, type(error).__name__)
+            if time.monotonic() + pause > deadline:
+                return False
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, 10)
