@@ -107,21 +107,23 @@ def read_evidence(attempt: Mapping[str, str]) -> Evidence:
 def outcome(
     state: str, contact: Mapping[str, str], attempt: Mapping[str, str], columns: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Return a contact's row of `dialout results`: what is ours first, then the row's own columns as `row`."""
+    """Return a contact's row of `dialout results`: ours first, then the row's own columns.
+
+    A column with the name of one of ours comes as `row_<name>`.
+    """
     evidence = read_evidence(attempt) if attempt else None
-    disposition = contact.get("disposition", "")
-    return {
+    ours: dict[str, Any] = {
         "phone": contact["phone"],
         "state": state,
-        "disposition": disposition or None,
+        "disposition": contact.get("disposition") or None,
         "reason": contact.get("reason") or contact.get("postponed") or ("not rung yet" if state == "due" else ""),
         "attempts": int(contact.get("made", "0")),
         "call_sid": (evidence.call_sid if evidence else "") or attempt.get("call_sid") or None,
         "duration_s": int(attempt["duration_s"]) if attempt.get("duration_s") else None,
         "answers": json.loads(attempt.get("answers") or "{}"),
         "line": int(contact["line"]),
-        "row": dict(columns),
     }
+    return ours | {(f"row_{name}" if name in ours else name): value for name, value in columns.items()}
 
 
 def moment(milliseconds: str) -> datetime:

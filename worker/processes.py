@@ -1,0 +1,96 @@
+"""Child processes of a command: started together, watched, and ended in order. Only our own are ever ended."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Final, Self
+
+WORKER: Final = ("celery", "-A", "worker", "worker")
+BEAT: Final = ("celery", "-A", "worker", "beat")
+CALLBACKS: Final = ("uvicorn", "worker.callbacks:app", "--no-access-log")
+
+
+class ProcessDied(RuntimeError):
+    """A process ended that should not have. The message says which, and where its log is."""
+
+
+class Processes:
+    """Named children, each with a log file in `folder` (or this terminal, without one)."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._running: dict[str, subprocess.Popen[str]] = {}
+        self._files: list[IO[str]] = []
+
+    def start(
+        self, name: str, module: Sequence[str], environment: Mapping[str, str], *, piped: bool = False
+    ) -> subprocess.Popen[str]:
+        """Start `python -m module…`; with `piped`, its standard output is for the caller to read."""
+        log: IO[str] | None = None
+        if self._folder:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            log = (self._folder / f"{name}.log").open("a", encoding="utf-8")
+            self._files.append(log)
+        process = subprocess.Popen(  # noqa: S603 - our own arguments
+            [sys.executable, "-m", *module],
+            env=os.environ | environment,
+            stdout=subprocess.PIPE if piped else log,
+            stderr=log,
+            text=True,
+            start_new_session=True,  # Ctrl-C reaches us alone, and we end them in order
+        )
+        self._running[name] = process
+        return process
+
+    def check(self) -> None:
+        """Raise ProcessDied if one has ended by itself."""
+        for name, process in self._running.items():
+            if (code := process.poll()) is not None:
+                where = f"; see {self._folder / f'{name}.log'}" if self._folder else ""
+                raise ProcessDied(f"the {name} ended by itself (exit code {code}){where}")
+
+    def stop(self, patience_s: float = 15.0) -> None:
+        """End all, the last started first."""
+        for process in reversed(self._running.values()):
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + patience_s
+        for process in self._running.values():
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        for file in self._files:
+            file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def free_port() -> int:
+    """Return a port on which nobody listens now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def wait_for_port(port: int, processes: Processes, timeout_s: float = 30.0) -> None:
+    """Wait until somebody listens; raises ProcessDied if they died, or never came."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        processes.check()
+        with socket.socket() as sock:
+            sock.settimeout(0.5)
+            if sock.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise ProcessDied(f"nothing listens on port {port} after {timeout_s:.0f} s")

@@ -1,0 +1,186 @@
+"""A rehearsal: the whole system on this machine, every process as in production, the telephone network a stand-in."""
+
+import os
+import secrets
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import time as time_of_day
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final, Self
+
+from campaigns.campaign import WEEKDAYS, CallingWindow, Campaign, Retry
+from campaigns.contacts import Contact, RowError, read_contacts, zones_of
+from worker import audit
+from worker.embedded import EmbeddedRedis
+from worker.processes import BEAT, CALLBACKS, WORKER, ProcessDied, Processes, free_port, wait_for_port
+from worker.store import Status, Store
+
+RETRY_AFTER: Final = timedelta(seconds=3)
+"""What every retry delay is shortened to."""
+
+RING_SCALE: Final = 0.1
+"""How long an unanswered ring lasts, against the campaign's own: 30 s become 3."""
+
+READY_S: Final = 90.0
+
+
+def hurried(campaign: Campaign) -> Campaign:
+    """Return the campaign with its waits shortened and its window open, and nothing else changed."""
+    retry = campaign.retry.model_dump()
+    for disposition, delays in retry.items():
+        if disposition != "max_attempts":
+            retry[disposition] = tuple(RETRY_AFTER for _ in delays)
+    window = CallingWindow(start=time_of_day(0), end=time_of_day(23, 59, 59), weekdays=WEEKDAYS)
+    return campaign.model_copy(update={"retry": Retry.model_validate(retry), "calling_window": window})
+
+
+@dataclass
+class Outcome:
+    """What a rehearsal came to."""
+
+    outcomes: list[dict[str, Any]]
+    disagreements: list[str]
+    row_errors: list[RowError] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+class Stage:
+    """Embedded Redis, sandbox with agent, callbacks, worker and beat, in a folder of their own."""
+
+    def __init__(self, folder: Path, people: Path, *, record: Path | None = None, seed: int = 1) -> None:
+        self.folder = folder
+        self.records = folder / "records.jsonl"
+        self.port = free_port()
+        self.environment: dict[str, str] = {}
+        self._people, self._record, self._seed = people, record, seed
+        self._redis = EmbeddedRedis(folder)
+        self._processes = Processes(folder)
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._processes.stop()
+        self._redis.stop()
+
+    @property
+    def store(self) -> Store:
+        """A store on this stage's Redis."""
+        return Store.at(self._redis.url)
+
+    def check(self) -> None:
+        """Raise ProcessDied if a process has ended by itself."""
+        self._processes.check()
+
+    def close_the_books(self) -> None:
+        """End the processes, so that every record is written."""
+        self._processes.stop()
+
+    def _start(self) -> None:
+        self._redis.start()
+        base = {
+            "REDIS_URL": self._redis.url,
+            "DIALOUT_DATA": str(self.folder),
+            "BRIEF_SECRET": secrets.token_urlsafe(32),
+            "PUBLIC_URL": f"http://127.0.0.1:{self.port}",
+            "CALLS_PER_SECOND": "5",
+            "LINES": "8",
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")))),
+        }
+        options = ["--people", str(self._people), "--records", str(self.records), "--seed", str(self._seed)]
+        options += ["--ring-scale", str(RING_SCALE), "--voice-url", f"{base['PUBLIC_URL']}/telnyx/inbound"]
+        options += ["--status-url", f"{base['PUBLIC_URL']}/telnyx/status", "--agent", "bot.bot:bot"]
+        options += ["--telnyx-port", "0", "--providers-port", "0", "--agent-port", "0"]
+        if self._record:
+            options += ["--record", str(self._record)]
+        quiet = base | {"LOGURU_LEVEL": "INFO"}
+        sandbox = self._processes.start("sandbox", ["sandbox", *options], quiet, piped=True)
+        self.environment = base | _read_settings(sandbox)
+        self._processes.start("callbacks", [*CALLBACKS, "--port", str(self.port)], self.environment)
+        self._processes.start("worker", [*WORKER, "--loglevel", "INFO"], self.environment)
+        self._processes.start("beat", BEAT, self.environment)
+        wait_for_port(self.port, self._processes)
+
+
+def _read_settings(sandbox: "subprocess.Popen[str]") -> dict[str, str]:
+    """Read the settings that the sandbox prints; raises ProcessDied if it ends before it is ready."""
+    settings: dict[str, str] = {}
+    ready = threading.Event()
+
+    def read() -> None:
+        for line in sandbox.stdout or ():
+            name, given, value = line.strip().partition("=")
+            if given:
+                settings[name] = value
+            elif line.startswith("# ready"):
+                ready.set()
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    deadline = time.monotonic() + READY_S
+    while not ready.wait(0.1):
+        if not reader.is_alive() or time.monotonic() > deadline:
+            raise ProcessDied("the sandbox did not start; see sandbox.log in the rehearsal's folder")
+    return settings
+
+
+def rehearse(
+    campaign: Campaign,
+    contacts: Path,
+    folder: Path,
+    *,
+    show: Callable[[Status | None, str], None],
+    record: Path | None = None,
+    limit_s: float = 600.0,
+) -> Outcome:
+    """Run a campaign against the sandbox and audit it. `show` is called a few times a second with how it stands."""
+    began = time.monotonic()
+    campaign = hurried(campaign)
+    show(None, "starting Redis, the sandbox, the bot, callbacks, worker and beat")
+    with Stage(folder, contacts, record=record) as stage:
+        store = stage.store
+        errors = _enlist(store, campaign, contacts)
+        deadline = time.monotonic() + limit_s
+        while True:
+            stage.check()
+            status = store.status(campaign.name)
+            show(status, "ringing")
+            if not status.due and not status.live:
+                break
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.3)
+        outcomes = store.outcomes(campaign.name)
+        show(status, "hanging up, and comparing the books")
+        stage.close_the_books()
+        records = audit.read_records(stage.records)
+    found = audit.disagreements(outcomes, records, RETRY_AFTER.total_seconds() - 1)
+    return Outcome(outcomes, found, errors, time.monotonic() - began)
+
+
+def _enlist(store: Store, campaign: Campaign, contacts: Path) -> list[RowError]:
+    store.define(campaign)
+    errors: list[RowError] = []
+    batch: list[tuple[Contact, tuple[str, ...]]] = []
+    with contacts.open("rb") as file:
+        for row in read_contacts(file, campaign):
+            if isinstance(row, RowError):
+                errors.append(row)
+            else:
+                batch.append((row, zones_of(row)))
+    store.enlist(campaign, batch, store.now())
+    return errors
+
+
+def environment_file(settings: Mapping[str, str]) -> str:
+    """Return settings as the text of an env file."""
+    return "".join(f"{name}={value}\n" for name, value in settings.items())
