@@ -15,6 +15,8 @@ from typing import Final
 
 from nacl.signing import SigningKey
 
+from sandbox.server import PortTaken, bind
+
 API_KEY: Final = "KEYsandbox"
 PROVIDER_KEY: Final = "sandbox"
 APP_ID: Final = "2000000000000000001"
@@ -32,20 +34,21 @@ class Children:
     def __init__(self) -> None:
         self._running: dict[str, subprocess.Popen[str]] = {}
 
-    def start(self, name: str, arguments: Sequence[str], environment: dict[str, str]) -> str:
-        """Start a part and return the URL on which it listens; raises DidNotStart."""
-        process = subprocess.Popen(  # noqa: S603 - our own arguments
+    def start(self, name: str, arguments: Sequence[str], environment: dict[str, str]) -> None:
+        """Start a part."""
+        self._running[name] = subprocess.Popen(  # noqa: S603 - our own arguments
             [sys.executable, "-m", *arguments],
             stdout=subprocess.PIPE,
             env=os.environ | environment,
             text=True,
             start_new_session=True,  # Ctrl-C reaches us, and we end them in order
         )
-        self._running[name] = process
-        line = _first_line(process)
-        if not line.startswith("listening on "):
-            raise DidNotStart(f"the sandbox's {name} did not start")
-        return line.split()[-1]
+
+    def await_ready(self) -> None:
+        """Wait until every part listens; raises DidNotStart."""
+        for name, process in self._running.items():
+            if not _first_line(process).startswith("listening on "):
+                raise DidNotStart(f"the sandbox's {name} did not start")
 
     def dead(self) -> str | None:
         """Return the name of one that has ended by itself."""
@@ -81,38 +84,42 @@ def _first_line(process: subprocess.Popen[str]) -> str:
 
 
 def start(given: argparse.Namespace, children: Children) -> dict[str, str]:
-    """Start every part; returns the settings that point at them."""
+    """Start every part, side by side; returns the settings that point at them."""
     key = SigningKey.generate()
-    environment: dict[str, str] = {}
-    network = ["sandbox.telnyx", "--host", given.host, "--port", str(given.telnyx_port), "--api-key", API_KEY]
+    ports = [_port(given.host, port) for port in (given.telnyx_port, given.providers_port, given.agent_port)]
+    telnyx, providers, agent = (f"{given.host}:{port}" for port in ports)
+    network = ["sandbox.telnyx", "--host", given.host, "--port", str(ports[0]), "--api-key", API_KEY]
     network += ["--number", NUMBER, "--seed", str(given.seed), "--ring-scale", str(given.ring_scale)]
     network += ["--private-key", base64.b64encode(bytes(key)).decode()]
     for option in ("people", "records", "record", "voice_url", "status_url"):
         if value := getattr(given, option):
             network += [f"--{option.replace('_', '-')}", str(value)]
-    telnyx = children.start("telephone network", network, environment)
-    providers = children.start(
-        "providers", ["sandbox.providers", "--host", given.host, "--port", str(given.providers_port)], environment
-    )
-    sockets = providers.replace("http://", "ws://")
     settings = {
         "TELNYX_API_KEY": API_KEY,
         "TELNYX_PUBLIC_KEY": base64.b64encode(bytes(key.verify_key)).decode(),
-        "TELNYX_BASE_URL": f"{telnyx}/v2",
+        "TELNYX_BASE_URL": f"http://{telnyx}/v2",
         "TELNYX_TEXML_APP_ID": APP_ID,
         "CALLER_IDS": NUMBER,
         "OPENAI_API_KEY": PROVIDER_KEY,
-        "OPENAI_BASE_URL": f"{providers}/v1",
+        "OPENAI_BASE_URL": f"http://{providers}/v1",
         "DEEPGRAM_API_KEY": PROVIDER_KEY,
-        "DEEPGRAM_BASE_URL": sockets,
+        "DEEPGRAM_BASE_URL": f"ws://{providers}",
         "CARTESIA_API_KEY": PROVIDER_KEY,
-        "CARTESIA_BASE_URL": f"{sockets}/tts/websocket",
+        "CARTESIA_BASE_URL": f"ws://{providers}/tts/websocket",
     }
     if given.agent:
-        arguments = ["sandbox.agent", given.agent, "--host", given.host, "--port", str(given.agent_port)]
-        agent = children.start("agent", arguments, settings)
-        settings["STREAM_URL"] = agent.replace("http://", "ws://") + "/ws/telnyx?serviceHost=outbound.sandbox"
+        settings["STREAM_URL"] = f"ws://{agent}/ws/telnyx?serviceHost=outbound.sandbox"
+        arguments = ["sandbox.agent", given.agent, "--host", given.host, "--port", str(ports[2])]
+        children.start("agent", arguments, settings)
+    children.start("telephone network", network, {})
+    children.start("providers", ["sandbox.providers", "--host", given.host, "--port", str(ports[1])], {})
     return settings
+
+
+def _port(host: str, wanted: int) -> int:
+    """Return the port wanted, or a free one for 0."""
+    with bind(host, wanted) as sock:
+        return int(sock.getsockname()[1])
 
 
 def main() -> int:
@@ -141,12 +148,15 @@ def main() -> int:
     signal.signal(signal.SIGINT, end)
     try:
         settings = start(given, children)
-        sys.stdout.write("".join(f"{name}={value}\n" for name, value in settings.items()) + "# ready\n")
+        sys.stdout.write("".join(f"{name}={value}\n" for name, value in settings.items()) + "# starting\n")
+        sys.stdout.flush()
+        children.await_ready()
+        sys.stdout.write("# ready\n")
         sys.stdout.flush()
         while not ended.wait(0.3):
             if dead := children.dead():
                 raise DidNotStart(f"the sandbox's {dead} has ended by itself; the rest is stopped")  # noqa: TRY301
-    except DidNotStart as error:
+    except (DidNotStart, PortTaken) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     finally:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Self
 
-from campaigns.campaign import WEEKDAYS, CallingWindow, Campaign, Retry
+from campaigns.campaign import WEEKDAYS, CallingWindow, Campaign, Pacing, Retry
 from campaigns.contacts import Contact, RowError, read_contacts, zones_of
 from worker import audit
 from worker.embedded import EmbeddedRedis
@@ -35,7 +35,7 @@ def hurried(campaign: Campaign) -> Campaign:
         if disposition != "max_attempts":
             retry[disposition] = tuple(RETRY_AFTER for _ in delays)
     window = CallingWindow(start=time_of_day(0), end=time_of_day(23, 59, 59), weekdays=WEEKDAYS)
-    return campaign.model_copy(update={"retry": Retry.model_validate(retry), "calling_window": window})
+    return campaign.model_copy(update={"pacing": Pacing(calls_per_second=5, lines=10), "retry": Retry.model_validate(retry), "calling_window": window})
 
 
 @dataclass
@@ -93,7 +93,7 @@ class Stage:
             "BRIEF_SECRET": secrets.token_urlsafe(32),
             "PUBLIC_URL": f"http://127.0.0.1:{self.port}",
             "CALLS_PER_SECOND": "5",
-            "LINES": "8",
+            "LINES": "10",
             "PYTHONPATH": os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")))),
         }
         options = ["--people", str(self._people), "--records", str(self.records), "--seed", str(self._seed)]
@@ -104,33 +104,37 @@ class Stage:
             options += ["--record", str(self._record)]
         quiet = base | {"LOGURU_LEVEL": "INFO"}
         sandbox = self._processes.start("sandbox", ["sandbox", *options], quiet, piped=True)
-        self.environment = base | _read_settings(sandbox)
+        settings = _Settings(sandbox)
+        self.environment = base | settings.read("# starting")
         self._processes.start("callbacks", [*CALLBACKS, "--port", str(self.port)], self.environment)
         self._processes.start("worker", [*WORKER, "--loglevel", "INFO"], self.environment)
         self._processes.start("beat", BEAT, self.environment)
+        settings.read("# ready")
         wait_for_port(self.port, self._processes)
 
 
-def _read_settings(sandbox: "subprocess.Popen[str]") -> dict[str, str]:
-    """Read the settings that the sandbox prints; raises ProcessDied if it ends before it is ready."""
-    settings: dict[str, str] = {}
-    ready = threading.Event()
+class _Settings:
+    """What the sandbox prints: its settings, and how far it is."""
 
-    def read() -> None:
-        for line in sandbox.stdout or ():
-            name, given, value = line.strip().partition("=")
-            if given:
-                settings[name] = value
-            elif line.startswith("# ready"):
-                ready.set()
+    def __init__(self, sandbox: "subprocess.Popen[str]") -> None:
+        self._lines: list[str] = []
+        self._sandbox = sandbox
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
-    deadline = time.monotonic() + READY_S
-    while not ready.wait(0.1):
-        if not reader.is_alive() or time.monotonic() > deadline:
-            raise ProcessDied("the sandbox did not start; see sandbox.log in the rehearsal's folder")
-    return settings
+    def _read(self) -> None:
+        for line in self._sandbox.stdout or ():
+            self._lines.append(line.strip())
+
+    def read(self, milestone: str) -> dict[str, str]:
+        """Return the settings once the milestone is printed; raises ProcessDied if it never is."""
+        deadline = time.monotonic() + READY_S
+        while milestone not in self._lines:
+            if not self._reader.is_alive() or time.monotonic() > deadline:
+                raise ProcessDied("the sandbox did not start; see sandbox.log in the rehearsal's folder")
+            time.sleep(0.05)
+        pairs = (line.partition("=") for line in self._lines if not line.startswith("#"))
+        return {name: value for name, _, value in pairs}
 
 
 def rehearse(

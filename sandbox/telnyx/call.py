@@ -269,6 +269,8 @@ class Call:
             self.record["verbs"].append(f"unreadable document: {error}")
             return
         for verb in root:
+            if self.is_over:
+                return
             self.record["verbs"].append(verb.tag)
             if not await self._do(verb):
                 return
