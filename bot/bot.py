@@ -9,8 +9,6 @@ from typing import Final
 
 from loguru import logger
 from pipecat.audio.dtmf.types import KeypadEntry
-from pipecat.audio.turn.smart_turn.base_smart_turn import SmartTurnParams
-from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pipecat.frames.frames import (
     EndFrame,
@@ -18,6 +16,7 @@ from pipecat.frames.frames import (
     Frame,
     InputDTMFFrame,
     InputTransportMessageFrame,
+    LLMUpdateSettingsFrame,
     OutputTransportMessageFrame,
     TTSSpeakFrame,
 )
@@ -37,7 +36,7 @@ from pipecat.services.deepgram.stt import DeepgramSTTService
 from pipecat.services.openai.llm import OpenAILLMService
 from pipecat.transports.websocket.fastapi import FastAPIWebsocketParams, FastAPIWebsocketTransport
 from pipecat.turns.user_start import MinWordsUserTurnStartStrategy
-from pipecat.turns.user_stop import TurnAnalyzerUserTurnStopStrategy
+from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
 
@@ -53,8 +52,8 @@ from campaigns.call import Brief, BriefRefused, Disposition, Model, Script, Voic
 WORDS_TO_INTERRUPT: Final = 3
 """A "hello?" or "mm-hm" spoken over the bot does not stop it; a sentence does. Costs the transcript's latency."""
 
-TURN_END_S: Final = 1.2
-"""The longest pause within a turn when smart turn thinks that the person has more to say."""
+TURN_END_S: Final = 0.5
+"""How long a pause ends the contact's turn. Shorter cuts people off in their thoughts; longer feels slow."""
 
 PLAYOUT_S: Final = 6.0
 """How long the echo of a mark is waited for, beyond the last words' own length."""
@@ -111,14 +110,13 @@ async def converse(
     """Run the pipeline until the call is over."""
     brief = conversation.brief
     script = brief.script if brief else None
-    system = {"role": "system", "content": system_prompt(brief, script)}
-    context = LLMContext(messages=[system], tools=tools_for(conversation, script))  # type: ignore[list-item]
+    context = LLMContext(tools=tools_for(conversation, script))
     user, assistant = LLMContextAggregatorPair(
         context,
         user_params=LLMUserAggregatorParams(
             vad_analyzer=SileroVADAnalyzer(),
             user_turn_strategies=UserTurnStrategies(
-                start=[MinWordsUserTurnStartStrategy(min_words=WORDS_TO_INTERRUPT)], stop=[_turn_end()]
+                start=[MinWordsUserTurnStartStrategy(min_words=WORDS_TO_INTERRUPT)], stop=[SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=TURN_END_S)]
             ),
             user_idle_timeout=settings.patience_s,
         ),
@@ -130,7 +128,7 @@ async def converse(
             ear,  # keys and marks
             speech_to_text(brief, settings),
             user,  # turns
-            language_model(script, settings),
+            language_model(brief, script, settings),
             text_to_speech(brief, settings),
             transport.output(),  # what the contact hears
             assistant,  # what of it they heard
@@ -198,7 +196,7 @@ async def converse(
 
     tasks = [asyncio.create_task(_watch(conversation, stream, settings))]
     if brief and script is None:
-        tasks.append(asyncio.create_task(_fetch_script(conversation, brief, system, context, settings)))
+        tasks.append(asyncio.create_task(_fetch_script(conversation, brief, worker, context, settings)))
     runner = WorkerRunner(handle_sigint=handle_sigint)
     try:
         await runner.add_workers(worker)
@@ -256,14 +254,16 @@ def speech_to_text(brief: Brief | None, settings: BotSettings) -> DeepgramSTTSer
     )
 
 
-def language_model(script: Script | None, settings: BotSettings) -> OpenAILLMService:
+def language_model(brief: Brief | None, script: Script | None, settings: BotSettings) -> OpenAILLMService:
     """Return the service that thinks."""
     model = script.model if script else Model()
     options = {} if model.temperature is None else {"temperature": model.temperature}
     return OpenAILLMService(
         api_key=settings.openai_api_key.get_secret_value(),
         base_url=settings.openai_base_url,
-        settings=OpenAILLMService.Settings(model=model.name or settings.openai_model, **options),  # type: ignore[arg-type]
+        settings=OpenAILLMService.Settings(
+            model=model.name or settings.openai_model, system_instruction=system_prompt(brief, script), **options
+        ),
         retry_on_timeout=True,
         retry_timeout_secs=4,
     )
@@ -284,17 +284,11 @@ def text_to_speech(brief: Brief | None, settings: BotSettings) -> CartesiaTTSSer
     )
 
 
-def _turn_end() -> TurnAnalyzerUserTurnStopStrategy:
-    return TurnAnalyzerUserTurnStopStrategy(
-        turn_analyzer=LocalSmartTurnAnalyzerV3(params=SmartTurnParams(stop_secs=TURN_END_S))
-    )
-
-
 # --- beside the conversation ------------------------------------------------------------------------------------------
 
 
 async def _fetch_script(
-    conversation: Conversation, brief: Brief, system: dict[str, str], context: LLMContext, settings: BotSettings
+    conversation: Conversation, brief: Brief, worker: PipelineWorker, context: LLMContext, settings: BotSettings
 ) -> None:
     """Fetch the script while the greeting is spoken, and put it into the prompt and the tools."""
     try:
@@ -302,7 +296,8 @@ async def _fetch_script(
     except NoScript as missing:
         conversation.problem(str(missing))
         return
-    system["content"] = system_prompt(brief, script)
+    update = OpenAILLMService.Settings(system_instruction=system_prompt(brief, script))
+    await worker.queue_frame(LLMUpdateSettingsFrame(delta=update))
     context.set_tools(tools_for(conversation, script))
 
 
@@ -327,10 +322,9 @@ def warm_up() -> None:
     """Build what is slow to build the first time in a process, before the first caller waits for it."""
     settings = load_settings()
     SileroVADAnalyzer()
-    _turn_end()
     for build in (speech_to_text, text_to_speech):
         build(None, settings)
-    language_model(None, settings)
+    language_model(None, None, settings)
 
 
 warm_up()

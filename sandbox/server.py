@@ -34,7 +34,7 @@ def serve(app: Any, host: str, port: int) -> int:  # noqa: ANN401 - any ASGI app
         return 1
     # No pings: a busy machine answers them late, and the library then closes calls that are well.
     config = uvicorn.Config(
-        app, log_level="critical", ws_ping_interval=None, timeout_graceful_shutdown=3, access_log=False, ws_max_size=1 << 20
+        app, ws_per_message_deflate=False, log_level="critical", ws_ping_interval=None, timeout_graceful_shutdown=3, access_log=False, ws_max_size=1 << 20
     )
     sys.stdout.write(f"listening on http://{host}:{sock.getsockname()[1]}\n")
     sys.stdout.flush()

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Final
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl
 
 import redis
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from campaigns.call import SIGNATURE_HEADER, MessageRefused, Report, sign_message, verify_message
 from campaigns.templates import RenderError
 from worker import carrier as telnyx
-from worker import ledger, policy, tasks, texml
+from worker import briefing, ledger, policy, tasks, texml
 from worker.app import carrier, store
 from worker.settings import load_settings
 from worker.store import Case, Heard
@@ -99,24 +99,16 @@ def detection(form: Form, attempt: AttemptId = "") -> Response:
 @app.post("/telnyx/inbound")
 def inbound(form: Form) -> Response:
     """Someone rings us: connect them with the bot, and tell it what we know of them."""
-    settings = load_settings()
-    url = texml.stream_url(
-        region=settings.pipecat_region,
-        agent=settings.pipecat_agent,
-        organization=settings.pipecat_organization,
-        override=settings.stream_url,
-    )
     document = None
     last = store().last_attempt_to(form.get("From", ""))
     if last and (case := store().case(last)) and form.get("CallSid"):
         document = _inbound_document(case, form["CallSid"])
-    return Response(document or texml.static_document(url), media_type=XML)
+    return Response(document or texml.static_document(briefing.stream_url(load_settings())), media_type=XML)
 
 
 def _inbound_document(case: Case, call_sid: str) -> str | None:
     """Return the document for a contact who rings back, or None if what we know cannot be put into words."""
     settings = load_settings()
-    base = settings.public_url.rstrip("/")
     now = store().now()
     called_at = case.evidence.begun_at if case.begun else now
     local = policy.in_zone_of(case.zones, called_at)
@@ -125,12 +117,11 @@ def _inbound_document(case: Case, call_sid: str) -> str | None:
         brief = case.campaign.inbound_brief(
             case.contact,
             attempt_id=attempt_id,
-            report_url=f"{base}/reports",
-            brief_url=f"{base}/briefs/{quote(attempt_id, safe='')}",
             now=now,
             called_at=f"{local:%-I:%M %p}",
+            **briefing.addresses(settings, attempt_id),
         )
-        return tasks.connect(brief, case.campaign, settings)
+        return briefing.document(brief, case.campaign, settings)
     except (RenderError, texml.DocumentTooLong) as error:
         log.warning("%s rang us, and hears the house's greeting: %s", attempt_id, error)
         return None

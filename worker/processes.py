@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,10 @@ from typing import IO, Final, Self
 WORKER: Final = ("celery", "-A", "worker", "worker")
 BEAT: Final = ("celery", "-A", "worker", "beat")
 CALLBACKS: Final = ("uvicorn", "worker.callbacks:app", "--no-access-log")
+
+
+READY_S: Final = 90.0
+"""How long the sandbox may take to start on a small machine."""
 
 
 class ProcessDied(RuntimeError):
@@ -94,3 +99,27 @@ def wait_for_port(port: int, processes: Processes, timeout_s: float = 30.0) -> N
                 return
         time.sleep(0.1)
     raise ProcessDied(f"nothing listens on port {port} after {timeout_s:.0f} s")
+
+
+class SandboxOutput:
+    """What the sandbox prints: its settings, and how far it is."""
+
+    def __init__(self, sandbox: subprocess.Popen[str]) -> None:
+        self._lines: list[str] = []
+        self._sandbox = sandbox
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self._sandbox.stdout or ():
+            self._lines.append(line.strip())
+
+    def read(self, milestone: str) -> dict[str, str]:
+        """Return the settings once the milestone is printed; raises ProcessDied if it never is."""
+        deadline = time.monotonic() + READY_S
+        while milestone not in self._lines:
+            if not self._reader.is_alive() or time.monotonic() > deadline:
+                raise ProcessDied("the sandbox did not start; its own words are above, or in sandbox.log")
+            time.sleep(0.05)
+        pairs = (line.partition("=") for line in self._lines if not line.startswith("#"))
+        return {name: value for name, _, value in pairs}

@@ -2,10 +2,8 @@
 
 import os
 import secrets
-import subprocess
-import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import time as time_of_day
 from datetime import timedelta
@@ -16,7 +14,7 @@ from campaigns.campaign import WEEKDAYS, CallingWindow, Campaign, Pacing, Retry
 from campaigns.contacts import Contact, RowError, read_contacts, zones_of
 from worker import audit
 from worker.embedded import EmbeddedRedis
-from worker.processes import BEAT, CALLBACKS, WORKER, ProcessDied, Processes, free_port, wait_for_port
+from worker.processes import BEAT, CALLBACKS, WORKER, Processes, SandboxOutput, free_port, wait_for_port
 from worker.store import Status, Store
 
 RETRY_AFTER: Final = timedelta(seconds=3)
@@ -24,9 +22,6 @@ RETRY_AFTER: Final = timedelta(seconds=3)
 
 RING_SCALE: Final = 0.1
 """How long an unanswered ring lasts, against the campaign's own: 30 s become 3."""
-
-READY_S: Final = 90.0
-
 
 def hurried(campaign: Campaign) -> Campaign:
     """Return the campaign with its waits shortened and its window open, and nothing else changed."""
@@ -104,37 +99,13 @@ class Stage:
             options += ["--record", str(self._record)]
         quiet = base | {"LOGURU_LEVEL": "INFO"}
         sandbox = self._processes.start("sandbox", ["sandbox", *options], quiet, piped=True)
-        settings = _Settings(sandbox)
+        settings = SandboxOutput(sandbox)
         self.environment = base | settings.read("# starting")
         self._processes.start("callbacks", [*CALLBACKS, "--port", str(self.port)], self.environment)
         self._processes.start("worker", [*WORKER, "--loglevel", "INFO"], self.environment)
         self._processes.start("beat", BEAT, self.environment)
         settings.read("# ready")
         wait_for_port(self.port, self._processes)
-
-
-class _Settings:
-    """What the sandbox prints: its settings, and how far it is."""
-
-    def __init__(self, sandbox: "subprocess.Popen[str]") -> None:
-        self._lines: list[str] = []
-        self._sandbox = sandbox
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    def _read(self) -> None:
-        for line in self._sandbox.stdout or ():
-            self._lines.append(line.strip())
-
-    def read(self, milestone: str) -> dict[str, str]:
-        """Return the settings once the milestone is printed; raises ProcessDied if it never is."""
-        deadline = time.monotonic() + READY_S
-        while milestone not in self._lines:
-            if not self._reader.is_alive() or time.monotonic() > deadline:
-                raise ProcessDied("the sandbox did not start; see sandbox.log in the rehearsal's folder")
-            time.sleep(0.05)
-        pairs = (line.partition("=") for line in self._lines if not line.startswith("#"))
-        return {name: value for name, _, value in pairs}
 
 
 def rehearse(
@@ -183,8 +154,3 @@ def _enlist(store: Store, campaign: Campaign, contacts: Path) -> list[RowError]:
                 batch.append((row, zones_of(row)))
     store.enlist(campaign, batch, store.now())
     return errors
-
-
-def environment_file(settings: Mapping[str, str]) -> str:
-    """Return settings as the text of an env file."""
-    return "".join(f"{name}={value}\n" for name, value in settings.items())

@@ -10,10 +10,9 @@ from urllib.parse import quote
 
 from celery.utils.log import get_task_logger
 
-from campaigns.call import Brief, Disposition
-from campaigns.campaign import Campaign
+from campaigns.call import Disposition
 from campaigns.templates import RenderError
-from worker import ledger, policy, texml
+from worker import briefing, ledger, policy, texml
 from worker.app import app, carrier, store
 from worker.carrier import AccountBlocked, CarrierBusy, CarrierError, DialOrder, DialRefused, DialUnconfirmed
 from worker.policy import DialAnswer, Settled, Waiting
@@ -145,14 +144,7 @@ def _order(case: Case, settings: Settings, now: datetime) -> tuple[DialOrder | N
     caller_ids = case.campaign.caller_ids or settings.caller_ids
     base, attempt = settings.public_url.rstrip("/"), quote(case.attempt_id, safe="")
     try:
-        brief = case.campaign.brief(
-            case.contact,
-            attempt_id=case.attempt_id,
-            report_url=f"{base}/reports",
-            brief_url=f"{base}/briefs/{attempt}",
-            now=now,
-        )
-        document = connect(brief, case.campaign, settings)
+        document = briefing.outbound_document(case.contact, case.campaign, settings, case.attempt_id, now)
     except (RenderError, texml.DocumentTooLong) as error:
         return None, str(error)
     rules = case.campaign.call
@@ -167,23 +159,6 @@ def _order(case: Case, settings: Settings, now: datetime) -> tuple[DialOrder | N
         time_limit_s=rules.time_limit_s,
     )
     return order, ""
-
-
-def connect(brief: Brief, campaign: Campaign, settings: Settings) -> str:
-    """Return the document that connects a call with the bot, and apologizes if there is none."""
-    return texml.connect_document(
-        brief,
-        settings.brief_secret.get_secret_value(),
-        stream_url=texml.stream_url(
-            region=settings.pipecat_region,
-            agent=settings.pipecat_agent,
-            organization=settings.pipecat_organization,
-            override=settings.stream_url,
-        ),
-        after=f"This is {campaign.business_name}. We are sorry: we could not talk with you just now. Goodbye.",
-        document_limit=settings.document_limit,
-        parameter_limit=settings.parameter_limit,
-    )
 
 
 def _begin(case: Case, token: str, settings: Settings, caller_id: str) -> bool:

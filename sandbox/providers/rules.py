@@ -32,11 +32,12 @@ _ENDINGS: Final = (
     (r"leave a message|voicemail|after the tone", "voicemail", "a machine answered"),
     (r"call (me )?back|can't talk|cannot talk|later", "callback", "asked to be called later"),
     (r"not in service", "wrong_number", "the number is not in service"),
+    (r"be there", "completed", "will be there"),
+    (r"sounds good", "completed", "is interested"),
+    (r"no, thank", "completed", "declined"),
     (r"good ?bye|\bbye\b", "completed", "said goodbye"),
 )
 _TOOLS_FOR: Final = {"do_not_call": "do_not_call", "wrong_number": "wrong_number", "callback": "call_back_later"}
-_AGREED: Final = r"be there|sounds good|yes, speaking"
-_DECLINED: Final = r"no, thank"
 _NUMBERS: Final = {
     word: number
     for number, word in enumerate("zero one two three four five six seven eight nine ten".split())  # noqa: SIM905
@@ -58,10 +59,6 @@ def answer(messages: Sequence[Message], tools: Sequence[Tool]) -> Say | Call:
         return Say("It depends on the plan. A colleague can tell you the exact price. Does that sound good to you?")
     if re.search(r"robot|human|real person", heard, re.IGNORECASE):
         return Say("I am an automated assistant. May I go on?")
-    if re.search(_AGREED, heard, re.IGNORECASE):
-        return Say("Wonderful, thank you. Is there anything else?")
-    if re.search(_DECLINED, heard, re.IGNORECASE):
-        return Say("I understand. Is there anything else I can do for you?")
     if re.search(r"who is this", heard, re.IGNORECASE):
         return Say((_greeting(messages) or "This is an automated assistant.") + " Does that suit you?")
     return Say("Of course. Could you tell me if that suits you?")

@@ -1,0 +1,50 @@
+"""From a contact to the document that connects its call: what both the dial and its preflight do."""
+
+from datetime import datetime
+from typing import Final
+from urllib.parse import quote
+
+from campaigns.call import Brief
+from campaigns.campaign import Campaign
+from campaigns.contacts import Contact
+from worker import texml
+from worker.settings import Settings
+
+_PREFLIGHT_SECRET: Final = "not-a-secret"  # noqa: S105 - `check` measures documents; nobody gets to see them
+
+
+def outbound_document(
+    contact: Contact, campaign: Campaign, settings: Settings, attempt_id: str, now: datetime
+) -> str:
+    """Return the document of an attempt; raises RenderError or DocumentTooLong."""
+    urls = addresses(settings, attempt_id)
+    brief = campaign.brief(contact, attempt_id=attempt_id, now=now, **urls)
+    return document(brief, campaign, settings)
+
+
+def addresses(settings: Settings, attempt_id: str) -> dict[str, str]:
+    """Return where the bot reports, and where it fetches what did not fit."""
+    base = settings.public_url.rstrip("/")
+    return {"report_url": f"{base}/reports", "brief_url": f"{base}/briefs/{quote(attempt_id, safe='')}"}
+
+
+def document(brief: Brief, campaign: Campaign, settings: Settings) -> str:
+    """Return the document that connects a call with the bot, and apologizes if there is none."""
+    return texml.connect_document(
+        brief,
+        settings.brief_secret.get_secret_value() or _PREFLIGHT_SECRET,
+        stream_url=stream_url(settings),
+        after=f"This is {campaign.business_name}. We are sorry: we could not talk with you just now. Goodbye.",
+        document_limit=settings.document_limit,
+        parameter_limit=settings.parameter_limit,
+    )
+
+
+def stream_url(settings: Settings) -> str:
+    """Return where the carrier finds the agent."""
+    return texml.stream_url(
+        region=settings.pipecat_region,
+        agent=settings.pipecat_agent,
+        organization=settings.pipecat_organization,
+        override=settings.stream_url,
+    )

@@ -1,0 +1,609 @@
+"""The `dialout` command. Exit codes: 0 done, 1 the input or the state forbids it (with a sentence), 2 wrong usage."""
+
+import csv
+import json
+import os
+import re
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import redis
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from campaigns.campaign import Campaign, CampaignError, load_campaign
+from campaigns.contacts import Contact, ContactsError, ContactsReader, RowError, read_contacts, write_rejects, zones_of
+from campaigns.numbers import BadNumber, parse
+from worker import check as preflight
+from worker import policy
+from worker.embedded import EmbeddedRedis, NoServer
+from worker.processes import BEAT, CALLBACKS, WORKER, ProcessDied, Processes, SandboxOutput
+from worker.settings import Settings, SettingsError, load_settings
+from worker.store import CampaignState, Enlisted, Status, Store, StoreError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Outbound AI voice campaigns: a CSV becomes conversations, and every row an outcome.",
+)
+dnc = typer.Typer(no_args_is_help=True, help="The do-not-call list: numbers that nobody may ring, in any campaign.")
+app.add_typer(dnc, name="dnc")
+
+out: Final = Console()
+err: Final = Console(stderr=True)
+
+_BATCH: Final = 500
+_SHOWN: Final = 20
+SAMPLE: Final = Path(__file__).parents[1] / "campaigns" / "appointment_reminder"
+
+Folder = Annotated[Path, typer.Argument(metavar="CAMPAIGN", help="The campaign's folder.")]
+File = Annotated[Path, typer.Argument(metavar="CONTACTS", help="A CSV with a column phone.")]
+Name = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="The campaign's name or folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table (docs/json.md).")]
+Rejects = Annotated[Path | None, typer.Option("--rejects", help="Write the bad rows here, with a column reason.")]
+
+
+class Refused(Exception):
+    """The command cannot be carried out. The message says why, and what to do."""
+
+
+# --- before anything is rung ------------------------------------------------------------------------------------------
+
+
+@app.command()
+def check(campaign: Folder, contacts: File, rejects: Rejects = None, as_json: Json = False) -> None:
+    """Say what would happen: rows refused and why, windows, the time it would take. Rings nobody."""
+    definition, settings = load_campaign(campaign), load_settings()
+    forecast = preflight.Forecast()
+    with _contacts(contacts, definition) as reader:
+        errors = list(preflight.examine(reader, definition, settings, datetime.now(UTC), forecast))
+        _write_rejects(rejects, reader, errors)
+    facts = forecast.facts(definition, settings)
+    if as_json:
+        _print_json(facts | {"errors": [_error_facts(error) for error in errors]})
+        return
+    _show_errors(errors)
+    out.print(f"[bold]{forecast.contacts:,} of {forecast.rows:,}[/] rows would be rung, {len(errors):,} are refused.")
+    out.print(f"{forecast.open_now:,} of them now; the first opening is {_when(forecast.first_opening)}.")
+    out.print(
+        f"At {facts['calls_per_second']:g} calls per second on {facts['lines']} lines: "
+        f"at least {facts['shortest_s']:,} s for the first round, with {facts['warm_bots']} warm bots."
+    )
+
+
+@app.command()
+def enqueue(
+    campaign: Folder,
+    contacts: File,
+    paused: Annotated[bool, typer.Option("--paused", help="Enlist, but do not ring until `resume`.")] = False,
+    rejects: Rejects = None,
+    as_json: Json = False,
+) -> None:
+    """Enlist the contacts of a file; ringing begins when a worker runs. The same file twice changes nothing."""
+    definition, store = load_campaign(campaign), _store()
+    total = Enlisted()
+    errors: list[RowError] = []
+    refused = 0
+    with _contacts(contacts, definition) as reader, _progress(contacts, as_json) as advance:
+        store.define(definition, paused=paused)
+        for batch in _batches(reader):
+            good = [(row, zones_of(row)) for row in batch if isinstance(row, Contact)]
+            bad = [row for row in batch if isinstance(row, RowError)]
+            total += store.enlist(definition, good, store.now())
+            store.refuse_rows(definition.name, [_error_facts(error) for error in bad])
+            refused += len(bad)
+            errors += bad if rejects else bad[: max(0, _SHOWN + 1 - len(errors))]
+            advance(len(batch))
+        _write_rejects(rejects, reader, errors)
+    facts = {
+        "campaign": definition.name,
+        "rows": total.new + total.known + refused,
+        "enlisted": total.new,
+        "known": total.known,
+        "do_not_call": total.refused,
+        "refused": refused,
+    }
+    if as_json:
+        _print_json(facts | {"errors": [_error_facts(error) for error in errors[:_SHOWN]]})
+        return
+    _show_errors(errors)
+    out.print(
+        f"[bold]{total.new:,}[/] contacts enlisted in {definition.name}, {total.known:,} were in it already, "
+        f"{refused:,} rows refused" + (f", {total.refused:,} on the do-not-call list" if total.refused else "") + "."
+    )
+    if paused:
+        out.print(f"Nobody is rung until you say `dialout resume {definition.name}`.")
+
+
+@app.command()
+def call(
+    campaign: Folder,
+    number: str,
+    values: Annotated[list[str] | None, typer.Option("--set", help="A column of the contact, as name=Ada.")] = None,
+) -> None:
+    """Place one test call, under the campaign's own rules."""
+    definition, store = load_campaign(campaign), _store()
+    columns = dict(_pair(value) for value in values or ())
+    if missing := sorted(definition.required_columns - columns.keys()):
+        raise Refused(f"the templates use {', '.join(missing)}: add " + " ".join(f"--set {name}=…" for name in missing))
+    phone = _number(number, definition)
+    store.define(definition)
+    contact = Contact(phone, columns, 1)
+    enlisted = store.enlist(definition, [(contact, zones_of(contact))], store.now())
+    if not enlisted.new:
+        raise Refused(f"{number} is in {definition.name} already, and is not rung again for a test: see `dialout results`")
+    out.print(f"{number} is due in {definition.name}; a running worker rings it when the calling window is open.")
+
+
+# --- while it rings ---------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def status(
+    campaign: Annotated[str | None, typer.Argument(help="A campaign's name; without one, all.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep showing it, until Ctrl-C.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Count contacts by state and disposition."""
+    store = _store()
+    names = [_name(campaign)] if campaign else store.campaigns()
+    if as_json:
+        facts = [_status_facts(store, store.status(name)) for name in names]
+        _print_json(facts[0] if campaign else facts)
+    elif not names:
+        out.print("No campaign was enqueued yet: `dialout enqueue CAMPAIGN CONTACTS`.")
+    elif watch:
+        with Live(console=out, refresh_per_second=4) as live:
+            while True:
+                live.update(_status_table([store.status(name) for name in names]))
+                time.sleep(0.5)
+    else:
+        out.print(_status_table([store.status(name) for name in names]))
+
+
+@app.command()
+def pause(campaign: Name) -> None:
+    """Hold a campaign. Takes effect on the very next dial; calls under way go on."""
+    _set_state(campaign, CampaignState.PAUSED, "paused by the operator")
+
+
+@app.command()
+def resume(campaign: Name) -> None:
+    """Let a paused campaign ring again."""
+    _set_state(campaign, CampaignState.RUNNING, "")
+
+
+@app.command()
+def stop(
+    campaign: Name, hang_up: Annotated[bool, typer.Option("--hang-up", help="End the calls under way too.")] = False
+) -> None:
+    """End a campaign for good: who was not rung yet is canceled."""
+    _set_state(campaign, CampaignState.STOPPED, "stopped by the operator")
+    if hang_up:
+        from worker.app import carrier  # noqa: PLC0415 - needs the carrier's settings, which nothing else here does
+
+        store = _store()
+        for attempt_id in store.live(_name(campaign)):
+            case = store.case(attempt_id)
+            if case and case.begun and (sid := case.evidence.call_sid):
+                carrier().hang_up(sid)
+
+
+@app.command()
+def results(
+    campaign: Name,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="A .csv or .jsonl file.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Print one row per contact, all of them, dialed or not."""
+    rows = _store().outcomes(_name(campaign))
+    if output and output.suffix == ".jsonl":
+        output.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    elif output:
+        with output.open("w", encoding="utf-8", newline="") as file:
+            _write_csv(rows, file)
+    elif as_json:
+        _print_json(rows)
+    elif sys.stdout.isatty():
+        out.print(_results_table(rows))
+    else:
+        _write_csv(rows, sys.stdout)
+    if output:
+        err.print(f"{len(rows):,} contacts written to {output}.")
+
+
+# --- the do-not-call list -----------------------------------------------------------------------------------------------
+
+
+Region = Annotated[str, typer.Option(help="How a number without + is read.")]
+
+
+@dnc.command("add")
+def dnc_add(number: str, region: Region = "US") -> None:
+    """Ring this number never again; what waits for it is withdrawn in every campaign."""
+    new = _store().add_do_not_call(_any_number(number, region), "operator")
+    out.print("Added." if new else "It was on the list already.")
+
+
+@dnc.command("remove")
+def dnc_remove(number: str, region: Region = "US") -> None:
+    """Take a number off the list."""
+    out.print("Removed." if _store().remove_do_not_call(_any_number(number, region)) else "It was not on the list.")
+
+
+@dnc.command("import")
+def dnc_import(file: Path, region: Region = "US") -> None:
+    """Add a number per line; lines that are no number are reported, and the rest is added all the same."""
+    store, added, bad = _store(), 0, 0
+    for line, text in enumerate(_text(file).splitlines(), 1):
+        number = text.split(",")[0].strip()
+        if not number or (line == 1 and not any(c.isdigit() for c in number)):
+            continue
+        try:
+            added += store.add_do_not_call(_any_number(number, region), f"import of {file.name}")
+        except Refused as error:
+            bad += 1
+            err.print(f"line {line}: {error}", highlight=False)
+    out.print(f"{added:,} numbers added, {bad:,} lines refused.")
+    if bad:
+        raise typer.Exit(1)
+
+
+@dnc.command("list")
+def dnc_list(as_json: Json = False) -> None:
+    """Print the list."""
+    entries = [{"phone": phone, **entry} for phone, entry in _store().do_not_call()]
+    if as_json:
+        _print_json(entries)
+        return
+    for entry in sorted(entries, key=lambda e: e["phone"]):
+        out.print(f"{entry['phone']}  since {_when(datetime.fromtimestamp(entry['at'] / 1000, UTC))}  {entry['source']}")
+
+
+# --- running it ---------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def up(port: Annotated[int, typer.Option(help="Of the callbacks server.")] = 8000) -> None:
+    """Run worker, beat, callbacks and, without REDIS_URL, an embedded Redis, in this terminal."""
+    settings = load_settings()
+    settings.require_carrier()
+    server = None if settings.redis_url else EmbeddedRedis(settings.data_dir).start()
+    environment = {"REDIS_URL": server.url} if server else {}
+    try:
+        with Processes() as processes:
+            processes.start("callbacks", [*CALLBACKS, "--port", str(port)], environment)
+            processes.start("worker", [*WORKER, "--loglevel", "INFO"], environment)
+            processes.start("beat", BEAT, environment)
+            err.print("Worker, beat and callbacks are running. Ctrl-C ends them.")
+            _until_interrupted(processes)
+    finally:
+        if server:
+            server.stop()
+
+
+@app.command()
+def sandbox(
+    people: Annotated[Path | None, typer.Option(help="CSV with columns phone and person.")] = None,
+    record: Annotated[Path | None, typer.Option(help="Write each call as a stereo WAV into this folder.")] = None,
+    records: Annotated[Path | None, typer.Option(help="Append call detail records to this file.")] = None,
+    callbacks_port: Annotated[int, typer.Option(help="Where your callbacks server will listen.")] = 8000,
+    telnyx_port: int = 8931,
+    providers_port: int = 8932,
+    agent_port: int = 8933,
+    env_file: Annotated[Path, typer.Option(help="Where to write the settings.")] = Path("sandbox.env"),
+) -> None:
+    """Run the stand-ins (and, without REDIS_URL, an embedded Redis) in the foreground; print the settings for them."""
+    settings = load_settings()
+    server = None if settings.redis_url else EmbeddedRedis(settings.data_dir).start()
+    public = f"http://127.0.0.1:{callbacks_port}"
+    ours = {
+        "REDIS_URL": settings.redis_url or (server.url if server else ""),
+        "PUBLIC_URL": public,
+        "BRIEF_SECRET": settings.brief_secret.get_secret_value() or secrets.token_urlsafe(32),
+        "LINES": "10",
+        "CALLS_PER_SECOND": "5",
+    }
+    options = ["--agent", "bot.bot:bot", "--people", str(people or SAMPLE / "contacts.csv")]
+    options += ["--telnyx-port", str(telnyx_port), "--providers-port", str(providers_port), "--agent-port", str(agent_port)]
+    options += ["--voice-url", f"{public}/telnyx/inbound", "--status-url", f"{public}/telnyx/status"]
+    options += ["--record", str(record)] if record else []
+    options += ["--records", str(records)] if records else []
+    try:
+        with Processes() as processes:
+            process = processes.start("sandbox", ["sandbox", *options], ours | {"LOGURU_LEVEL": "INFO"}, piped=True)
+            _announce(ours | SandboxOutput(process).read("# ready"), env_file)
+            _until_interrupted(processes)
+    finally:
+        if server:
+            server.stop()
+
+
+@app.command()
+def rehearse(
+    campaign: Annotated[Path, typer.Argument(help="The campaign's folder.")] = SAMPLE,
+    contacts: Annotated[Path | None, typer.Argument(help="Its contacts, with a column person.")] = None,
+    record: Annotated[Path | None, typer.Option(help="Write each call as a stereo WAV into this folder.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a campaign against a telephone network on this machine: no account, no key, nobody is rung."""
+    from worker import rehearsal  # noqa: PLC0415 - only here
+
+    definition = load_campaign(campaign)
+    folder = load_settings().data_dir / f"rehearsal-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    with _rehearsal_view(as_json) as show:
+        outcome = rehearsal.rehearse(definition, contacts or campaign / "contacts.csv", folder, show=show, record=record)
+    if as_json:
+        _print_json({"outcomes": outcome.outcomes, "disagreements": outcome.disagreements})
+    else:
+        _show_errors(outcome.row_errors)
+        out.print(_results_table(outcome.outcomes))
+        out.print(f"{outcome.seconds:.0f} s; retry delays were shortened and the calling window was open. Logs: {folder}")
+    for sentence in outcome.disagreements:
+        err.print(f"[red]{sentence}[/]", highlight=False)
+    calls = sum(row["attempts"] for row in outcome.outcomes)
+    agree = not outcome.disagreements
+    verdict = "agree" if agree else f"DISAGREE in {len(outcome.disagreements)} places"
+    (err if as_json else out).print(
+        f"The dialer's records and the telephone network's {verdict}: {len(outcome.outcomes)} contacts, {calls} calls."
+    )
+    if not agree:
+        raise typer.Exit(1)
+
+
+# --- how things look ------------------------------------------------------------------------------------------------------
+
+
+def _status_facts(store: Store, found: Status) -> dict[str, Any]:
+    definition, _, _ = store.campaign(found.campaign)
+    return {
+        "campaign": found.campaign,
+        "state": found.state.value,
+        "why": found.why,
+        "contacts": found.contacts,
+        "due": found.due,
+        "live": found.live,
+        "done": found.done,
+        "refused": found.refused,
+        "rows_refused": found.rows_refused,
+        "dispositions": dict(found.dispositions),
+        "lines_in_use": found.lines_in_use,
+        "next_opening": _iso(_next_opening(found, definition, store.now())),
+    }
+
+
+def _next_opening(found: Status, definition: Campaign, now: datetime) -> datetime | None:
+    openings = [
+        opening
+        for zones, (count, first) in found.due_by_zones.items()
+        if count and (opening := policy.next_opening(definition.calling_window, zones, max(first or now, now)))
+    ]
+    return min(openings, default=None)
+
+
+def _status_table(found: list[Status]) -> Table:
+    table = Table("campaign", "state", "contacts", "due", "live", "done", "refused", "lines", "dispositions")
+    for one in found:
+        counts = ", ".join(f"{name} {count}" for name, count in one.dispositions.items())
+        state = one.state.value + (f" ({one.why})" if one.why else "")
+        numbers = (one.contacts, one.due, one.live, one.done, one.refused, one.lines_in_use)
+        table.add_row(one.campaign, state, *(f"{number:,}" for number in numbers), counts)
+    return table
+
+
+_COLORS: Final = {"completed": "green", "failed": "red", "unconfirmed": "red", "do_not_call": "magenta"}
+
+
+def _results_table(rows: list[dict[str, Any]]) -> Table:
+    table = Table("line", "phone", "state", "disposition", "attempts", "s", "reason", "answers", box=None, pad_edge=False)
+    for row in rows:
+        disposition = row["disposition"] or ""
+        color = _COLORS.get(disposition, "default")
+        answers = ", ".join(f"{key}: {value}" for key, value in row["answers"].items())
+        seconds = "" if row["duration_s"] is None else str(row["duration_s"])
+        shown = (str(row["line"]), row["phone"], row["state"], f"[{color}]{disposition}[/]", str(row["attempts"]), seconds)
+        table.add_row(*shown, row["reason"], answers)
+    return table
+
+
+@contextmanager
+def _rehearsal_view(as_json: bool) -> Iterator[Any]:
+    if as_json:
+        yield lambda _status, _doing: None
+        return
+    with Live(console=err, refresh_per_second=4, transient=True) as live:
+
+        def show(found: Status | None, doing: str) -> None:
+            table = Table(box=None, show_header=False)
+            table.add_row(f"[bold]{doing}[/]")
+            if found:
+                table.add_row(_status_table([found]))
+            live.update(table)
+
+        yield show
+
+
+@contextmanager
+def _progress(contacts: Path, quiet: bool) -> Iterator[Any]:
+    if quiet or contacts.stat().st_size < 1_000_000:  # noqa: PLR2004 - shorter ones are done in a blink
+        yield lambda _count: None
+        return
+    with contacts.open("rb") as file:
+        total = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
+    columns = (TextColumn("enlisting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=err) as progress:
+        task = progress.add_task("enlisting", total=total)
+        yield lambda count: progress.advance(task, count)
+
+
+def _show_errors(errors: list[RowError]) -> None:
+    for error in errors[:_SHOWN]:
+        err.print(str(error), style="yellow", highlight=False, markup=False)
+    if len(errors) > _SHOWN:
+        err.print(f"… and more; --rejects FILE writes them all.", style="yellow")
+
+
+def _error_facts(error: RowError) -> dict[str, Any]:
+    return {"line": error.line, "column": error.column, "value": error.value, "reason": error.reason}
+
+
+def _write_csv(rows: list[dict[str, Any]], file: Any) -> None:  # noqa: ANN401 - any text stream
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(file, names, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        answers = json.dumps(row["answers"], ensure_ascii=False)
+        writer.writerow({**row, "answers": answers})
+
+
+def _print_json(facts: Any) -> None:  # noqa: ANN401 - any JSON
+    sys.stdout.write(json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
+
+
+def _when(moment: datetime | None) -> str:
+    return f"{moment.astimezone():%Y-%m-%d %H:%M %Z}" if moment else "never"
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
+
+
+# --- reading what was given -------------------------------------------------------------------------------------------------
+
+
+def _store() -> Store:
+    store = Store.at(load_settings().store_url)
+    store.ping()
+    return store
+
+
+def _set_state(campaign: str, state: CampaignState, why: str) -> None:
+    name = _name(campaign)
+    _store().set_state(name, state, why)
+    out.print(f"{name} is {state.value}.")
+
+
+def _name(campaign: str) -> str:
+    return campaign.rstrip("/").rpartition("/")[2]
+
+
+@contextmanager
+def _contacts(path: Path, campaign: Campaign) -> Iterator[ContactsReader]:
+    try:
+        with path.open("rb") as file:
+            yield read_contacts(file, campaign)
+    except FileNotFoundError:
+        raise Refused(f"{path}: there is no such file") from None
+    except IsADirectoryError:
+        raise Refused(f"{path}: this is a folder; name the CSV in it") from None
+    except ContactsError as error:
+        raise Refused(f"{path}: {error}") from None
+
+
+def _batches(reader: ContactsReader) -> Iterator[list[Contact | RowError]]:
+    batch: list[Contact | RowError] = []
+    for row in reader:
+        batch.append(row)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    yield batch
+
+
+def _write_rejects(path: Path | None, reader: ContactsReader, errors: list[RowError]) -> None:
+    if path:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            write_rejects(file, reader.header, errors)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, given, value = text.partition("=")
+    if not given:
+        raise Refused(f"--set {text}: write name=value")
+    return name, value
+
+
+def _number(text: str, campaign: Campaign) -> str:
+    try:
+        return parse(text, campaign.default_region, campaign.allowed_countries)
+    except BadNumber as error:
+        raise Refused(f"{text} {error}") from None
+
+
+def _any_number(text: str, region: str) -> str:
+    from phonenumbers import NumberParseException, PhoneNumberFormat, format_number, is_possible_number  # noqa: PLC0415
+    from phonenumbers import parse as parse_number  # noqa: PLC0415
+
+    try:
+        number = parse_number(text, region)
+    except NumberParseException:
+        raise Refused(f"{text} is not a telephone number") from None
+    if not is_possible_number(number):
+        raise Refused(f"{text} is not a possible number")
+    return format_number(number, PhoneNumberFormat.E164)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8-sig")
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Refused(f"{path}: this file is not UTF-8") from None
+
+
+def _announce(settings: dict[str, str], env_file: Path) -> None:
+    text = "".join(f"{name}={value}\n" for name, value in settings.items())
+    descriptor = os.open(env_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    sys.stdout.write(text)
+    sys.stdout.flush()
+    port = re.search(r":(\d+)$", settings["PUBLIC_URL"])
+    err.print(
+        f"\nThese settings are in {env_file}. In three more terminals:\n"
+        f"  uv run --env-file {env_file} celery -A worker worker\n"
+        f"  uv run --env-file {env_file} celery -A worker beat\n"
+        f"  uv run --env-file {env_file} uvicorn worker.callbacks:app --port {port[1] if port else 8000}\n"
+        f"Then: uv run --env-file {env_file} dialout enqueue CAMPAIGN CONTACTS",
+        highlight=False,
+    )
+
+
+def _until_interrupted(processes: Processes) -> None:
+    import signal  # noqa: PLC0415
+
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda _number, _frame: ended.set())
+    while not ended.wait(0.3):
+        processes.check()
+
+
+def main() -> None:
+    """Run the command; what forbids it is one sentence on standard error, and exit code 1."""
+    expected = (
+        Refused, CampaignError, ContactsError, SettingsError, StoreError, NoServer, ProcessDied, redis.RedisError
+    )  # fmt: skip
+    try:
+        app()
+    except expected as error:
+        err.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
