@@ -6,11 +6,11 @@ if TYPE_CHECKING:
     from bot.bot import bot as bot
 
 
-def __getattr__(name: str) -> Any:  # noqa: ANN401 - a module's attribute
+def __getattr__(name: str) -> Any:
     """Build the agent only when somebody asks for it: it loads models and warms services."""
     if name != "bot":
         raise AttributeError(name)
-    import importlib  # noqa: PLC0415
+    import importlib
 
     # The submodule has the name of its function: what `from bot import bot` is after is the function.
     function = importlib.import_module("bot.bot").bot

@@ -2,13 +2,13 @@
 
 import sys
 
-from bot.bot import bot as bot
+from bot.bot import bot  # noqa: F401 - the runner finds it in this module
 
 
 def main() -> int:
     """Hand over to the runner, if it is installed."""
     try:
-        from pipecat.runner.run import main as run  # noqa: PLC0415
+        from pipecat.runner.run import main as run
     except ImportError as error:
         sys.stderr.write(f"Pipecat's development runner is not installed ({error}): pip install 'pipecat-ai[runner]'\n")
         return 1

@@ -66,7 +66,7 @@ OPT_OUT_KEY: Final = KeypadEntry.NINE
 
 async def bot(runner_args: RunnerArguments) -> None:
     """Take one call, from its start message to its delivered report."""
-    assert isinstance(runner_args, WebSocketRunnerArguments)  # noqa: S101 - the contract of telephony agents
+    assert isinstance(runner_args, WebSocketRunnerArguments)
     settings = load_settings()
     socket = runner_args.websocket
     try:
@@ -116,7 +116,8 @@ async def converse(
         user_params=LLMUserAggregatorParams(
             vad_analyzer=SileroVADAnalyzer(),
             user_turn_strategies=UserTurnStrategies(
-                start=[MinWordsUserTurnStartStrategy(min_words=WORDS_TO_INTERRUPT)], stop=[SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=TURN_END_S)]
+                start=[MinWordsUserTurnStartStrategy(min_words=WORDS_TO_INTERRUPT)],
+                stop=[SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=TURN_END_S)],
             ),
             user_idle_timeout=settings.patience_s,
         ),
@@ -257,13 +258,15 @@ def speech_to_text(brief: Brief | None, settings: BotSettings) -> DeepgramSTTSer
 def language_model(brief: Brief | None, script: Script | None, settings: BotSettings) -> OpenAILLMService:
     """Return the service that thinks."""
     model = script.model if script else Model()
-    options = {} if model.temperature is None else {"temperature": model.temperature}
+    wanted = OpenAILLMService.Settings(
+        model=model.name or settings.openai_model, system_instruction=system_prompt(brief, script)
+    )
+    if model.temperature is not None:
+        wanted.temperature = model.temperature
     return OpenAILLMService(
         api_key=settings.openai_api_key.get_secret_value(),
         base_url=settings.openai_base_url,
-        settings=OpenAILLMService.Settings(
-            model=model.name or settings.openai_model, system_instruction=system_prompt(brief, script), **options
-        ),
+        settings=wanted,
         retry_on_timeout=True,
         retry_timeout_secs=4,
     )
@@ -309,7 +312,9 @@ async def _watch(conversation: Conversation, stream: TelnyxStream, settings: Bot
         if time.monotonic() - heard > DEAD_AIR_S:
             conversation.conclude(Disposition.FAILED, "dead air: a provider did not answer", "")
         elif conversation.seconds > settings.max_call_s:
-            conversation.conclude(Disposition.COMPLETED, "the call reached its time limit", "I have to go now. Goodbye.")
+            conversation.conclude(
+                Disposition.COMPLETED, "the call reached its time limit", "I have to go now. Goodbye."
+            )
 
 
 def _first_audio_ms(stream: TelnyxStream) -> int | None:

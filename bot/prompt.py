@@ -36,7 +36,9 @@ def system_prompt(brief: Brief | None, script: Script | None) -> str:
     if brief.direction is Direction.INBOUND:
         parts.append("The person has rung us.")
     if script and script.answers:
-        parts.append(f"Ask these questions, one at a time, and call record_answer after each:\n{questions(script.answers)}")
+        parts.append(
+            f"Ask these questions, one at a time, and call record_answer after each:\n{questions(script.answers)}"
+        )
     parts.append(f"Data about the person (JSON): {json.dumps(dict(brief.contact), ensure_ascii=False)}")
     return "\n\n".join(parts)
 

@@ -31,9 +31,7 @@ class BotSettings(BaseModel):
     telnyx_api_key: SecretStr = SecretStr("")  # empty: the carrier ends the call when the stream closes
     telnyx_base_url: str = "https://api.telnyx.com/v2"
     brief_secret: SecretStr
-    inbound_greeting: str = (
-        "Hello, this is an automated assistant. We may have tried to call you. How can I help you?"
-    )
+    inbound_greeting: str = "Hello, this is an automated assistant. We may have tried to call you. How can I help you?"
     max_call_s: float = 540.0  # the goodbye comes before the carrier's time limit cuts
     patience_s: float = 7.0  # of silence before a nudge, and again before the end
 
@@ -43,5 +41,7 @@ def load_settings() -> BotSettings:
     """Read the environment once; raises MissingSetting with a sentence that names all that is missing."""
     given = {name: value for name in BotSettings.model_fields if (value := os.environ.get(name.upper()))}
     if missing := [name.upper() for name in _REQUIRED if name not in given]:
-        raise MissingSetting(f"{', '.join(missing)}: not set; put it into the agent's secret set (see docs/going-live.md)")
+        raise MissingSetting(
+            f"{', '.join(missing)}: not set; put it into the agent's secret set (see docs/going-live.md)"
+        )
     return BotSettings.model_validate(given)

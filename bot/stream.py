@@ -64,7 +64,7 @@ def _start(message: Mapping[str, Any]) -> Start:
     )
 
 
-def _parameters(given: Any) -> dict[str, str]:  # noqa: ANN401 - JSON
+def _parameters(given: Any) -> dict[str, str]:
     """Accept every form in which Telnyx documents or may send them: an object, a list of pairs, JSON in a string."""
     if isinstance(given, str):
         try:

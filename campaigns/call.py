@@ -172,7 +172,9 @@ def from_parameters(parameters: Mapping[str, str], secret: str, now: float) -> B
     wire = dict(parameters)
     signature = wire.pop("signature", "")
     if not hmac.compare_digest(signature.encode(), _sign(secret, "brief", _canonical(wire)).encode()):
-        raise BriefRefused("the signature does not fit the parameters: check that BRIEF_SECRET is the same on both sides")
+        raise BriefRefused(
+            "the signature does not fit the parameters: check that BRIEF_SECRET is the same on both sides"
+        )
     try:
         brief = _unflatten(_join(wire))
     except (ValidationError, ValueError, KeyError) as error:

@@ -5,9 +5,9 @@ import hashlib
 import re
 import tomllib
 from datetime import date, datetime, time, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -134,6 +134,11 @@ class Templates(_Table):
     )
     inbound_instructions: str = "The person rings back after we called them. Help with what the call was about.\n"
 
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(self.model_dump().values())
+
 
 class Campaign(_Table):
     """Everything that a campaign's folder says, its templates included: it needs no files once it is loaded."""
@@ -170,7 +175,9 @@ class Campaign(_Table):
         words = set(re.findall(r"\w+", greeting.lower()))
         if self.language in DISCLOSURES and not words.intersection(DISCLOSURES[self.language]):
             told = ", ".join(DISCLOSURES[self.language][:3])
-            problems.append(("greeting", f"the first words must say that this is an automated call (a word like {told})"))
+            problems.append(
+                ("greeting", f"the first words must say that this is an automated call (a word like {told})")
+            )
         voicemail = self.templates.voicemail
         digits = re.sub(r"\D", "", voicemail)
         says_number = "campaign.callback_number" in voicemail or self.callback_number[-7:] in digits
@@ -183,16 +190,16 @@ class Campaign(_Table):
         """Countries whose numbers may be enlisted."""
         return self.countries or (self.default_region,)
 
-    @cached_property
+    @property
     def required_columns(self) -> frozenset[str]:
         """The columns without which some template cannot be rendered."""
-        return frozenset[str]().union(*(columns_of(text)[0] for text in self.templates.model_dump().values()))
+        return _columns(self.templates.texts)[0]
 
-    @cached_property
+    @property
     def columns(self) -> frozenset[str]:
         """The columns that templates use, needed or not: all that a brief says of a contact."""
-        optional = frozenset[str]().union(*(columns_of(text)[1] for text in self.templates.model_dump().values()))
-        return self.required_columns | optional
+        needed, optional = _columns(self.templates.texts)
+        return needed | optional
 
     @cached_property
     def version(self) -> str:
@@ -271,6 +278,13 @@ class Campaign(_Table):
         return render(f"{name}.j2", source, values, limit=INSTRUCTIONS_LIMIT, spoken=False)
 
 
+@lru_cache(maxsize=64)
+def _columns(texts: tuple[str, ...]) -> tuple[frozenset[str], frozenset[str]]:
+    pairs = [columns_of(text) for text in texts]
+    needed = frozenset[str]().union(*(pair[0] for pair in pairs))
+    return needed, frozenset[str]().union(*(pair[1] for pair in pairs)) - needed
+
+
 def load_campaign(folder: Path) -> Campaign:
     """Load the campaign in a folder; raises CampaignError with a line for each problem: file, key, reason."""
     toml = folder / "campaign.toml"
@@ -283,14 +297,17 @@ def load_campaign(folder: Path) -> Campaign:
     for reserved in ("name", "templates"):
         if reserved in table:
             raise CampaignError(f"{toml}: {reserved}: this is taken from the folder; remove the key")
-    answers = table.get("answers")
+    answers: Any = table.get("answers")
     if isinstance(answers, dict):
-        table["answers"] = {key: {"key": key, **value} if isinstance(value, dict) else value for key, value in answers.items()}
+        tables = cast("dict[str, Any]", answers)
+        table["answers"] = {
+            key: {"key": key, **value} if isinstance(value, dict) else value for key, value in tables.items()
+        }
     table |= {"name": folder.resolve().name, "templates": _read_templates(folder)}
     try:
         return Campaign.model_validate(table)
     except ValidationError as error:
-        problems = [_sentence(toml, problem, table) for problem in error.errors()]
+        problems = [_sentence(toml, problem) for problem in error.errors()]
         raise CampaignError("\n".join(problems)) from None
 
 
@@ -308,7 +325,7 @@ def _read_templates(folder: Path) -> dict[str, str]:
     return texts
 
 
-def _sentence(toml: Path, problem: ErrorDetails, table: dict[str, Any]) -> str:
+def _sentence(toml: Path, problem: ErrorDetails) -> str:
     path = ".".join(str(part) for part in problem["loc"])
     reason = problem["msg"].removeprefix("Value error, ")
     if path == "name":

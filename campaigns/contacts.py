@@ -15,6 +15,7 @@ FIELD_LIMIT: Final = 32_768
 """Characters of one field. A name is shorter; a quote that was never closed is longer."""
 
 _DELIMITERS: Final = ",;\t"
+_SHOWN: Final = 60
 _PHONE: Final = "phone"
 _TIMEZONE: Final = "timezone"
 
@@ -27,11 +28,11 @@ class Rules(Protocol):
     """What reading contacts needs to know of their campaign."""
 
     @property
-    def default_region(self) -> str: ...  # noqa: D102
+    def default_region(self) -> str: ...
     @property
-    def allowed_countries(self) -> tuple[str, ...]: ...  # noqa: D102
+    def allowed_countries(self) -> tuple[str, ...]: ...
     @property
-    def required_columns(self) -> frozenset[str]: ...  # noqa: D102
+    def required_columns(self) -> frozenset[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class RowError:
     def __str__(self) -> str:
         if not self.column:
             return f"line {self.line}: {self.reason}"
-        shown = self.value if len(self.value) <= 60 else self.value[:57] + "…"
+        shown = self.value if len(self.value) <= _SHOWN else self.value[:57] + "…"
         return f"line {self.line}: {self.column}: {json.dumps(shown, ensure_ascii=False)} {self.reason}"
 
 
@@ -79,6 +80,7 @@ class ContactsReader:
         self._lines = iter(lines)
         self._rules = rules
         self.header = self._read_header()
+        self._required = sorted(rules.required_columns)
         self._seen = _FirstLines()
 
     def __iter__(self) -> Iterator[Contact | RowError]:
@@ -140,7 +142,7 @@ class ContactsReader:
                 return bad(name, "is not UTF-8: save the file as UTF-8")
             if "\0" in value:
                 return bad(name, "has a NUL character")
-        for name in sorted(self._rules.required_columns):
+        for name in self._required:
             if not values[name]:
                 return bad(name, "is empty, and the campaign's templates use it")
         if (zone := values.get(_TIMEZONE)) and not _is_zone(zone):

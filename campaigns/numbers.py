@@ -38,6 +38,10 @@ _LONGEST: Final = 40
 """Characters of a number as people write it; anything longer is no number, and is not worth parsing."""
 
 
+_SHORT: Final = range(2, 7)
+"""How many digits emergency and other short numbers have."""
+
+
 class BadNumber(ValueError):
     """This is no number that may be rung. The message is the reason, without the number."""
 
@@ -69,7 +73,7 @@ def own(text: str) -> str:
 
 def _parsed(text: str, region: str | None) -> phonenumbers.PhoneNumber:
     digits = re.sub(r"\D", "", text)
-    if region and not text.lstrip().startswith("+") and 2 <= len(digits) <= 6:
+    if region and not text.lstrip().startswith("+") and len(digits) in _SHORT:
         raise BadNumber("is an emergency or short number")
     if len(text) > _LONGEST:
         raise BadNumber("is too long")

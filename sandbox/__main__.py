@@ -155,7 +155,7 @@ def main() -> int:
         sys.stdout.flush()
         while not ended.wait(0.3):
             if dead := children.dead():
-                raise DidNotStart(f"the sandbox's {dead} has ended by itself; the rest is stopped")  # noqa: TRY301
+                raise DidNotStart(f"the sandbox's {dead} has ended by itself; the rest is stopped")
     except (DidNotStart, PortTaken) as error:
         sys.stderr.write(f"{error}\n")
         return 1

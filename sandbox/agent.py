@@ -29,7 +29,7 @@ Bot = Callable[[Any], Awaitable[None]]
 def create_app(bot: Bot, *, max_sessions: int) -> FastAPI:
     """Return the agent's front door."""
     # Only here: the other stand-ins must run where Pipecat is not installed.
-    from pipecat.runner.types import WebSocketRunnerArguments  # noqa: PLC0415
+    from pipecat.runner.types import WebSocketRunnerArguments
 
     app = FastAPI(title="Pipecat Cloud stand-in", docs_url=None)
     live: set[str] = set()
@@ -61,7 +61,7 @@ def create_app(bot: Bot, *, max_sessions: int) -> FastAPI:
     return app
 
 
-def _body(socket: WebSocket) -> Any:  # noqa: ANN401 - any JSON
+def _body(socket: WebSocket) -> Any:
     try:
         return json.loads(base64.b64decode(socket.query_params.get("body", "")))
     except ValueError:

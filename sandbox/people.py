@@ -1,6 +1,5 @@
 """The people who answer, don't, or aren't people. Each is a short script; they go by what they hear, and read no minds."""
 
-import asyncio
 import csv
 import random
 import re
@@ -16,7 +15,7 @@ class Line(Protocol):
 
     random: random.Random
 
-    async def say(self, clip: str) -> None:
+    async def say(self, name: str) -> None:
         """Speak, and return when it has been spoken."""
 
     async def pause(self, seconds: float) -> None:
@@ -24,9 +23,11 @@ class Line(Protocol):
 
     async def caller_speaks(self, within: float = 12.0) -> bool:
         """Wait until the caller's voice is heard; False if it is not within so many seconds."""
+        ...
 
     async def caller_finishes(self, within: float = 30.0) -> bool:
         """Wait until the caller has spoken and then been quiet for a moment; False if they never spoke."""
+        ...
 
     async def press(self, digit: str) -> None:
         """Press a key."""
@@ -240,19 +241,10 @@ class Town:
         town = cls(seed)
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             for row in csv.DictReader(file):
-                if row.get("person") and len(_tail(row.get("phone") or "")) >= 7:  # noqa: PLR2004 - a short number rings nobody
+                if row.get("person") and len(_tail(row.get("phone") or "")) >= 7:
                     town.settle(row["phone"], row["person"])
         return town
 
 
 def _tail(number: str) -> str:
     return re.sub(r"\D", "", number)[-9:]
-
-
-async def hold(line: Line, person: Person) -> None:
-    """Let a person act on a call until they hang up."""
-    try:
-        if person.script:
-            await person.script(line)
-    except asyncio.CancelledError:
-        raise

@@ -25,7 +25,7 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-def serve(app: Any, host: str, port: int) -> int:  # noqa: ANN401 - any ASGI app
+def serve(app: Any, host: str, port: int) -> int:
     """Serve until told to end, printing `listening on http://…` first; returns the exit code."""
     try:
         sock = bind(host, port)
@@ -34,7 +34,13 @@ def serve(app: Any, host: str, port: int) -> int:  # noqa: ANN401 - any ASGI app
         return 1
     # No pings: a busy machine answers them late, and the library then closes calls that are well.
     config = uvicorn.Config(
-        app, ws_per_message_deflate=False, log_level="critical", ws_ping_interval=None, timeout_graceful_shutdown=3, access_log=False, ws_max_size=1 << 20
+        app,
+        ws_per_message_deflate=False,
+        log_level="critical",
+        ws_ping_interval=None,
+        timeout_graceful_shutdown=3,
+        access_log=False,
+        ws_max_size=1 << 20,
     )
     sys.stdout.write(f"listening on http://{host}:{sock.getsockname()[1]}\n")
     sys.stdout.flush()

@@ -10,6 +10,6 @@ def __getattr__(name: str) -> "Celery":
     """Let `celery -A worker` find the app, without making `import worker.policy` read the environment."""
     if name != "celery":
         raise AttributeError(name)
-    from worker.app import app  # noqa: PLC0415
+    from worker.app import app
 
     return app

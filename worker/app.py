@@ -1,10 +1,11 @@
 """The Celery app, and where live collaborators are built."""
 
 import logging
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from celery import Celery
+from celery import Celery, Task
 from celery.signals import setup_logging
 
 from worker.carrier import Carrier
@@ -16,8 +17,14 @@ app = Celery("dialout", include=["worker.tasks"])
 app.config_from_object("celeryconfig")
 
 
+def task(function: Callable[..., None]) -> Task:
+    """Register a task, with a type that says that it can be sent."""
+    registered: Any = app.task(function)
+    return registered
+
+
 @setup_logging.connect
-def _log_plainly(loglevel: int | str = logging.INFO, **_: Any) -> None:  # noqa: ANN401 - Celery's signature
+def _log_plainly(loglevel: int | str = logging.INFO, **_: Any) -> None:
     logging.basicConfig(level=loglevel, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     # Several ticks a second, each with two lines; and URLs that carry numbers.
     for noisy in ("celery.app.trace", "celery.worker.strategy", "celery.beat", "httpx"):

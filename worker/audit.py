@@ -57,7 +57,9 @@ def _of_contact(outcome: Mapping[str, Any], calls: list[Mapping[str, Any]], retr
     if outcome["state"] not in {"done", "refused"} or not outcome["disposition"]:
         found.append(f"{who} has no outcome: it is {outcome['state']}")
     if len(calls) != outcome["attempts"]:
-        found.append(f"{who} was rung {len(calls)} times by the network's records, {outcome['attempts']} by the dialer's")
+        found.append(
+            f"{who} was rung {len(calls)} times by the network's records, {outcome['attempts']} by the dialer's"
+        )
     calls.sort(key=lambda call: call["created_at"])
     for earlier, later in pairwise(calls):
         ended, began = earlier["ended_at"], later["created_at"]

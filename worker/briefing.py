@@ -13,9 +13,7 @@ from worker.settings import Settings
 _PREFLIGHT_SECRET: Final = "not-a-secret"  # noqa: S105 - `check` measures documents; nobody gets to see them
 
 
-def outbound_document(
-    contact: Contact, campaign: Campaign, settings: Settings, attempt_id: str, now: datetime
-) -> str:
+def outbound_document(contact: Contact, campaign: Campaign, settings: Settings, attempt_id: str, now: datetime) -> str:
     """Return the document of an attempt; raises RenderError or DocumentTooLong."""
     urls = addresses(settings, attempt_id)
     brief = campaign.brief(contact, attempt_id=attempt_id, now=now, **urls)

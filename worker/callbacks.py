@@ -16,8 +16,8 @@ from pydantic import ValidationError
 
 from campaigns.call import SIGNATURE_HEADER, MessageRefused, Report, sign_message, verify_message
 from campaigns.templates import RenderError
-from worker import carrier as telnyx
 from worker import briefing, ledger, policy, tasks, texml
+from worker import carrier as telnyx
 from worker.app import carrier, store
 from worker.settings import load_settings
 from worker.store import Case, Heard
@@ -33,9 +33,7 @@ app = FastAPI(title="dialout callbacks", docs_url=None, redoc_url=None)
 
 
 @app.middleware("http")
-async def _say_when_redis_is_away(
-    request: Request, call_next: Callable[[Request], Awaitable[Response]]
-) -> Response:
+async def _say_when_redis_is_away(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
     # 503: Telnyx and the bot then tell us again. A 500 would say that their word was at fault.
     try:
         return await call_next(request)

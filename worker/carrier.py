@@ -87,7 +87,9 @@ class DialOrder:
 class Carrier:
     """Telnyx, for one account and one TeXML application. Safe to share between threads."""
 
-    def __init__(self, *, api_key: str, app_id: str, base_url: str, public_key: str = "", timeout_s: float = 5.0) -> None:
+    def __init__(
+        self, *, api_key: str, app_id: str, base_url: str, public_key: str = "", timeout_s: float = 5.0
+    ) -> None:
         """Build the client. Its retries are off, for each is another call; so are redirects, which repeat a POST."""
         self._app_id = app_id
         self._public_key = public_key
@@ -96,7 +98,7 @@ class Carrier:
     @cached_property
     def _client(self) -> "telnyx.Telnyx":
         # The SDK takes seconds to import, and who only verifies signatures need not wait for it.
-        import telnyx  # noqa: PLC0415
+        import telnyx
 
         http = telnyx.DefaultHttpxClient(follow_redirects=False)
         return telnyx.Telnyx(**self._options, max_retries=0, http_client=http)
@@ -106,7 +108,7 @@ class Carrier:
 
         Raises DialRefused, CarrierBusy, AccountBlocked or DialUnconfirmed.
         """
-        import telnyx  # noqa: PLC0415
+        import telnyx
 
         try:
             answer = self._client.texml.calls.create(
@@ -142,7 +144,7 @@ class Carrier:
 
     def fetch(self, call_sid: str) -> FoundCall | None:
         """Return one call, or None if the carrier does not (yet, or any more) know it."""
-        import telnyx  # noqa: PLC0415
+        import telnyx
 
         try:
             answer = self._client.texml.accounts.calls.retrieve(call_sid, account_sid=self._account)
@@ -154,7 +156,7 @@ class Carrier:
 
     def hang_up(self, call_sid: str) -> None:
         """End a call. One that is over already is fine."""
-        import telnyx  # noqa: PLC0415
+        import telnyx
 
         try:
             self._client.calls.actions.hangup(call_sid)
@@ -188,8 +190,8 @@ class Carrier:
             raise CarrierBusy("the carrier did not say which organization the API key belongs to")
         return str(account)
 
-    def _ask(self, question: Any) -> Any:  # noqa: ANN401 - whatever the SDK returns
-        import telnyx  # noqa: PLC0415
+    def _ask(self, question: Any) -> Any:
+        import telnyx
 
         try:
             return question()
@@ -257,7 +259,9 @@ def _errors(body: object) -> list[tuple[str, str]]:
     errors = body.get("errors") if isinstance(body, dict) else None
     if not isinstance(errors, list):
         return []
-    return [(str(e.get("code") or ""), str(e.get("detail") or e.get("title") or "")) for e in errors if isinstance(e, dict)]
+    return [
+        (str(e.get("code") or ""), str(e.get("detail") or e.get("title") or "")) for e in errors if isinstance(e, dict)
+    ]
 
 
 def _brief(error: Exception) -> str:

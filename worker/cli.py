@@ -28,7 +28,7 @@ from worker import check as preflight
 from worker import policy
 from worker.embedded import EmbeddedRedis, NoServer
 from worker.processes import BEAT, CALLBACKS, WORKER, ProcessDied, Processes, SandboxOutput
-from worker.settings import Settings, SettingsError, load_settings
+from worker.settings import SettingsError, load_settings
 from worker.store import CampaignState, Enlisted, Status, Store, StoreError
 
 app = typer.Typer(
@@ -142,7 +142,9 @@ def call(
     contact = Contact(phone, columns, 1)
     enlisted = store.enlist(definition, [(contact, zones_of(contact))], store.now())
     if not enlisted.new:
-        raise Refused(f"{number} is in {definition.name} already, and is not rung again for a test: see `dialout results`")
+        raise Refused(
+            f"{number} is in {definition.name} already, and is not rung again for a test: see `dialout results`"
+        )
     out.print(f"{number} is due in {definition.name}; a running worker rings it when the calling window is open.")
 
 
@@ -191,7 +193,7 @@ def stop(
     """End a campaign for good: who was not rung yet is canceled."""
     _set_state(campaign, CampaignState.STOPPED, "stopped by the operator")
     if hang_up:
-        from worker.app import carrier  # noqa: PLC0415 - needs the carrier's settings, which nothing else here does
+        from worker.app import carrier
 
         store = _store()
         for attempt_id in store.live(_name(campaign)):
@@ -268,7 +270,9 @@ def dnc_list(as_json: Json = False) -> None:
         _print_json(entries)
         return
     for entry in sorted(entries, key=lambda e: e["phone"]):
-        out.print(f"{entry['phone']}  since {_when(datetime.fromtimestamp(entry['at'] / 1000, UTC))}  {entry['source']}")
+        out.print(
+            f"{entry['phone']}  since {_when(datetime.fromtimestamp(entry['at'] / 1000, UTC))}  {entry['source']}"
+        )
 
 
 # --- running it ---------------------------------------------------------------------------------------------------------
@@ -294,7 +298,7 @@ def up(port: Annotated[int, typer.Option(help="Of the callbacks server.")] = 800
 
 
 @app.command()
-def sandbox(
+def sandbox(  # noqa: PLR0917 - Typer's options
     people: Annotated[Path | None, typer.Option(help="CSV with columns phone and person.")] = None,
     record: Annotated[Path | None, typer.Option(help="Write each call as a stereo WAV into this folder.")] = None,
     records: Annotated[Path | None, typer.Option(help="Append call detail records to this file.")] = None,
@@ -316,7 +320,14 @@ def sandbox(
         "CALLS_PER_SECOND": "5",
     }
     options = ["--agent", "bot.bot:bot", "--people", str(people or SAMPLE / "contacts.csv")]
-    options += ["--telnyx-port", str(telnyx_port), "--providers-port", str(providers_port), "--agent-port", str(agent_port)]
+    options += [
+        "--telnyx-port",
+        str(telnyx_port),
+        "--providers-port",
+        str(providers_port),
+        "--agent-port",
+        str(agent_port),
+    ]
     options += ["--voice-url", f"{public}/telnyx/inbound", "--status-url", f"{public}/telnyx/status"]
     options += ["--record", str(record)] if record else []
     options += ["--records", str(records)] if records else []
@@ -338,18 +349,22 @@ def rehearse(
     as_json: Json = False,
 ) -> None:
     """Run a campaign against a telephone network on this machine: no account, no key, nobody is rung."""
-    from worker import rehearsal  # noqa: PLC0415 - only here
+    from worker import rehearsal
 
     definition = load_campaign(campaign)
     folder = load_settings().data_dir / f"rehearsal-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     with _rehearsal_view(as_json) as show:
-        outcome = rehearsal.rehearse(definition, contacts or campaign / "contacts.csv", folder, show=show, record=record)
+        outcome = rehearsal.rehearse(
+            definition, contacts or campaign / "contacts.csv", folder, show=show, record=record
+        )
     if as_json:
         _print_json({"outcomes": outcome.outcomes, "disagreements": outcome.disagreements})
     else:
         _show_errors(outcome.row_errors)
         out.print(_results_table(outcome.outcomes))
-        out.print(f"{outcome.seconds:.0f} s; retry delays were shortened and the calling window was open. Logs: {folder}")
+        out.print(
+            f"{outcome.seconds:.0f} s; retry delays were shortened and the calling window was open. Logs: {folder}"
+        )
     for sentence in outcome.disagreements:
         err.print(f"[red]{sentence}[/]", highlight=False)
     calls = sum(row["attempts"] for row in outcome.outcomes)
@@ -406,13 +421,22 @@ _COLORS: Final = {"completed": "green", "failed": "red", "unconfirmed": "red", "
 
 
 def _results_table(rows: list[dict[str, Any]]) -> Table:
-    table = Table("line", "phone", "state", "disposition", "attempts", "s", "reason", "answers", box=None, pad_edge=False)
+    table = Table(
+        "line", "phone", "state", "disposition", "attempts", "s", "reason", "answers", box=None, pad_edge=False
+    )
     for row in rows:
         disposition = row["disposition"] or ""
         color = _COLORS.get(disposition, "default")
         answers = ", ".join(f"{key}: {value}" for key, value in row["answers"].items())
         seconds = "" if row["duration_s"] is None else str(row["duration_s"])
-        shown = (str(row["line"]), row["phone"], row["state"], f"[{color}]{disposition}[/]", str(row["attempts"]), seconds)
+        shown = (
+            str(row["line"]),
+            row["phone"],
+            row["state"],
+            f"[{color}]{disposition}[/]",
+            str(row["attempts"]),
+            seconds,
+        )
         table.add_row(*shown, row["reason"], answers)
     return table
 
@@ -451,14 +475,14 @@ def _show_errors(errors: list[RowError]) -> None:
     for error in errors[:_SHOWN]:
         err.print(str(error), style="yellow", highlight=False, markup=False)
     if len(errors) > _SHOWN:
-        err.print(f"… and more; --rejects FILE writes them all.", style="yellow")
+        err.print("… and more; --rejects FILE writes them all.", style="yellow")
 
 
 def _error_facts(error: RowError) -> dict[str, Any]:
     return {"line": error.line, "column": error.column, "value": error.value, "reason": error.reason}
 
 
-def _write_csv(rows: list[dict[str, Any]], file: Any) -> None:  # noqa: ANN401 - any text stream
+def _write_csv(rows: list[dict[str, Any]], file: Any) -> None:
     names = list(dict.fromkeys(name for row in rows for name in row))
     writer = csv.DictWriter(file, names, lineterminator="\n")
     writer.writeheader()
@@ -467,7 +491,7 @@ def _write_csv(rows: list[dict[str, Any]], file: Any) -> None:  # noqa: ANN401 -
         writer.writerow({**row, "answers": answers})
 
 
-def _print_json(facts: Any) -> None:  # noqa: ANN401 - any JSON
+def _print_json(facts: Any) -> None:
     sys.stdout.write(json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
 
 
@@ -542,8 +566,8 @@ def _number(text: str, campaign: Campaign) -> str:
 
 
 def _any_number(text: str, region: str) -> str:
-    from phonenumbers import NumberParseException, PhoneNumberFormat, format_number, is_possible_number  # noqa: PLC0415
-    from phonenumbers import parse as parse_number  # noqa: PLC0415
+    from phonenumbers import NumberParseException, PhoneNumberFormat, format_number, is_possible_number
+    from phonenumbers import parse as parse_number
 
     try:
         number = parse_number(text, region)
@@ -582,7 +606,7 @@ def _announce(settings: dict[str, str], env_file: Path) -> None:
 
 
 def _until_interrupted(processes: Processes) -> None:
-    import signal  # noqa: PLC0415
+    import signal
 
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

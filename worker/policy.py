@@ -148,7 +148,7 @@ class Settled:
     reason: str
     guess: bool = False
     duration_s: int | None = None
-    answers: Mapping[str, str | int | bool] = field(default_factory=dict)
+    answers: Mapping[str, str | int | bool] = field(default_factory=dict[str, str | int | bool])
     callback_at: datetime | None = None
 
 
@@ -222,7 +222,9 @@ def _unheard(evidence: Evidence) -> Settled:
         reason = "the call was answered, and nothing was heard of it since"
         return Settled(Disposition.FAILED, reason, guess=True)
     if states or (evidence.dial and evidence.dial.call_sid):
-        return Settled(Disposition.UNCONFIRMED, "the carrier took the call, and nothing was heard of it since", guess=True)
+        return Settled(
+            Disposition.UNCONFIRMED, "the carrier took the call, and nothing was heard of it since", guess=True
+        )
     why = evidence.dial.reason if evidence.dial else "the worker died while it was dialing"
     return Settled(Disposition.UNCONFIRMED, f"we do not know whether it rang: {why}", guess=True)
 

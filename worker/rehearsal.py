@@ -23,6 +23,7 @@ RETRY_AFTER: Final = timedelta(seconds=3)
 RING_SCALE: Final = 0.1
 """How long an unanswered ring lasts, against the campaign's own: 30 s become 3."""
 
+
 def hurried(campaign: Campaign) -> Campaign:
     """Return the campaign with its waits shortened and its window open, and nothing else changed."""
     retry = campaign.retry.model_dump()
@@ -30,7 +31,13 @@ def hurried(campaign: Campaign) -> Campaign:
         if disposition != "max_attempts":
             retry[disposition] = tuple(RETRY_AFTER for _ in delays)
     window = CallingWindow(start=time_of_day(0), end=time_of_day(23, 59, 59), weekdays=WEEKDAYS)
-    return campaign.model_copy(update={"pacing": Pacing(calls_per_second=5, lines=10), "retry": Retry.model_validate(retry), "calling_window": window})
+    return campaign.model_copy(
+        update={
+            "pacing": Pacing(calls_per_second=5, lines=10),
+            "retry": Retry.model_validate(retry),
+            "calling_window": window,
+        }
+    )
 
 
 @dataclass

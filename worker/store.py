@@ -155,7 +155,9 @@ class Status:
     rows_refused: int
     dispositions: Mapping[str, int]
     lines_in_use: int
-    due_by_zones: Mapping[tuple[str, ...], tuple[int, datetime | None]] = field(default_factory=dict)  # how many, the first's due
+    due_by_zones: Mapping[tuple[str, ...], tuple[int, datetime | None]] = field(
+        default_factory=dict
+    )  # how many, the first's due
 
 
 class Store:
@@ -606,7 +608,7 @@ class Store:
         """Return what happened to a contact, the oldest first."""
         return [json.loads(entry) for entry in self._redis.lrange(_key("journal", contact_id), 0, -1)]  # type: ignore[union-attr]
 
-    def _run(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:  # noqa: ANN401 - each script's own
+    def _run(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
         return self._scripts[script](keys=list(keys), args=[self.clock_ms or 0, *args])
 
 

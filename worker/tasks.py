@@ -13,7 +13,7 @@ from celery.utils.log import get_task_logger
 from campaigns.call import Disposition
 from campaigns.templates import RenderError
 from worker import briefing, ledger, policy, texml
-from worker.app import app, carrier, store
+from worker.app import carrier, store, task
 from worker.carrier import AccountBlocked, CarrierBusy, CarrierError, DialOrder, DialRefused, DialUnconfirmed
 from worker.policy import DialAnswer, Settled, Waiting
 from worker.settings import Settings, load_settings
@@ -30,7 +30,7 @@ BUSY_DELAY: Final = timedelta(seconds=15)
 _LONGEST_WAIT_S: Final = 3.0
 
 
-@app.task
+@task
 def claim_due() -> None:
     """Claim what may be rung now in each running campaign, and send it to be dialed."""
     settings = load_settings()
@@ -44,14 +44,12 @@ def claim_due() -> None:
             continue
         rate = min(campaign.pacing.calls_per_second, settings.calls_per_second)
         zones = policy.open_now(campaign, store().zone_sets(name), now)
-        claimed = store().claim(
-            campaign, zones, account_lines=lines, ahead=max(1, math.ceil(rate)), lease=CLAIM_LEASE
-        )
+        claimed = store().claim(campaign, zones, account_lines=lines, ahead=max(1, math.ceil(rate)), lease=CLAIM_LEASE)
         for attempt_id in claimed:
             place_call.delay(attempt_id)
 
 
-@app.task
+@task
 def place_call(attempt_id: str) -> None:
     """Dial one attempt, if it may still be dialed at this moment. At most one POST leaves, ever."""
     case = store().case(attempt_id)
@@ -83,12 +81,14 @@ def place_call(attempt_id: str) -> None:
     except AccountBlocked as blocked:
         _give_back(case, token, "account_blocked", str(blocked), store().now())
         store().set_state(case.campaign.name, CampaignState.PAUSED, str(blocked))
-        log.error("campaign paused: %s", blocked, extra={"campaign": case.campaign.name})
+        log.error(  # noqa: TRY400 - a refusal, not a fault of ours: the trace says nothing
+            "campaign paused: %s", blocked, extra={"campaign": case.campaign.name}
+        )
         return
     _hear(attempt_id, answer, token)
 
 
-@app.task
+@task
 def conclude(attempt_id: str) -> None:
     """Settle an attempt by what was heard of it, and record what follows for its contact."""
     for _ in range(5):
@@ -112,7 +112,7 @@ def conclude(attempt_id: str) -> None:
             return
 
 
-@app.task
+@task
 def reconcile(attempt_id: str) -> None:
     """Ask the carrier about a dial that nobody has confirmed."""
     case = store().case(attempt_id)
@@ -132,7 +132,7 @@ def reconcile(attempt_id: str) -> None:
     conclude.delay(attempt_id)
 
 
-@app.task
+@task
 def sweep() -> None:
     """Look at every attempt whose time has come: what no message told of is found here."""
     for attempt_id in store().to_look_at(store().now()):

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache
 from importlib import resources
 from types import MappingProxyType
 from typing import Final
@@ -13,7 +13,7 @@ CLIPS: Final[Mapping[str, str]] = MappingProxyType(tomllib.loads(_FOLDER.joinpat
 """Name of a clip -> the words that it says; empty for a tone."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def clip(name: str) -> bytes:
     """Return a recording as raw PCMU, 8000 bytes a second."""
     return _FOLDER.joinpath(f"{name}.ulaw").read_bytes()

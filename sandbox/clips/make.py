@@ -1,6 +1,6 @@
 """Speak every line of clips.toml into a .ulaw file. Needs espeak-ng and sox; its output is committed, so users do not.
 
-    python -m sandbox.clips.make
+python -m sandbox.clips.make
 """
 
 import subprocess

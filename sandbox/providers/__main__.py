@@ -27,7 +27,9 @@ def create_app(state: State) -> FastAPI:
             "heard": list(state.heard),
             "prompts": list(state.prompts),
         }
-        return JSONResponse(windows.get(window, {"error": f"there is {', '.join(windows)}"}), 200 if window in windows else 404)
+        return JSONResponse(
+            windows.get(window, {"error": f"there is {', '.join(windows)}"}), 200 if window in windows else 404
+        )
 
     @app.post("/sandbox/faults")
     async def faults(body: dict[str, dict[str, Any]]) -> Response:

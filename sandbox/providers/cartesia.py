@@ -103,7 +103,7 @@ class _Voice:
             await self._send(context, "timestamps", word_timestamps=times, done=False, status_code=206)
         step = int(_CHUNK_S * RATE)
         for number, start in enumerate(range(0, len(sound), step)):
-            if number == 3 and self._state.cartesia.mode == "die_mid":  # noqa: PLR2004
+            if number == 3 and self._state.cartesia.mode == "die_mid":
                 await self._socket.close(1011)
                 return offset
             data = base64.b64encode(_encoded(sound[start : start + step], request.get("output_format") or {})).decode()
@@ -111,7 +111,7 @@ class _Voice:
             await asyncio.sleep(_CHUNK_S / 20)
         return offset + len(sound) / RATE
 
-    async def _send(self, context: str, kind: str, **content: Any) -> None:  # noqa: ANN401 - a message's own content
+    async def _send(self, context: str, kind: str, **content: Any) -> None:
         await self._socket.send_text(json.dumps({"type": kind, "context_id": context, **content}))
 
 

@@ -104,7 +104,13 @@ class _Listener:
         spoken = words.split()
         step = len(samples) / RATE / max(1, len(spoken))
         said = [
-            {"word": w.strip(".,?!").lower(), "punctuated_word": w, "start": i * step, "end": (i + 1) * step, "confidence": 0.97}
+            {
+                "word": w.strip(".,?!").lower(),
+                "punctuated_word": w,
+                "start": i * step,
+                "end": (i + 1) * step,
+                "confidence": 0.97,
+            }
             for i, w in enumerate(spoken)
         ]
         result = {
@@ -172,7 +178,7 @@ class Segmenter:
             self._quiet = 0 if loud else self._quiet + 1
             if self._quiet >= _END_FRAMES or len(self._frames) * _FRAME > _LONGEST_S * RATE:
                 stretches.append(Stretch(self.flush(), ended=True))
-            elif loud and len(self._frames) - self._told >= 25:  # noqa: PLR2004 - half a second
+            elif loud and len(self._frames) - self._told >= 25:
                 self._told = len(self._frames)
                 stretches.append(Stretch(np.concatenate(self._frames), ended=False))
         return stretches
@@ -192,7 +198,14 @@ def _spectra() -> tuple[int, list[tuple[str, int, NDArray[np.complex64], float]]
         if not words:
             continue
         samples = ulaw_decode(clip(name)).astype(np.float32)
-        known.append((words, len(samples), np.conj(np.fft.rfft(samples, size)).astype(np.complex64), float(np.linalg.norm(samples))))
+        known.append(
+            (
+                words,
+                len(samples),
+                np.conj(np.fft.rfft(samples, size)).astype(np.complex64),
+                float(np.linalg.norm(samples)),
+            )
+        )
     return size, known
 
 

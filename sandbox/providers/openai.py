@@ -52,7 +52,7 @@ async def _stream(state: State, body: dict[str, Any], said: Say | Call) -> Async
     yield chunk({"role": "assistant", "content": None})
     if isinstance(said, Say):
         for number, word in enumerate(said.text.split(" ")):
-            if number == 2 and state.openai.mode == "die_mid":  # noqa: PLR2004
+            if number == 2 and state.openai.mode == "die_mid":
                 raise ConnectionAbortedError
             yield chunk({"content": word if number == 0 else f" {word}"})
             await asyncio.sleep(0.005)

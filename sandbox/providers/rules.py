@@ -54,7 +54,11 @@ def answer(messages: Sequence[Message], tools: Sequence[Tool]) -> Say | Call:
     if re.search(r"say your name|why you are calling", heard, re.IGNORECASE):
         return Say(_greeting(messages) or "This is an automated assistant calling about your appointment.")
     if "record_answer" in offered and (asked := _survey(messages, offered["record_answer"], heard)):
-        return asked if isinstance(asked, Say | Call) else _ending(offered, "completed", "every question was answered", heard)
+        return (
+            asked
+            if isinstance(asked, Say | Call)
+            else _ending(offered, "completed", "every question was answered", heard)
+        )
     if re.search(r"how much|cost|price", heard, re.IGNORECASE):
         return Say("It depends on the plan. A colleague can tell you the exact price. Does that sound good to you?")
     if re.search(r"robot|human|real person", heard, re.IGNORECASE):
@@ -102,14 +106,18 @@ def _filled(function: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, 
         if name in known:
             arguments[name] = known[name]
         elif name in schema.get("required", ()):
-            arguments[name] = kind["enum"][0] if kind.get("enum") else {"integer": 0, "boolean": False}.get(kind.get("type"), "")
+            arguments[name] = (
+                kind["enum"][0] if kind.get("enum") else {"integer": 0, "boolean": False}.get(kind.get("type"), "")
+            )
     return arguments
 
 
 def _survey(messages: Sequence[Message], function: Mapping[str, Any], heard: str) -> Say | Call | bool:
     """Return the next step of a survey; True: it is complete; False: it has no questions."""
     properties = function.get("parameters", {}).get("properties", {})
-    keys = properties.get("key", {}).get("enum") or re.findall(r"^\s*- (\w+):", function.get("description", ""), re.MULTILINE)
+    keys = properties.get("key", {}).get("enum") or re.findall(
+        r"^\s*- (\w+):", function.get("description", ""), re.MULTILINE
+    )
     if not keys:
         return False
     questions = dict(re.findall(r"^\s*- (\w+): (.+)$", function.get("description", ""), re.MULTILINE))
@@ -117,7 +125,11 @@ def _survey(messages: Sequence[Message], function: Mapping[str, Any], heard: str
     open_keys = [key for key in keys if key not in recorded]
     if not open_keys:
         return True
-    if heard and (_was_asked(messages, questions) or recorded) and not re.fullmatch(r"(hello|yes, speaking)\W*", heard, re.I):
+    if (
+        heard
+        and (_was_asked(messages, questions) or recorded)
+        and not re.fullmatch(r"(hello|yes, speaking)\W*", heard, re.IGNORECASE)
+    ):
         return Call("record_answer", {"key": open_keys[0], "value": _value(heard)})
     return Say(questions.get(open_keys[0], f"What about {open_keys[0].replace('_', ' ')}?"))
 

@@ -115,12 +115,14 @@ class Net:
                 return fault
         return None
 
-    def place(self, to: str, caller_id: str, **details: Any) -> Call:  # noqa: ANN401 - Call's own fields
+    def place(self, to: str, caller_id: str, **details: Any) -> Call:
         """Place a call and let it run."""
         far_end = caller_id if details.get("direction") == "inbound" else to
         ring = self._rings[far_end] = self._rings.get(far_end, 0) + 1
         person = details.pop("person", None) or self.town.person(far_end, ring)
-        call = Call(self, to, caller_id, person, ring, self.town.dice(far_end, ring), connection_id=self.app_id, **details)
+        call = Call(
+            self, to, caller_id, person, ring, self.town.dice(far_end, ring), connection_id=self.app_id, **details
+        )
         self.calls[call.sid] = call
         task = asyncio.create_task(call.run())
         self._tasks.add(task)
@@ -151,7 +153,7 @@ class Net:
 
 def error(status: int, code: str, detail: str, pointer: str = "") -> JSONResponse:
     """Return an error as Telnyx words it."""
-    entry: dict[str, Any] = {"code": code, "title": detail.split(":")[0], "detail": detail}
+    entry: dict[str, Any] = {"code": code, "title": detail.split(":", maxsplit=1)[0], "detail": detail}
     if pointer:
         entry["source"] = {"pointer": pointer}
     entry["meta"] = {"url": f"https://developers.telnyx.com/docs/overview/errors/{code}"}
@@ -169,7 +171,7 @@ def create_app(net: Net) -> FastAPI:
     app = FastAPI(title="Telnyx stand-in", lifespan=lifespan, docs_url=None)
 
     @app.middleware("http")
-    async def guard(request: Request, call_next: Any) -> Response:  # noqa: ANN401 - Starlette's
+    async def guard(request: Request, call_next: Any) -> Response:
         if request.url.path.startswith("/v2"):
             sent = request.headers.get("authorization")
             if sent is None:
@@ -448,6 +450,6 @@ def _resource(net: Net, call: Call) -> dict[str, Any]:
     }
 
 
-def new_net(*, key: SigningKey, town: Town, records: Records, **details: Any) -> Net:  # noqa: ANN401 - Net's fields
+def new_net(*, key: SigningKey, town: Town, records: Records, **details: Any) -> Net:
     """Build a network."""
     return Net(town=town, records=records, courier=Courier(key), **details)

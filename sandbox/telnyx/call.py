@@ -48,8 +48,8 @@ class Network(Protocol):
     jitter_s: float
     ring_scale: float
 
-    def answered(self, call: "Call") -> None: ...  # noqa: D102
-    def over(self, call: "Call") -> None: ...  # noqa: D102
+    def answered(self, call: "Call") -> None: ...
+    def over(self, call: "Call") -> None: ...
 
 
 @dataclass
@@ -208,7 +208,7 @@ class Call:
             "To": self.to,
         }
 
-    def _detection(self) -> Any:  # noqa: ANN401 - a coroutine, or None
+    def _detection(self) -> Any:
         url = str(self.options.get("AsyncAmdStatusCallback") or "")
         wanted = str(self.options.get("MachineDetection") or "Disable")
         if not url or wanted == "Disable":
@@ -248,7 +248,7 @@ class Call:
         for url in filter(None, (self.url, self.fallback_url)):
             try:
                 answer = await self.network.courier.post(url, form)
-                if answer.status_code == 200:  # noqa: PLR2004
+                if answer.status_code == 200:
                     return self._filled(answer.text, form)
                 self.record["verbs"].append(f"fetch failed: {answer.status_code}")
             except httpx.HTTPError as error:
@@ -373,7 +373,7 @@ class Call:
             return float("inf")
         return (self.ear.ticks - self.ear.voiced_at) * TICK_S
 
-    async def _until(self, condition: Any, within: float) -> bool:  # noqa: ANN401 - a predicate
+    async def _until(self, condition: Any, within: float) -> bool:
         deadline = asyncio.get_running_loop().time() + within
         while not condition():
             if asyncio.get_running_loop().time() > deadline:

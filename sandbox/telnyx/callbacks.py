@@ -63,7 +63,7 @@ class Courier:
                 entry["status"] = type(error).__name__
             else:
                 entry["status"] = answer.status_code
-                if answer.status_code < 500 and answer.status_code not in _AGAIN:  # noqa: PLR2004
+                if answer.status_code < 500 and answer.status_code not in _AGAIN:
                     return
             await asyncio.sleep(0.5 * 2**attempt)
 

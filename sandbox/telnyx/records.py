@@ -18,7 +18,7 @@ class Records:
         self.kept: list[dict[str, Any]] = []
         self._file = path.open("a", encoding="utf-8") if path else None
 
-    def write(self, record: str, **details: Any) -> None:  # noqa: ANN401 - whatever JSON carries
+    def write(self, record: str, **details: Any) -> None:
         """Keep one record."""
         entry = {"record": record, "at": timestamp(), **details}
         self.kept.append(entry)

@@ -132,7 +132,9 @@ class MediaStream:
     async def run(self) -> None:
         """Carry the stream until the bot closes it, or `stop` is called."""
         try:
-            async with connect(self._url, open_timeout=10, ping_interval=None, compression=None, max_size=1 << 20) as socket:
+            async with connect(
+                self._url, open_timeout=10, ping_interval=None, compression=None, max_size=1 << 20
+            ) as socket:
                 self._socket = socket
                 self.record["connected_at"] = timestamp()
                 await socket.send(json.dumps({"event": "connected", "version": "1.0.0"}))
@@ -237,7 +239,7 @@ class MediaStream:
     async def _error(self, code: int, title: str) -> None:
         await self._send("error", payload={"code": code, "title": title, "detail": title})
 
-    async def _send(self, event: str, **content: Any) -> None:  # noqa: ANN401 - a message's own content
+    async def _send(self, event: str, **content: Any) -> None:
         self._sequence += 1
         frame = {"event": event, "sequence_number": str(self._sequence), "stream_id": self._stream_id, **content}
         if self._socket:

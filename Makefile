@@ -1,0 +1,27 @@
+# Every target installs what it needs, prints its verdict as its last line, and exits by it.
+
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+RUN := $(UV) run --locked
+
+.PHONY: install rehearse test lint
+
+# uv by pip where it is missing, in a folder of its own: nothing is installed outside this checkout.
+.uv/bin/uv:
+	python3 -m venv .uv
+	.uv/bin/pip install --quiet --disable-pip-version-check uv
+
+install: $(if $(findstring .uv/,$(UV)),.uv/bin/uv)
+	@$(UV) sync --locked --quiet
+
+rehearse: install
+	@$(RUN) dialout rehearse
+
+test: install
+	@$(RUN) pytest
+
+lint: install
+	@$(UV) lock --check --quiet
+	@$(RUN) ruff check
+	@$(RUN) ruff format --check
+	@$(RUN) lint-imports
+	@$(RUN) pyright
