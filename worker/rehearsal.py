@@ -3,7 +3,7 @@
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import time as time_of_day
 from datetime import timedelta
@@ -53,12 +53,14 @@ class Outcome:
 class Stage:
     """Embedded Redis, sandbox with agent, callbacks, worker and beat, in a folder of their own."""
 
-    def __init__(self, folder: Path, people: Path, *, record: Path | None = None, seed: int = 1) -> None:
+    def __init__(
+        self, folder: Path, people: Path, *, record: Path | None = None, overrides: Mapping[str, str] | None = None
+    ) -> None:
         self.folder = folder
         self.records = folder / "records.jsonl"
         self.port = free_port()
         self.environment: dict[str, str] = {}
-        self._people, self._record, self._seed = people, record, seed
+        self._people, self._record, self._overrides = people, record, overrides or {}
         self._redis = EmbeddedRedis(folder)
         self._processes = Processes(folder)
 
@@ -97,8 +99,8 @@ class Stage:
             "CALLS_PER_SECOND": "5",
             "LINES": "10",
             "PYTHONPATH": os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")))),
-        }
-        options = ["--people", str(self._people), "--records", str(self.records), "--seed", str(self._seed)]
+        } | dict(self._overrides)
+        options = ["--people", str(self._people), "--records", str(self.records)]
         options += ["--ring-scale", str(RING_SCALE), "--voice-url", f"{base['PUBLIC_URL']}/telnyx/inbound"]
         options += ["--status-url", f"{base['PUBLIC_URL']}/telnyx/status", "--agent", "bot.bot:bot"]
         options += ["--telnyx-port", "0", "--providers-port", "0", "--agent-port", "0"]

@@ -1,0 +1,42 @@
+import socket
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, time
+from pathlib import Path
+
+import pytest
+
+from campaigns.campaign import WEEKDAYS, CallingWindow, Campaign, load_campaign
+from worker.embedded import EmbeddedRedis
+from worker.store import Store
+
+ROOT = Path(__file__).parents[1]
+NOON = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)  # a Monday: 13:00 in New York, 10:00 in Los Angeles
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[EmbeddedRedis]:
+    with tempfile.TemporaryDirectory(prefix="dialout-") as folder, EmbeddedRedis(Path(folder)) as redis:
+        yield redis
+
+
+@pytest.fixture
+def store(server: EmbeddedRedis) -> Store:
+    store = Store.at(server.url)
+    store._redis.flushall()
+    return store
+
+
+@pytest.fixture(scope="session")
+def reminder() -> Campaign:
+    """The sample campaign, with its window open at any hour."""
+    window = CallingWindow(start=time(0), end=time(23, 59, 59), weekdays=WEEKDAYS)
+    return load_campaign(ROOT / "campaigns" / "appointment_reminder").model_copy(update={"calling_window": window})
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        yield sock.getsockname()[1]
