@@ -1,0 +1,172 @@
+from datetime import UTC, datetime, time, timedelta
+from itertools import permutations
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from campaigns.call import Disposition, Report
+from campaigns.campaign import WEEKDAYS, CallingWindow, Campaign
+from worker import policy
+from worker.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
+from worker.policy import DialAnswer, Evidence, Settled, Waiting
+
+NOW = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
+NINE_TO_EIGHT = CallingWindow()
+NEW_YORK, LOS_ANGELES = ("America/New_York",), ("America/Los_Angeles",)
+ZONES = ["America/New_York", "America/Phoenix", "Europe/London", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Apia"]
+
+
+def evidence(**heard: object) -> Evidence:
+    return Evidence(begun_at=NOW, lease_until=NOW + timedelta(minutes=10), **heard)  # type: ignore[arg-type]
+
+
+def ended(disposition: Disposition, cause: str = "cause") -> tuple[datetime, CallEvent]:
+    return NOW, CallEvent("v3:1", CallState.ENDED, None, disposition, cause, 7)
+
+
+def report(disposition: Disposition = Disposition.COMPLETED) -> Report:
+    return Report(
+        report_id="r", attempt_id="a#1", disposition=disposition, reason="said so", started_at=NOW, ended_at=NOW
+    )
+
+
+def test_a_contact_is_rung_only_while_it_is_day_where_they_are() -> None:
+    nine_in_new_york = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
+    assert policy.next_opening(NINE_TO_EIGHT, NEW_YORK, nine_in_new_york) == nine_in_new_york
+    assert policy.next_opening(NINE_TO_EIGHT, LOS_ANGELES, nine_in_new_york) == nine_in_new_york + timedelta(hours=3)
+
+
+def test_the_window_closes_on_the_minute() -> None:
+    eight = datetime(2026, 11, 24, 1, 0, tzinfo=UTC)  # 20:00 in New York
+    just_before = eight - timedelta(microseconds=1)
+    assert policy.next_opening(NINE_TO_EIGHT, NEW_YORK, just_before) == just_before
+    assert policy.next_opening(NINE_TO_EIGHT, NEW_YORK, eight) == eight + timedelta(hours=13)
+
+
+def test_a_number_that_may_be_in_two_zones_is_rung_only_when_it_is_day_in_both() -> None:
+    opening = policy.next_opening(NINE_TO_EIGHT, NEW_YORK + LOS_ANGELES, datetime(2026, 11, 23, 12, tzinfo=UTC))
+    assert opening == datetime(2026, 11, 23, 17, tzinfo=UTC)  # nine in Los Angeles
+
+
+def test_an_unknown_zone_is_refused_and_not_guessed(reminder: Campaign) -> None:
+    verdict = policy.may_ring(reminder, (), 0, NOW)
+    assert (verdict.allowed, verdict.rule, verdict.until) == (False, "zone_unknown", None)
+
+
+def test_nobody_is_rung_more_often_than_the_campaign_says(reminder: Campaign) -> None:
+    assert policy.may_ring(reminder, NEW_YORK, 2, NOW).allowed
+    assert policy.may_ring(reminder, NEW_YORK, 3, NOW).rule == "attempts"
+
+
+def test_weekdays_are_those_of_the_contact() -> None:
+    weekdays = CallingWindow(weekdays=("mon",))
+    sunday_in_los_angeles = datetime(2026, 11, 23, 5, tzinfo=UTC)  # 21:00 on Sunday there, Monday by UTC
+    opening = policy.next_opening(weekdays, LOS_ANGELES, sunday_in_los_angeles)
+    assert opening == datetime(2026, 11, 23, 17, tzinfo=UTC)
+
+
+@given(
+    zones=st.lists(st.sampled_from(ZONES), min_size=1, max_size=3, unique=True),
+    after=st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31), timezones=st.just(UTC)),  # noqa: DTZ001
+    start=st.integers(0, 22),
+    weekdays=st.sets(st.sampled_from(WEEKDAYS), min_size=1),
+)
+def test_an_opening_is_open_everywhere_whatever_the_clocks_do(
+    zones: list[str], after: datetime, start: int, weekdays: set[str]
+) -> None:
+    window = CallingWindow(start=time(start), end=time(23, 30), weekdays=tuple(d for d in WEEKDAYS if d in weekdays))
+    opening = policy.next_opening(window, zones, after)
+    if opening is None:
+        return
+    assert opening >= after
+    for zone in zones:
+        local = opening.astimezone(ZoneInfo(zone))
+        assert window.start <= local.time() < window.end
+        assert window.includes_day(local.date())
+
+
+@pytest.mark.parametrize("disposition", [Disposition.BUSY, Disposition.NO_ANSWER, Disposition.REJECTED])
+def test_a_call_that_nobody_answered_ends_as_the_carrier_says(disposition: Disposition) -> None:
+    settled = policy.settle(evidence(told=(ended(disposition),)), NOW)
+    assert settled == Settled(disposition, "cause")
+
+
+def test_an_answered_call_waits_for_the_bots_report_and_then_believes_it() -> None:
+    heard = evidence(told=(ended(Disposition.COMPLETED),))
+    assert isinstance(policy.settle(heard, NOW), Waiting)
+    heard = evidence(told=(ended(Disposition.COMPLETED),), report=report(Disposition.CALLBACK), reported_at=NOW)
+    settled = policy.settle(heard, NOW)
+    assert isinstance(settled, Settled)
+    assert (settled.disposition, settled.duration_s, settled.guess) == (Disposition.CALLBACK, 7, False)
+
+
+def test_an_answered_call_without_a_report_is_our_failure_and_only_a_guess() -> None:
+    settled = policy.settle(evidence(told=(ended(Disposition.COMPLETED),)), NOW + timedelta(minutes=1))
+    assert isinstance(settled, Settled)
+    assert (settled.disposition, settled.guess) == (Disposition.FAILED, True)
+
+
+def test_a_machine_that_answered_without_a_report_is_voicemail() -> None:
+    detected = (Detection("v3:1", AnsweredBy.MACHINE),)
+    settled = policy.settle(
+        evidence(told=(ended(Disposition.COMPLETED),), detected=detected), NOW + timedelta(minutes=1)
+    )
+    assert isinstance(settled, Settled)
+    assert settled.disposition is Disposition.VOICEMAIL
+
+
+def test_an_unanswered_post_asks_the_carrier_and_is_never_settled_before_its_lease_ends() -> None:
+    doubt = evidence(dial=DialAnswer(unconfirmed=True, reason="timeout"))
+    first = policy.settle(doubt, NOW)
+    assert isinstance(first, Waiting)
+    assert not first.ask_carrier
+    later = policy.settle(doubt, NOW + policy.FIRST_LOOK)
+    assert isinstance(later, Waiting)
+    assert later.ask_carrier
+    settled = policy.settle(doubt, NOW + timedelta(minutes=10))
+    assert isinstance(settled, Settled)
+    assert (settled.disposition, settled.guess) == (Disposition.UNCONFIRMED, True)
+
+
+def test_what_the_carriers_list_shows_settles_what_no_callback_told() -> None:
+    call = FoundCall("v3:1", "+1", "+1", None, ended(Disposition.BUSY)[1])
+    settled = policy.settle(evidence(dial=DialAnswer(unconfirmed=True), found=((NOW, call),)), NOW)
+    assert isinstance(settled, Settled)
+    assert settled.disposition is Disposition.BUSY
+
+
+def test_the_order_of_the_evidence_does_not_matter() -> None:
+    events = [
+        ended(Disposition.BUSY),
+        ended(Disposition.COMPLETED),
+        ended(Disposition.FAILED),
+        (NOW, CallEvent("v3:1", CallState.RINGING)),
+    ]
+    outcomes = {policy.settle(evidence(told=tuple(order), report=report(), reported_at=NOW), NOW).disposition  # type: ignore[union-attr]
+                for order in permutations(events)}  # fmt: skip
+    assert outcomes == {Disposition.COMPLETED}
+
+
+def test_a_retry_comes_after_its_delay_and_inside_the_window(reminder: Campaign) -> None:
+    busy = Settled(Disposition.BUSY, "")
+    assert policy.next_attempt(reminder, busy, 1, NEW_YORK, NOW) == NOW + timedelta(minutes=10)
+    day_only = reminder.model_copy(update={"calling_window": NINE_TO_EIGHT})
+    late = datetime(2026, 11, 24, 0, 55, tzinfo=UTC)  # 19:55 in New York
+    assert policy.next_attempt(day_only, busy, 1, NEW_YORK, late) == datetime(2026, 11, 24, 14, tzinfo=UTC)
+
+
+def test_a_callback_that_was_asked_for_beats_the_list(reminder: Campaign) -> None:
+    at = NOW + timedelta(hours=3)
+    asked = Settled(Disposition.CALLBACK, "", callback_at=at)
+    assert policy.next_attempt(reminder, asked, 1, NEW_YORK, NOW) == at
+
+
+@pytest.mark.parametrize("disposition", ["completed", "do_not_call", "wrong_number", "invalid_number", "rejected"])
+def test_some_ends_are_final(reminder: Campaign, disposition: str) -> None:
+    assert policy.next_attempt(reminder, Settled(Disposition(disposition), ""), 1, NEW_YORK, NOW) is None
+
+
+def test_the_last_attempt_is_the_last(reminder: Campaign) -> None:
+    assert policy.next_attempt(reminder, Settled(Disposition.BUSY, ""), 3, NEW_YORK, NOW) is None

@@ -1,0 +1,281 @@
+import threading
+from datetime import timedelta
+
+import pytest
+
+from campaigns.call import Disposition
+from campaigns.campaign import Campaign
+from campaigns.contacts import Contact, zones_of
+from worker import ledger, policy
+from worker.embedded import EmbeddedRedis
+from worker.evidence import CallEvent, CallState
+from worker.policy import DialAnswer, Settled
+from worker.store import Begun, CampaignState, Case, Enlisted, Heard, Store, StoreError
+
+SECOND = timedelta(seconds=1)
+BUSY = Settled(Disposition.BUSY, "busy")
+
+
+def people(count: int) -> list[tuple[Contact, tuple[str, ...]]]:
+    contacts = [
+        Contact(f"+1212555{100 + n:04d}", {"name": f"N{n}", "day": "d", "time": "t"}, n + 2) for n in range(count)
+    ]
+    return [(contact, zones_of(contact)) for contact in contacts]
+
+
+def enlist(store: Store, campaign: Campaign, count: int) -> None:
+    store.define(campaign)
+    store.enlist(campaign, people(count), store.now())
+
+
+def claim(
+    store: Store, campaign: Campaign, *, lines: int = 100, ahead: int = 100, lease: timedelta = 30 * SECOND
+) -> list[str]:
+    return store.claim(campaign, store.zone_sets(campaign.name), account_lines=lines, ahead=ahead, lease=lease)
+
+
+def begin(store: Store, attempt_id: str, token: str = "t", per_s: float = 10_000) -> Begun:
+    case = store.case(attempt_id)
+    assert case
+    return store.begin(
+        case, token, lease=60 * SECOND, first_look=10 * SECOND, account_interval=SECOND / per_s,
+        campaign_interval=SECOND / per_s, record={"caller_id": "+12125550100"},
+    )  # fmt: skip
+
+
+def begun(store: Store, campaign: Campaign) -> Case:
+    enlist(store, campaign, 1)
+    (attempt_id,) = claim(store, campaign)
+    assert begin(store, attempt_id).dial
+    case = store.case(attempt_id)
+    assert case
+    return case
+
+
+def refreshed(store: Store, case: Case) -> Case:
+    again = store.case(case.attempt_id)
+    assert again
+    return again
+
+
+def busy(case: Case) -> ledger.Testimony:
+    return ledger.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.BUSY, "busy"))
+
+
+def test_the_same_file_enqueued_twice_changes_nothing(store: Store, reminder: Campaign) -> None:
+    store.define(reminder)
+    assert store.enlist(reminder, people(20), store.now()) == Enlisted(new=20)
+    before = store.status(reminder.name)
+    assert store.enlist(reminder, people(20), store.now()) == Enlisted(known=20)
+    assert store.status(reminder.name) == before
+
+
+def test_whoever_is_on_the_do_not_call_list_is_enlisted_as_refused(store: Store, reminder: Campaign) -> None:
+    store.add_do_not_call("+12125550100", "operator")
+    enlist(store, reminder, 2)
+    status = store.status(reminder.name)
+    assert (status.due, status.refused, status.dispositions) == (1, 1, {"do_not_call": 1})
+
+
+def test_a_claim_takes_no_more_than_the_lines_that_are_free(store: Store, reminder: Campaign) -> None:
+    enlist(store, reminder, 20)
+    assert len(claim(store, reminder, lines=4)) == 4
+    assert claim(store, reminder, lines=4) == []
+    assert len(claim(store, reminder, lines=5)) == 1
+
+
+def test_a_claim_takes_no_more_than_the_campaigns_own_lines(store: Store, reminder: Campaign) -> None:
+    enlist(store, reminder, 20)
+    assert len(claim(store, reminder)) == reminder.pacing.lines
+
+
+def test_many_claimers_at_once_never_take_the_same_attempt(
+    server: EmbeddedRedis, store: Store, reminder: Campaign
+) -> None:
+    wide = reminder.model_copy(update={"pacing": reminder.pacing.model_copy(update={"lines": 1000})})
+    enlist(store, wide, 200)
+    taken: list[str] = []
+
+    def work() -> None:
+        mine = Store.at(server.url)
+        while got := claim(mine, wide, lines=1000, ahead=1000)[:] or None:
+            taken.extend(got)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == len(set(taken)) == 200
+
+
+def test_a_paused_campaign_is_not_claimed_and_a_claimed_attempt_of_it_is_not_dialed(
+    store: Store, reminder: Campaign
+) -> None:
+    enlist(store, reminder, 3)
+    (attempt_id, *_) = claim(store, reminder, lines=1)
+    store.set_state(reminder.name, CampaignState.PAUSED, "test")
+    assert begin(store, attempt_id) == Begun(dial=False, why="paused")
+    assert claim(store, reminder, lines=3) == []
+
+
+def test_an_attempt_is_begun_once_however_often_its_message_comes(store: Store, reminder: Campaign) -> None:
+    case = begun(store, reminder)
+    assert begin(store, case.attempt_id, "another").why == "gone"
+    assert begin(store, case.attempt_id, "t").dial, "the same worker, whose reply was lost, hears the same answer"
+
+
+def test_an_attempt_whose_lease_ran_out_is_not_dialed(store: Store, reminder: Campaign) -> None:
+    enlist(store, reminder, 1)
+    (attempt_id,) = claim(store, reminder, lease=timedelta(milliseconds=1))
+    threading.Event().wait(0.02)
+    assert begin(store, attempt_id).why == "gone"
+
+
+def test_a_number_listed_after_the_claim_is_not_dialed(store: Store, reminder: Campaign) -> None:
+    enlist(store, reminder, 1)
+    (attempt_id,) = claim(store, reminder)
+    store.add_do_not_call("+12125550100", "operator")
+    assert begin(store, attempt_id).why == "do_not_call"
+
+
+def test_two_campaigns_do_not_ring_one_number_at_once(store: Store, reminder: Campaign) -> None:
+    other = reminder.model_copy(update={"name": "other"})
+    begun(store, reminder)
+    enlist(store, other, 1)
+    (attempt_id,) = claim(store, other)
+    assert begin(store, attempt_id).why == "on_a_call"
+
+
+def test_the_pace_holds_back_the_second_dial(store: Store, reminder: Campaign) -> None:
+    enlist(store, reminder, 2)
+    first, second = claim(store, reminder)
+    assert begin(store, first, per_s=2).dial
+    held = begin(store, second, per_s=2)
+    assert not held.dial
+    assert 0 < held.wait_s <= 0.5
+
+
+def test_a_postponed_attempt_is_not_spent(store: Store, reminder: Campaign) -> None:
+    case = begun(store, reminder)
+    assert store.postpone(case, "t", store.now(), "carrier_busy", "429")
+    assert store.status(reminder.name).due == 1
+    assert claim(store, reminder) == [case.attempt_id]
+
+
+def test_a_late_worker_cannot_give_back_an_attempt_that_is_anothers(store: Store, reminder: Campaign) -> None:
+    case = begun(store, reminder)
+    assert not store.postpone(case, "a stale token", store.now(), "carrier_busy", "429")
+    assert store.witness(case.attempt_id, ledger.dialed(DialAnswer()), token="a stale token") is Heard.UNKNOWN
+
+
+def test_a_repeated_word_changes_nothing_and_an_unknown_attempt_is_told(store: Store, reminder: Campaign) -> None:
+    case = begun(store, reminder)
+    assert store.witness(case.attempt_id, busy(case)) is Heard.NEWS
+    before = store._redis.hgetall(f"{{dialout}}:attempt:{case.attempt_id}")
+    assert store.witness(case.attempt_id, busy(case)) is Heard.REPEATED
+    assert store._redis.hgetall(f"{{dialout}}:attempt:{case.attempt_id}") == before
+    assert store.witness("nobody#1", busy(case)) is Heard.UNKNOWN
+
+
+def test_a_call_that_ended_frees_its_line_before_it_is_concluded(store: Store, reminder: Campaign) -> None:
+    case = begun(store, reminder)
+    assert store.status(reminder.name).lines_in_use == 1
+    store.witness(case.attempt_id, busy(case))
+    assert store.status(reminder.name).lines_in_use == 0
+
+
+def test_a_conclusion_from_old_evidence_is_not_written(store: Store, reminder: Campaign) -> None:
+    case = begun(store, reminder)
+    store.witness(case.attempt_id, busy(case))
+    assert store.conclude(case, BUSY, None) == "stale"
+    assert store.conclude(refreshed(store, case), BUSY, None) == "ok"
+
+
+def test_a_settled_fact_stays(store: Store, reminder: Campaign) -> None:
+    case = begun(store, reminder)
+    assert store.conclude(case, BUSY, None) == "ok"
+    assert store.conclude(case, Settled(Disposition.COMPLETED, "late"), None) == "settled"
+    assert store.status(reminder.name).dispositions == {"busy": 1}
+
+
+def test_a_guess_is_corrected_and_the_retry_that_it_had_queued_is_withdrawn(store: Store, reminder: Campaign) -> None:
+    case = begun(store, reminder)
+    guess = Settled(Disposition.UNCONFIRMED, "no answer", guess=True)
+    assert store.conclude(case, guess, store.now() + timedelta(hours=1)) == "ok"
+    assert store.status(reminder.name).due == 1
+    assert store.conclude(refreshed(store, case), Settled(Disposition.COMPLETED, "it was"), None) == "ok"
+    status = store.status(reminder.name)
+    assert (status.due, status.done, status.dispositions) == (0, 1, {"completed": 1})
+
+
+def test_an_opt_out_withdraws_what_waits_in_every_campaign(store: Store, reminder: Campaign) -> None:
+    other = reminder.model_copy(update={"name": "other"})
+    case = begun(store, reminder)
+    enlist(store, other, 2)
+    store.conclude(case, Settled(Disposition.DO_NOT_CALL, "asked"), None)
+    assert store.is_do_not_call(case.phone)
+    store.add_do_not_call(case.phone, "asked during a call")
+    assert store.status("other").refused == 1
+
+
+def test_a_retry_that_is_due_is_claimed_as_the_next_attempt(store: Store, reminder: Campaign) -> None:
+    case = begun(store, reminder)
+    store.conclude(case, BUSY, store.now() - SECOND)
+    assert claim(store, reminder) == [f"{case.contact_id}#2"]
+
+
+def test_whoever_rings_back_is_not_rung_again_after_a_talk(store: Store, reminder: Campaign) -> None:
+    case = begun(store, reminder)
+    store.conclude(case, BUSY, store.now() + timedelta(hours=1))
+    inbound_id = store.answer(refreshed(store, case), "v3:in", timedelta(minutes=10))
+    assert store.status(reminder.name).due == 0
+    assert store.attempt_of_call("v3:in") == inbound_id
+    inbound = store.case(inbound_id)
+    assert inbound
+    settled, following = policy.after_inbound(Settled(Disposition.COMPLETED, "talked"), inbound.before, store.now())
+    assert store.conclude(inbound, settled, following) == "ok"
+    status = store.status(reminder.name)
+    assert (status.due, status.live, status.dispositions) == (0, 0, {"completed": 1})
+
+
+def test_a_call_back_that_came_to_nothing_restores_the_waiting_attempt(store: Store, reminder: Campaign) -> None:
+    case = begun(store, reminder)
+    due = store.now() + timedelta(hours=1)
+    store.conclude(case, BUSY, due)
+    inbound = store.case(store.answer(refreshed(store, case), "v3:in", timedelta(minutes=10)))
+    assert inbound
+    settled, following = policy.after_inbound(Settled(Disposition.FAILED, "no bot"), inbound.before, store.now())
+    assert store.conclude(inbound, settled, following) == "ok"
+    assert store.status(reminder.name).due == 1
+    assert following
+    assert abs(following - due) < SECOND
+
+
+def test_every_contact_is_in_exactly_one_state(store: Store, reminder: Campaign) -> None:
+    enlist(store, reminder, 12)
+    attempts = claim(store, reminder)
+    for attempt_id in attempts[:2]:
+        assert begin(store, attempt_id).dial
+        case = store.case(attempt_id)
+        assert case
+        store.conclude(case, BUSY, None)
+    store.add_do_not_call("+12125550111", "operator")
+    status = store.status(reminder.name)
+    assert status.contacts == status.due + status.live + status.done + status.refused == 12
+    assert len(store.outcomes(reminder.name)) == 12
+
+
+def test_a_stop_is_for_good(store: Store, reminder: Campaign) -> None:
+    enlist(store, reminder, 1)
+    store.set_state(reminder.name, CampaignState.STOPPED, "test")
+    with pytest.raises(StoreError, match="for good"):
+        store.set_state(reminder.name, CampaignState.RUNNING)
+    with pytest.raises(StoreError, match="was stopped"):
+        store.define(reminder)
+
+
+def test_all_keys_share_one_slot_of_a_cluster(store: Store, reminder: Campaign) -> None:
+    case = begun(store, reminder)
+    store.conclude(case, BUSY, store.now())
+    assert {key.partition(":")[0] for key in store._redis.scan_iter()} == {"{dialout}"}
