@@ -168,6 +168,11 @@ class Carrier:
         except telnyx.TelnyxError as error:
             raise CarrierBusy(f"the carrier did not hang up: {_brief(error)}") from error
 
+    def close(self) -> None:
+        """Close the connections."""
+        if "_client" in self.__dict__:
+            self._client.close()
+
     def verify(self, body: bytes, headers: Mapping[str, str]) -> None:
         """Raise Forged unless the carrier signed this body within the last five minutes."""
         if not self._public_key:

@@ -1,0 +1,195 @@
+import base64
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlencode
+
+import httpx
+import pytest
+from nacl.signing import SigningKey
+
+from campaigns.call import SIGNATURE_HEADER, Disposition, Report, Script, sign_message, verify_message
+from campaigns.campaign import Campaign
+from campaigns.contacts import Contact, zones_of
+from worker.embedded import EmbeddedRedis
+from worker.processes import Processes, free_port, wait_for_port
+from worker.store import Store
+
+KEY = SigningKey.generate()
+SECRET = "a brief secret"
+NAME = {"name": "Ada", "day": "Tuesday", "time": "nine"}
+
+
+@pytest.fixture(scope="module")
+def callbacks(server: EmbeddedRedis) -> Iterator[httpx.Client]:
+    port = free_port()
+    environment = {
+        "REDIS_URL": server.url, "DIALOUT_DATA": str(server.folder), "TELNYX_API_KEY": "k", "TELNYX_TEXML_APP_ID": "1",
+        "TELNYX_PUBLIC_KEY": base64.b64encode(bytes(KEY.verify_key)).decode(), "CALLER_IDS": "+12125550100",
+        "PUBLIC_URL": "https://dialer.example", "BRIEF_SECRET": SECRET, "STREAM_URL": "ws://agent.example/ws",
+    }  # fmt: skip
+    with Processes() as processes:
+        processes.start(
+            "callbacks", ["uvicorn", "worker.callbacks:app", "--port", str(port), "--log-level", "warning"], environment
+        )
+        wait_for_port(port, processes)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+            yield client
+
+
+@pytest.fixture
+def attempt(store: Store, reminder: Campaign) -> str:
+    store.define(reminder)
+    contact = Contact("+12125550111", NAME, 2)
+    store.enlist(reminder, [(contact, zones_of(contact))], store.now())
+    (attempt_id,) = store.claim(
+        reminder, store.zone_sets(reminder.name), account_lines=1, ahead=1, lease=timedelta(seconds=30)
+    )
+    case = store.case(attempt_id)
+    assert case
+    second = timedelta(seconds=1)
+    assert store.begin(
+        case,
+        "t",
+        lease=60 * second,
+        first_look=60 * second,
+        account_interval=second,
+        campaign_interval=second,
+        record={"v": "1"},
+    ).dial
+    return attempt_id
+
+
+def signed(form: dict[str, str], *, age_s: int = 0, key: SigningKey = KEY) -> dict[str, object]:
+    body, at = urlencode(form).encode(), str(int(time.time()) - age_s)
+    signature = base64.b64encode(key.sign(at.encode() + b"|" + body).signature).decode()
+    headers = {
+        "telnyx-timestamp": at, "telnyx-signature-ed25519": signature, "content-type": "application/x-www-form-urlencoded",
+    }  # fmt: skip
+    return {"content": body, "headers": headers}
+
+
+def state(store: Store, attempt_id: str) -> dict[str, str]:
+    case = store.case(attempt_id)
+    assert case
+    return dict(case.attempt)
+
+
+BUSY = {"CallSid": "v3:1", "CallStatus": "busy", "SipHangupCause": "486"}
+
+
+def test_a_callback_is_written_down_once(callbacks: httpx.Client, store: Store, attempt: str) -> None:
+    url = f"/telnyx/status?attempt={attempt.replace('#', '%23')}"
+    assert callbacks.post(url, **signed(BUSY)).status_code == 200
+    heard = state(store, attempt)
+    assert any(name.startswith("heard:call:ended") for name in heard)
+    assert callbacks.post(url, **signed(BUSY)).status_code == 200
+    assert state(store, attempt) == heard
+
+
+@pytest.mark.parametrize("how", ["forged", "stale", "unsigned", "altered"])
+@pytest.mark.parametrize("path", ["/telnyx/status", "/telnyx/amd", "/telnyx/inbound"])
+def test_what_telnyx_did_not_sign_just_now_gets_403_and_changes_nothing(
+    callbacks: httpx.Client, store: Store, attempt: str, how: str, path: str
+) -> None:
+    request = signed(BUSY | {"AnsweredBy": "machine", "From": "+12125550111"})
+    if how == "forged":
+        request = signed(BUSY, key=SigningKey.generate())
+    elif how == "stale":
+        request = signed(BUSY, age_s=301)
+    elif how == "unsigned":
+        request["headers"] = {}
+    else:
+        request["content"] = b"CallSid=v3:1&CallStatus=completed"
+    before = state(store, attempt)
+    assert callbacks.post(f"{path}?attempt={attempt.replace('#', '%23')}", **request).status_code == 403
+    assert state(store, attempt) == before
+
+
+def test_a_call_back_is_greeted_by_what_it_is_about_and_withdraws_the_retry(
+    callbacks: httpx.Client, store: Store, reminder: Campaign, attempt: str
+) -> None:
+    form = {"CallSid": "v3:in", "From": "+12125550111", "To": "+12125550100"}
+    for _ in range(2):
+        answer = callbacks.post("/telnyx/inbound", **signed(form))
+        assert answer.status_code == 200
+        assert "We called you at" in answer.text
+        assert "Tuesday" in answer.text
+    assert store.attempt_of_call("v3:in")
+
+
+def test_a_stranger_who_rings_is_connected_with_the_agent_and_told_nothing(
+    callbacks: httpx.Client, store: Store
+) -> None:
+    answer = callbacks.post(
+        "/telnyx/inbound", **signed({"CallSid": "v3:x", "From": "+12125550199", "To": "+12125550100"})
+    )
+    assert answer.status_code == 200
+    assert "<Stream" in answer.text
+    assert "<Parameter" not in answer.text
+
+
+def report(attempt_id: str) -> bytes:
+    now = datetime.now(UTC)
+    return Report(
+        report_id="r1", attempt_id=attempt_id, disposition=Disposition.COMPLETED, reason="ok", started_at=now, ended_at=now
+    ).model_dump_json().encode()  # fmt: skip
+
+
+def test_a_report_is_believed_only_with_our_signature_and_counts_once(
+    callbacks: httpx.Client, store: Store, attempt: str
+) -> None:
+    body = report(attempt)
+    header = sign_message(body, SECRET, purpose="report", now=time.time())
+    for bad in ("", sign_message(body, "another", purpose="report", now=time.time()), header.replace("v1=", "v1=0")):
+        assert callbacks.post("/reports", content=body, headers={SIGNATURE_HEADER: bad}).status_code == 403
+    assert "heard:report" not in state(store, attempt)
+    assert callbacks.post("/reports", content=body, headers={SIGNATURE_HEADER: header}).status_code == 200
+    heard = state(store, attempt)
+    assert "heard:report" in heard
+    assert callbacks.post("/reports", content=body, headers={SIGNATURE_HEADER: header}).status_code == 200
+    assert state(store, attempt) == heard
+
+
+def test_a_report_of_an_unknown_attempt_and_a_body_that_is_none_are_refused(
+    callbacks: httpx.Client, store: Store
+) -> None:
+    for body, expected in ((report("nobody#1"), 404), (b"{}", 422), (b"\xff", 422), (b"x" * 1_000_001, 413)):
+        header = sign_message(body, SECRET, purpose="report", now=time.time())
+        assert callbacks.post("/reports", content=body, headers={SIGNATURE_HEADER: header}).status_code == expected
+
+
+def test_the_script_is_given_only_to_the_bot_and_signed(callbacks: httpx.Client, attempt: str) -> None:
+    path = f"/briefs/{attempt.replace('#', '%23')}"
+    assert callbacks.get(path).status_code == 403
+    header = sign_message(attempt.encode(), SECRET, purpose="script", now=time.time())
+    answer = callbacks.get(path, headers={SIGNATURE_HEADER: header})
+    verify_message(answer.content, answer.headers[SIGNATURE_HEADER], SECRET, purpose="script", now=time.time())
+    assert "Ada" in Script.model_validate_json(answer.content).instructions
+
+
+def test_health_is_told(callbacks: httpx.Client, store: Store) -> None:
+    assert callbacks.get("/healthz").json() == {"status": "ok"}
+
+
+def test_without_redis_the_sender_is_told_to_come_again() -> None:
+    port = free_port()
+    environment = os.environ | {
+        "REDIS_URL": "redis://127.0.0.1:9/0", "TELNYX_API_KEY": "k", "TELNYX_TEXML_APP_ID": "1", "CALLER_IDS": "+12125550100",
+        "PUBLIC_URL": "https://x", "BRIEF_SECRET": SECRET, "STREAM_URL": "ws://x",
+        "TELNYX_PUBLIC_KEY": base64.b64encode(bytes(KEY.verify_key)).decode(),
+    }  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "worker.callbacks:app", "--port", str(port), "--log-level", "critical"],
+        env=environment,
+    )
+    try:
+        wait_for_port(port, Processes())
+        answer = httpx.post(f"http://127.0.0.1:{port}/telnyx/status?attempt=a%231", **signed(BUSY))
+        assert answer.status_code == 503
+    finally:
+        process.terminate()
+        process.wait(10)
