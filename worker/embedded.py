@@ -8,14 +8,11 @@ import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Self
 
 import redis
 
-from worker.settings import EMBEDDED_SOCKET
-
-_LONGEST_PATH: Final = 100
-"""Bytes of a Unix socket's path: Linux allows 108, macOS 104."""
+from worker.settings import embedded_socket
 
 
 class NoServer(RuntimeError):
@@ -52,10 +49,8 @@ class EmbeddedRedis:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.resolve()
-        self.socket = self.folder / EMBEDDED_SOCKET
+        self.socket = embedded_socket(folder)
         self._process: subprocess.Popen[bytes] | None = None
-        if len(os.fsencode(self.socket)) > _LONGEST_PATH:
-            raise NoServer(f"{self.socket} is too long for a socket's path: set DIALOUT_DATA to a shorter folder")
 
     @property
     def url(self) -> str:

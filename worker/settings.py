@@ -1,5 +1,8 @@
 """Settings: the only reader of the environment. `.env.example` explains each."""
 
+import hashlib
+import os
+import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Final
@@ -7,7 +10,17 @@ from typing import Annotated, Final
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-EMBEDDED_SOCKET: Final = "redis.sock"
+_LONGEST_SOCKET: Final = 100
+"""Bytes of a Unix socket's path: Linux allows 108, macOS 104."""
+
+
+def embedded_socket(folder: Path) -> Path:
+    """Return where the embedded Redis of a data folder listens: in it, or in a short place if its path is too long."""
+    socket = folder.resolve() / "redis.sock"
+    if len(os.fsencode(socket)) <= _LONGEST_SOCKET:
+        return socket
+    name = hashlib.blake2b(os.fsencode(socket), digest_size=8).hexdigest()
+    return Path(tempfile.gettempdir()) / f"dialout-{name}.sock"
 
 
 class SettingsError(ValueError):
@@ -53,7 +66,7 @@ class Settings(BaseSettings):
         """Where the store is: `REDIS_URL`, else the embedded Redis that runs in this folder, if one does."""
         if self.redis_url:
             return self.redis_url
-        socket = (self.data_dir / EMBEDDED_SOCKET).resolve()
+        socket = embedded_socket(self.data_dir)
         if socket.exists():
             return f"unix://{socket}?db=0"
         raise SettingsError(
