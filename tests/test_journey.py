@@ -160,7 +160,8 @@ def test_whoever_rings_back_is_told_why_they_were_called(stage: Stage, tmp_path:
 def test_fifty_people_called_at_once_each_hear_their_own_words(stage: Stage, tmp_path: Path) -> None:
     names = [f"{first}{last}" for first in ("Aber", "Bram", "Cole", "Dun", "Eld") for last in
              ("acre", "borough", "chester", "dale", "field", "gate", "holm", "kirk", "minster", "stead")]  # fmt: skip
-    definition = campaign("fifty")
+    # A small machine cannot set up fifty pipelines in the same second; it can hold fifty.
+    definition = campaign("fifty").model_copy(update={"pacing": Pacing(calls_per_second=2, lines=60)})
     rows = "".join(f"+1415555{100 + n:04d},{name},Tuesday,nine,silent\n" for n, name in enumerate(names))
     contacts = enlist(stage, definition.model_copy(update={"retry": definition.retry.model_copy(
         update={"max_attempts": 1})}), rows, tmp_path)  # fmt: skip
@@ -177,7 +178,6 @@ def test_fifty_people_called_at_once_each_hear_their_own_words(stage: Stage, tmp
         assert f"Hello {name}," in parameters["greeting"]
         sound = heard(stage, call["call_sid"])
         own, others = pieces(sound, name), pieces(sound, other)
-        print(name, own, others)
         assert own >= 10, f"{name} heard only {own} pieces of their own name"
         assert others <= 3, f"{name} heard {others} pieces of {other}"
 
