@@ -71,6 +71,9 @@ class Processes:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        for process in self._running.values():
+            if process.stdout:
+                process.stdout.close()
         for file in self._files:
             file.close()
 
