@@ -5,10 +5,16 @@ from datetime import UTC, datetime, time
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from campaigns.campaign import WEEKDAYS, CallingWindow, Campaign, load_campaign
 from worker.embedded import EmbeddedRedis
 from worker.store import Store
+
+settings.register_profile(
+    "steady", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)  # speed is for bench/, never for a test
+settings.load_profile("steady")
 
 ROOT = Path(__file__).parents[1]
 NOON = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)  # a Monday: 13:00 in New York, 10:00 in Los Angeles
