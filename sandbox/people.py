@@ -240,7 +240,10 @@ class Town:
             return town
         town = cls(seed)
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-            for row in csv.DictReader(file):
+            header = file.readline()
+            delimiter = max(",;\t", key=header.count)
+            names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
+            for row in csv.DictReader(file, names, delimiter=delimiter):
                 if row.get("person") and len(_tail(row.get("phone") or "")) >= 7:
                     town.settle(row["phone"], row["person"])
         return town
