@@ -21,7 +21,7 @@ def test_every_sample_names_people_who_exist(sample: str) -> None:
 
 
 def test_an_unknown_person_is_named_with_those_who_exist() -> None:
-    with pytest.raises(UnknownPerson, match="nobody: there is no such person; there are .*talks"):
+    with pytest.raises(UnknownPerson, match=r"nobody: there is no such person; there are .*talks"):
         behaviours("busy>nobody")
     assert len(PEOPLE) == 19
 
