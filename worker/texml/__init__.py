@@ -5,11 +5,12 @@ from functools import lru_cache
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup, escape
 
 from campaigns.call import Brief, to_parameters
 
-# XML 1.0 has no way to write these, not even escaped.
-_UNWRITABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+# XML 1.0 has no way to write most of these, not even escaped; the others nobody can hear.
+_UNSPEAKABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
 
 
 class DocumentTooLong(ValueError):
@@ -41,13 +42,14 @@ def connect_document(
     whole = _render(stream_url, to_parameters(brief, secret, parameter_limit=parameter_limit), after)
     if len(whole) <= document_limit:
         return whole
+    if not brief.brief_url:
+        # Without its script and without a place to fetch it from, the bot would talk as if it had never had one.
+        raise DocumentTooLong(_too_long(len(whole) - document_limit, document_limit, "the brief"))
     short = brief.model_copy(update={"script": None})
     document = _render(stream_url, to_parameters(short, secret, parameter_limit=parameter_limit), after)
     if len(document) > document_limit:
-        raise DocumentTooLong(
-            f"the greeting and the columns that templates use are {len(document) - document_limit:,} characters too "
-            f"long to travel (the document may have {document_limit:,}): shorten the greeting or the longest column"
-        )
+        what = "the greeting and the columns that templates use"
+        raise DocumentTooLong(_too_long(len(document) - document_limit, document_limit, what))
     return document
 
 
@@ -56,9 +58,26 @@ def static_document(stream_url: str) -> str:
     return _render(stream_url, {}, "")
 
 
+def _too_long(excess: int, limit: int, what: str) -> str:
+    return (
+        f"{what}, as a document, {'is' if what == 'the brief' else 'are'} {excess:,} characters too long to travel "
+        f"(it may have {limit:,}): shorten the greeting or the longest column"
+    )
+
+
 def _render(url: str, parameters: dict[str, str], after: str) -> str:
-    said = _UNWRITABLE.sub("", after).replace("{{", "{ {")  # Telnyx would take {{ for a variable of its own
+    said = " ".join(_UNSPEAKABLE.sub(" ", after).split())
+    # Telnyx would take {{ for a variable of its own. One brace at a time: three in a row hold two pairs.
+    said = re.sub(r"\{(?=\{)", "{ ", said)
     return _template().render(stream_url=url, parameters=parameters, after=said).replace("\n", "")
+
+
+def _attribute(text: str) -> Markup:
+    """Escape a value for an attribute: a parser makes a space of any line break or tab that is not a reference."""
+    escaped = str(escape(text))
+    for break_ in "\t\n\r":
+        escaped = escaped.replace(break_, f"&#{ord(break_)};")
+    return Markup(escaped)  # noqa: S704 - escaped two lines above
 
 
 @lru_cache(maxsize=1)
@@ -66,4 +85,5 @@ def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("worker", "texml"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    environment.filters["attribute"] = _attribute
     return environment.get_template("connect.xml.j2")
