@@ -91,7 +91,7 @@ async def bot(runner_args: RunnerArguments) -> None:
         conversation.problem("the session was cancelled from outside")
         raise
     finally:
-        if not conversation.contact_left.is_set():
+        if not (conversation.hung_up or conversation.contact_left.is_set()):
             await hang_up(start.call_sid, settings)
         if brief and brief.report_url:
             report = conversation.report()
@@ -150,7 +150,7 @@ async def converse(
             await ear.broadcast_interruption()  # nothing else is to be said any more
             await worker.queue_frame(TTSSpeakFrame(words))
         await ear.playout(worker, within=PLAYOUT_S + len(words) / 10)
-        await hang_up(conversation.call_sid, settings)
+        conversation.hung_up = await hang_up(conversation.call_sid, settings)
         await worker.queue_frame(EndFrame())
 
     conversation.on_goodbye(say_goodbye)

@@ -3,9 +3,9 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from campaigns.call import Brief, Disposition, Report, Turn
 
@@ -35,8 +35,9 @@ class Conversation:
         self.ended_by: Literal["bot", "contact", "unknown"] = "unknown"
         self.first_audio_ms: int | None = None
         self.contact_left = asyncio.Event()
+        self.hung_up = False  # by us, and the carrier has confirmed it
         self.last_heard_at = self._started
-        self._say_goodbye: Callable[[str], Awaitable[None]] | None = None
+        self._say_goodbye: Callable[[str], Coroutine[Any, Any, None]] | None = None
         self._goodbye: asyncio.Task[None] | None = None
 
     @property
@@ -44,7 +45,7 @@ class Conversation:
         """Seconds since the stream's start."""
         return round(time.monotonic() - self._started, 2)
 
-    def on_goodbye(self, say: Callable[[str], Awaitable[None]]) -> None:
+    def on_goodbye(self, say: Callable[[str], Coroutine[Any, Any, None]]) -> None:
         """Register who speaks the last words, waits until they are heard, and hangs up."""
         self._say_goodbye = say
 
@@ -72,11 +73,7 @@ class Conversation:
         words = BY_THE_BOT.get(disposition, "") if goodbye is None else goodbye
         if self._say_goodbye:
             # A task of its own: what asked for the end may be cancelled by an interruption, the end may not.
-            self._goodbye = asyncio.create_task(self._finish(words))
-
-    async def _finish(self, words: str) -> None:
-        if self._say_goodbye:
-            await self._say_goodbye(words)
+            self._goodbye = asyncio.create_task(self._say_goodbye(words))
 
     async def settled(self) -> None:
         """Wait until the last words are over, if they have begun."""

@@ -64,9 +64,7 @@ def _problem(
 
     try:
         document = briefing.outbound_document(contact, campaign, settings, "x" * 16 + "#1", now)
-    except RenderError as error:
-        return bad("", str(error))
-    except texml.DocumentTooLong as error:
+    except (RenderError, texml.DocumentTooLong) as error:
         return bad("", str(error))
     zones = zones_of(contact)
     opening = policy.next_opening(campaign.calling_window, zones, now)

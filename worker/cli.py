@@ -27,7 +27,7 @@ from campaigns.numbers import BadNumber, parse
 from worker import check as preflight
 from worker import policy
 from worker.embedded import EmbeddedRedis, NoServer
-from worker.processes import BEAT, CALLBACKS, WORKER, ProcessDied, Processes, SandboxOutput
+from worker.processes import ProcessDied, Processes
 from worker.settings import SettingsError, load_settings
 from worker.store import CampaignState, Enlisted, Status, Store, StoreError
 
@@ -287,9 +287,7 @@ def up(port: Annotated[int, typer.Option(help="Of the callbacks server.")] = 800
     environment = {"REDIS_URL": server.url} if server else {}
     try:
         with Processes() as processes:
-            processes.start("callbacks", [*CALLBACKS, "--port", str(port)], environment)
-            processes.start("worker", [*WORKER, "--loglevel", "INFO"], environment)
-            processes.start("beat", BEAT, environment)
+            processes.start_dialer(environment, port=port)
             err.print("Worker, beat and callbacks are running. Ctrl-C ends them.")
             _until_interrupted(processes)
     finally:
@@ -311,30 +309,21 @@ def sandbox(  # noqa: PLR0917 - Typer's options
     """Run the stand-ins (and, without REDIS_URL, an embedded Redis) in the foreground; print the settings for them."""
     settings = load_settings()
     server = None if settings.redis_url else EmbeddedRedis(settings.data_dir).start()
-    public = f"http://127.0.0.1:{callbacks_port}"
     ours = {
         "REDIS_URL": settings.redis_url or (server.url if server else ""),
-        "PUBLIC_URL": public,
+        "PUBLIC_URL": f"http://127.0.0.1:{callbacks_port}",
         "BRIEF_SECRET": settings.brief_secret.get_secret_value() or secrets.token_urlsafe(32),
         "LINES": "10",
         "CALLS_PER_SECOND": "5",
     }
-    options = ["--agent", "bot.bot:bot", "--people", str(people or SAMPLE / "contacts.csv")]
-    options += [
-        "--telnyx-port",
-        str(telnyx_port),
-        "--providers-port",
-        str(providers_port),
-        "--agent-port",
-        str(agent_port),
-    ]
-    options += ["--voice-url", f"{public}/telnyx/inbound", "--status-url", f"{public}/telnyx/status"]
+    ports = {"--telnyx-port": telnyx_port, "--providers-port": providers_port, "--agent-port": agent_port}
+    options = ["--people", str(people or SAMPLE / "contacts.csv")]
+    options += [part for name, port in ports.items() for part in (name, str(port))]
     options += ["--record", str(record)] if record else []
     options += ["--records", str(records)] if records else []
     try:
         with Processes() as processes:
-            process = processes.start("sandbox", ["sandbox", *options], ours | {"LOGURU_LEVEL": "INFO"}, piped=True)
-            _announce(ours | SandboxOutput(process).read("# ready"), env_file)
+            _announce(ours | processes.start_sandbox(options, ours).read("# ready"), env_file)
             _until_interrupted(processes)
     finally:
         if server:

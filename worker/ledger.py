@@ -126,6 +126,6 @@ def outcome(
     return ours | {(f"row_{name}" if name in ours else name): value for name, value in columns.items()}
 
 
-def moment(milliseconds: str) -> datetime:
+def moment(milliseconds: float | str) -> datetime:
     """Read the store's milliseconds."""
     return datetime.fromtimestamp(float(milliseconds) / 1000, UTC)

@@ -52,6 +52,20 @@ class Processes:
         self._running[name] = process
         return process
 
+    def start_dialer(self, environment: Mapping[str, str], *, port: int) -> None:
+        """Start the callbacks server on a port, the worker and beat."""
+        self.start("callbacks", [*CALLBACKS, "--port", str(port)], environment)
+        self.start("worker", [*WORKER, "--loglevel", "INFO"], environment)
+        self.start("beat", BEAT, environment)
+
+    def start_sandbox(self, options: Sequence[str], environment: Mapping[str, str]) -> "SandboxOutput":
+        """Start the sandbox with our agent in it, ringing the callbacks server that `environment` names."""
+        public_url = environment["PUBLIC_URL"]
+        agent = ["--agent", "bot.bot:bot"]
+        doors = ["--voice-url", f"{public_url}/telnyx/inbound", "--status-url", f"{public_url}/telnyx/status"]
+        quiet = {**environment, "LOGURU_LEVEL": "INFO"}
+        return SandboxOutput(self.start("sandbox", ["sandbox", *agent, *doors, *options], quiet, piped=True))
+
     def check(self) -> None:
         """Raise ProcessDied if one has ended by itself."""
         for name, process in self._running.items():

@@ -14,7 +14,7 @@ from campaigns.campaign import WEEKDAYS, CallingWindow, Campaign, Pacing, Retry
 from campaigns.contacts import Contact, RowError, read_contacts, zones_of
 from worker import audit
 from worker.embedded import EmbeddedRedis
-from worker.processes import BEAT, CALLBACKS, WORKER, Processes, SandboxOutput, free_port, wait_for_port
+from worker.processes import Processes, free_port, wait_for_port
 from worker.store import Status, Store
 
 RETRY_AFTER: Final = timedelta(seconds=3)
@@ -100,19 +100,13 @@ class Stage:
             "LINES": "10",
             "PYTHONPATH": os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")))),
         } | dict(self._overrides)
-        options = ["--people", str(self._people), "--records", str(self.records)]
-        options += ["--ring-scale", str(RING_SCALE), "--voice-url", f"{base['PUBLIC_URL']}/telnyx/inbound"]
-        options += ["--status-url", f"{base['PUBLIC_URL']}/telnyx/status", "--agent", "bot.bot:bot"]
+        options = ["--people", str(self._people), "--records", str(self.records), "--ring-scale", str(RING_SCALE)]
         options += ["--telnyx-port", "0", "--providers-port", "0", "--agent-port", "0"]
         if self._record:
             options += ["--record", str(self._record)]
-        quiet = base | {"LOGURU_LEVEL": "INFO"}
-        sandbox = self._processes.start("sandbox", ["sandbox", *options], quiet, piped=True)
-        settings = SandboxOutput(sandbox)
+        settings = self._processes.start_sandbox(options, base)
         self.environment = base | settings.read("# starting")
-        self._processes.start("callbacks", [*CALLBACKS, "--port", str(self.port)], self.environment)
-        self._processes.start("worker", [*WORKER, "--loglevel", "INFO"], self.environment)
-        self._processes.start("beat", BEAT, self.environment)
+        self._processes.start_dialer(self.environment, port=self.port)
         settings.read("# ready")
         wait_for_port(self.port, self._processes)
 

@@ -31,6 +31,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
+from functools import cached_property
 from importlib import resources
 from typing import Any, Final
 
@@ -77,9 +78,9 @@ class Enlisted:
         return Enlisted(self.new + other.new, self.known + other.known, self.refused + other.refused)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Case:
-    """All that is known about one attempt, read in one round trip."""
+    """All that is known about one attempt, as it was when it was read."""
 
     attempt_id: str
     contact_id: str
@@ -117,7 +118,7 @@ class Case:
             reason=self.attempt.get("reason_before", ""),
         )
 
-    @property
+    @cached_property
     def evidence(self) -> Evidence:
         """What was heard, for `policy.settle`."""
         return ledger.read_evidence(self.attempt)
@@ -196,7 +197,7 @@ class Store:
     def now(self) -> datetime:
         """The store's own time, which every lease is measured by."""
         if self.clock_ms is not None:
-            return _datetime(self.clock_ms)
+            return ledger.moment(self.clock_ms)
         seconds, micros = self._redis.time()  # type: ignore[misc]
         return datetime.fromtimestamp(seconds + micros / 1e6, UTC)
 
@@ -300,15 +301,17 @@ class Store:
     def claim(
         self,
         campaign: Campaign,
-        zones: Iterable[tuple[str, ...]],
+        zones: Mapping[tuple[str, ...], str],
         *,
         account_lines: int,
         ahead: int,
         lease: timedelta,
     ) -> list[str]:
-        """Take due attempts for the lines now free, at most `ahead` of the pace; returns the attempts' ids."""
-        numbers = self.zone_sets(campaign.name)
-        due = [_due_key(campaign.name, numbers[zone_set]) for zone_set in zones]
+        """Take due attempts for the lines now free, at most `ahead` of the pace; returns the attempts' ids.
+
+        `zones` are those of `zone_sets` in which the window is open.
+        """
+        due = [_due_key(campaign.name, number) for number in zones.values()]
         if not due:
             return []
         name = campaign.name
@@ -359,21 +362,7 @@ class Store:
         record: Mapping[str, str],
     ) -> Begun:
         """Write down that a POST is about to be sent, if it may be. Asked twice with one token, the answer is the same."""
-        name = case.campaign.name
-        keys = [
-            _key("attempt", case.attempt_id),
-            _key("contact", case.contact_id),
-            _key("campaign", name),
-            _key("dnc"),
-            _key("lines"),
-            _key("lines", name),
-            _key("queued", name),
-            _key("watch"),
-            _key("pace"),
-            _key("pace", name),
-            _key("number", case.phone),
-            _key("journal", case.contact_id),
-        ]
+        keys = _keys(case, "attempt contact campaign:c dnc lines lines:c queued:c watch pace pace:c number journal")
         args = [case.attempt_id, token, _ms(lease), _ms(first_look), _ms(account_interval), _ms(campaign_interval)]
         args += [case.contact_id, case.attempt_id.rpartition("#")[2]]
         args += [part for pair in record.items() for part in pair]
@@ -384,19 +373,7 @@ class Store:
 
     def postpone(self, case: Case, token: str, due: datetime, rule: str, reason: str) -> bool:
         """Give an attempt back unspent, because nothing rang; False if it is not ours to give back."""
-        name = case.campaign.name
-        keys = [
-            _key("attempt", case.attempt_id),
-            _key("contact", case.contact_id),
-            _key("lines"),
-            _key("lines", name),
-            _key("queued", name),
-            _key("live", name),
-            _key("watch"),
-            _due_key(name, case.zone),
-            _key("number", case.phone),
-            _key("journal", case.contact_id),
-        ]
+        keys = _keys(case, "attempt contact lines lines:c queued:c live:c watch due number journal")
         return self._run("postpone", keys, [case.attempt_id, token, _ms(due), rule, reason]) == 1
 
     def witness(self, attempt_id: str, testimony: ledger.Testimony, *, token: str = "") -> Heard:
@@ -420,20 +397,7 @@ class Store:
 
         Returns "ok", "settled" (it was before), or "stale": more was heard meanwhile, decide again.
         """
-        name = case.campaign.name
-        keys = [
-            _key("attempt", case.attempt_id),
-            _key("contact", case.contact_id),
-            _key("lines"),
-            _key("lines", name),
-            _key("live", name),
-            _key("watch"),
-            _due_key(name, case.zone),
-            _key("done", name),
-            _key("counts", name),
-            _key("dnc"),
-            _key("journal", case.contact_id),
-        ]
+        keys = _keys(case, "attempt contact lines lines:c live:c watch due done:c counts:c dnc journal")
         follows = f"{case.contact_id}#{case.made + 1}" if next_due else ""
         args = [
             case.attempt_id,
@@ -545,7 +509,7 @@ class Store:
                 pipe.zrange(_due_key(name, number), 0, 0, withscores=True)
             live, done, refused, rows, counts, lines, *queues = pipe.execute()
         waiting = {
-            zone_set: (count, _datetime(first[0][1]) if first else None)
+            zone_set: (count, ledger.moment(first[0][1]) if first else None)
             for zone_set, count, first in zip(zones, queues[::2], queues[1::2], strict=True)
         }
         due = sum(count for count, _ in waiting.values())
@@ -617,6 +581,21 @@ def contact_of(attempt_id: str) -> str:
     return attempt_id.partition("#")[0]
 
 
+def _keys(case: Case, kinds: str) -> list[str]:
+    """Return the keys of a case in a script's order: `lines` is the account's, `lines:c` the campaign's."""
+    own = {"attempt": case.attempt_id, "contact": case.contact_id, "number": case.phone, "journal": case.contact_id}
+    name = case.campaign.name
+    keys: list[str] = []
+    for kind in kinds.split():
+        if kind == "due":
+            keys.append(_due_key(name, case.zone))
+        elif kind.endswith(":c"):
+            keys.append(_key(kind.removesuffix(":c"), name))
+        else:
+            keys.append(_key(kind, own.get(kind, "")))
+    return keys
+
+
 def _columns(contact: Mapping[str, str]) -> dict[str, str]:
     return {name[1:]: value for name, value in contact.items() if name.startswith(":")}
 
@@ -636,7 +615,3 @@ def _due_key(campaign: str, zone: str) -> str:
 def _ms(value: datetime | timedelta) -> int:
     seconds = value.timestamp() if isinstance(value, datetime) else value.total_seconds()
     return round(seconds * 1000)
-
-
-def _datetime(milliseconds: float | str) -> datetime:
-    return datetime.fromtimestamp(float(milliseconds) / 1000, UTC)

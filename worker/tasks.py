@@ -43,7 +43,8 @@ def claim_due() -> None:
         if state is not CampaignState.RUNNING:
             continue
         rate = min(campaign.pacing.calls_per_second, settings.calls_per_second)
-        zones = policy.open_now(campaign, store().zone_sets(name), now)
+        zone_sets = store().zone_sets(name)
+        zones = {zone_set: zone_sets[zone_set] for zone_set in policy.open_now(campaign, zone_sets, now)}
         claimed = store().claim(campaign, zones, account_lines=lines, ahead=max(1, math.ceil(rate)), lease=CLAIM_LEASE)
         for attempt_id in claimed:
             place_call.delay(attempt_id)

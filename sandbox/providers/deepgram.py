@@ -12,7 +12,7 @@ import numpy as np
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from numpy.typing import NDArray
 
-from sandbox.audio import RATE, Samples, alaw_decode, ulaw_decode
+from sandbox.audio import RATE, Samples, alaw_decode, loudness, ulaw_decode
 from sandbox.clips import CLIPS, clip
 from sandbox.providers.state import State
 
@@ -166,7 +166,7 @@ class Segmenter:
         whole = len(samples) // _FRAME * _FRAME
         self._rest = samples[whole:]
         for frame in samples[:whole].reshape(-1, _FRAME):
-            loud = float(np.sqrt(np.mean(frame.astype(np.float32) ** 2))) > _SPEECH_LEVEL
+            loud = loudness(frame) > _SPEECH_LEVEL
             if not self._frames:
                 if not loud:
                     self._before = frame

@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from sandbox.audio import ulaw_decode, write_stereo_wav
 from sandbox.people import Town, UnknownPerson
-from sandbox.telnyx.call import Call
+from sandbox.telnyx.call import TERMINAL, Call
 from sandbox.telnyx.callbacks import Courier
 from sandbox.telnyx.records import Records
 
@@ -33,7 +33,6 @@ _ENUMS: Final = {
 }
 _RANGES: Final = {"Timeout": (5, 120), "TimeLimit": (30, 14_400), "MachineDetectionTimeout": (500, 60_000)}
 _NUMBER: Final = re.compile(r"\+[1-9]\d{6,14}|sip:.+")
-_TERMINAL: Final = ("completed", "busy", "no-answer", "canceled", "failed")
 
 FAULTS: Final = {
     "429": (429, "90103", "Dials per second limit exceeded"),
@@ -129,9 +128,6 @@ class Net:
         task.add_done_callback(self._tasks.discard)
         return call
 
-    def answered(self, call: Call) -> None:
-        """Part of Network: nothing to do yet."""
-
     def over(self, call: Call) -> None:
         """Part of Network: keep what was said, if asked to."""
         if self.record_to and call.ear.heard:
@@ -160,6 +156,10 @@ def error(status: int, code: str, detail: str, pointer: str = "") -> JSONRespons
     return JSONResponse({"errors": [entry]}, status)
 
 
+def _not_found() -> JSONResponse:
+    return error(*FAULTS["404"])
+
+
 def create_app(net: Net) -> FastAPI:
     """Return the network's HTTP side."""
 
@@ -175,7 +175,7 @@ def create_app(net: Net) -> FastAPI:
         if request.url.path.startswith("/v2"):
             sent = request.headers.get("authorization")
             if sent is None:
-                return error(404, "10005", "The requested resource or URL could not be found.")
+                return _not_found()
             if sent != f"Bearer {net.api_key}":
                 return error(401, "10009", "Could not understand the provided credentials.")
         return await call_next(request)
@@ -228,14 +228,14 @@ def create_app(net: Net) -> FastAPI:
     @app.post("/v2/texml/calls/{connection_id}")
     async def create_scoped(connection_id: str, request: Request) -> Response:
         if connection_id != net.app_id:
-            return error(404, "10005", "The requested resource or URL could not be found.")
+            return _not_found()
         return await create(request, await _body(request), with_sid=True)
 
     @app.post("/v2/texml/Accounts/{account}/Calls")
     async def create_account(account: str, request: Request) -> Response:
         body = await _body(request)
         if account != net.account:
-            return error(404, "10005", "The requested resource or URL could not be found.")
+            return _not_found()
         if str(body.get("ApplicationSid") or "") != net.app_id:
             return error(422, "10004", "Can't be blank: ApplicationSid", "/ApplicationSid")
         return await create(request, body, with_sid=False)
@@ -265,7 +265,7 @@ def create_app(net: Net) -> FastAPI:
     async def fetched(account: str, sid: str) -> Response:  # noqa: ARG001 - part of the path
         call = net.calls.get(unquote(sid))
         if call is None or not visible(call):
-            return error(404, "10005", "The requested resource or URL could not be found.")
+            return _not_found()
         return JSONResponse(_resource(net, call))
 
     @app.post("/v2/texml/Accounts/{account}/Calls/{sid}")
@@ -273,7 +273,7 @@ def create_app(net: Net) -> FastAPI:
         body = await _body(request)
         call = net.calls.get(unquote(sid))
         if call is None:
-            return error(404, "10005", "The requested resource or URL could not be found.")
+            return _not_found()
         if call.is_over:
             return error(422, "90018", "Call has already ended")
         if body.get("Status"):
@@ -297,14 +297,14 @@ def create_app(net: Net) -> FastAPI:
         elif action == "send_dtmf":
             call.record["dtmf_sent"] = call.record.get("dtmf_sent", "") + str((await _body(request)).get("digits", ""))
         else:
-            return error(404, "10005", "The requested resource or URL could not be found.")
+            return _not_found()
         return JSONResponse({"data": {"result": "ok"}})
 
     @app.get("/v2/calls/{sid}")
     async def live(sid: str) -> Response:
         call = net.calls.get(unquote(sid))
         if call is None:
-            return error(404, "10005", "The requested resource or URL could not be found.")
+            return _not_found()
         data = {"record_type": "call", "call_control_id": call.sid, "is_alive": not call.is_over}
         return JSONResponse({"data": data | {"call_duration": call.seconds, "call_session_id": call.session}})
 
@@ -432,7 +432,7 @@ def _cut() -> Response:
 
 def _resource(net: Net, call: Call) -> dict[str, Any]:
     status = {"queued": "ringing", "initiated": "ringing"}.get(call.status, call.status)
-    ended = next((call.times[name] for name in _TERMINAL if name in call.times), None)
+    ended = next((call.times[name] for name in TERMINAL if name in call.times), None)
     return {
         "account_sid": net.account,
         "sid": call.sid,

@@ -21,7 +21,7 @@ from sandbox.people import Person
 from sandbox.speech import synthesize
 from sandbox.telnyx.callbacks import Courier
 from sandbox.telnyx.records import Records, timestamp
-from sandbox.telnyx.stream import TICK_S, Ear, MediaStream, Mouth
+from sandbox.telnyx.stream import AUDIBLE, TICK_S, Ear, MediaStream, Mouth
 
 _END_OF_SPEECH_S: Final = 0.9
 """How long the caller must be quiet before a person takes their turn."""
@@ -34,6 +34,9 @@ _NOT_ANSWERED: Final[Mapping[str, tuple[str, str, str]]] = {
     "unreachable": ("failed", "unspecified", "503"),
 }
 """What the network says of a ring that nobody answers: status, cause, SIP code."""
+
+TERMINAL: Final = ("completed", "busy", "no-answer", "canceled", "failed")
+"""The statuses that end a call."""
 
 _AMD_AFTER_S: Final = {"human": 1.2, "machine": 2.0, "fax": 1.5}
 
@@ -48,7 +51,6 @@ class Network(Protocol):
     jitter_s: float
     ring_scale: float
 
-    def answered(self, call: "Call") -> None: ...
     def over(self, call: "Call") -> None: ...
 
 
@@ -61,10 +63,9 @@ class Call:
     caller_id: str
     person: Person
     ring: int
-    dice: random.Random
+    random: random.Random
     texml: str = ""
     url: str = ""
-    url_method: str = "POST"
     fallback_url: str = ""
     direction: str = "outbound"
     connection_id: str = ""
@@ -84,7 +85,6 @@ class Call:
         self._over = asyncio.Event()
         self._redirect = asyncio.Event()
         self._sequence = 0
-        self.random = self.dice
 
     # --- its life -----------------------------------------------------------------------------------------------------
 
@@ -107,7 +107,6 @@ class Call:
             if not await self._ring():
                 return
         self._step("in-progress")
-        self.network.answered(self)
         if by := self._detection():
             asyncio.get_running_loop().create_task(by)
         person = asyncio.create_task(self._hold())
@@ -135,11 +134,11 @@ class Call:
         if self.person.ring in {"not-found", "unreachable", "rejected", "busy"}:
             if self.person.ring in {"rejected", "busy"}:
                 self._step("ringing")
-                await asyncio.sleep(self.dice.uniform(0.2, 0.8))
+                await asyncio.sleep(self.random.uniform(0.2, 0.8))
             return self._finish(*_NOT_ANSWERED[self.person.ring], "callee")
         self._step("ringing")
         limit = float(self.options.get("Timeout") or 30) * self.network.ring_scale
-        rings = limit if self.person.ring == "no-answer" else min(self.dice.uniform(*self.person.rings_s), limit)
+        rings = limit if self.person.ring == "no-answer" else min(self.random.uniform(*self.person.rings_s), limit)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._over.wait(), rings)
         if self._over.is_set():
@@ -156,9 +155,9 @@ class Call:
         self._over.set()
         return True
 
-    def redirect(self, *, texml: str = "", url: str = "", method: str = "POST") -> None:
+    def redirect(self, *, texml: str = "", url: str = "") -> None:
         """Replace the document that the call follows."""
-        self.texml, self.url, self.url_method = texml, url, method
+        self.texml, self.url = texml, url
         self._redirect.set()
 
     @property
@@ -286,7 +285,7 @@ class Call:
             case "Say":
                 await self._say_to_them(text)
             case "Redirect":
-                self.redirect(url=text, method=verb.get("method", "POST"))
+                self.redirect(url=text)
                 await asyncio.Event().wait()
             case "Dial":
                 # Bridged to somebody who is not part of this network: they talk for a while.
@@ -327,7 +326,7 @@ class Call:
     # --- the person's telephone -------------------------------------------------------------------------------------------
 
     async def _hold(self) -> None:
-        await asyncio.sleep(self.dice.uniform(0.2, 0.5))
+        await asyncio.sleep(self.random.uniform(0.2, 0.5))
         if self.person.script:
             await self.person.script(self)
 
@@ -360,7 +359,7 @@ class Call:
         if self._silence_s() > _END_OF_SPEECH_S and not await self.caller_speaks(within):
             return False
         await self._until(lambda: self._silence_s() > _END_OF_SPEECH_S, within)
-        await asyncio.sleep(self.dice.uniform(0.0, 0.3))
+        await asyncio.sleep(self.random.uniform(0.0, 0.3))
         return True
 
     async def until_hung_up(self, patience: float = 12.0) -> None:
@@ -392,7 +391,7 @@ class Call:
 
     def detail(self) -> dict[str, Any]:
         """Return the call detail record."""
-        terminal = self.status if self.status in {"completed", "busy", "no-answer", "canceled", "failed"} else None
+        terminal = self.status if self.status in TERMINAL else None
         return {
             "call_sid": self.sid,
             "direction": self.direction,
@@ -423,7 +422,7 @@ class Call:
 def silences(heard: bytes) -> dict[str, float]:
     """Measure what a callee heard: seconds of voice, seconds until the first, and the longest pause between two."""
     frames = np.frombuffer(heard[: len(heard) // 160 * 160], np.uint8).reshape(-1, 160)
-    voiced = np.flatnonzero((127 - (frames & 0x7F)).max(axis=1) > 40) if len(frames) else np.zeros(0, int)
+    voiced = np.flatnonzero((127 - (frames & 0x7F)).max(axis=1) > AUDIBLE) if len(frames) else np.zeros(0, int)
     gaps = np.diff(voiced) * TICK_S if len(voiced) > 1 else np.zeros(1)
     return {
         "heard_s": round(len(voiced) * TICK_S, 2),

@@ -20,12 +20,12 @@ LONGEST_MESSAGE: Final = 30 * 8000
 
 # PCMU byte -> loudness, 0 to 127, so that a frame's peak is one `translate` and one `max`.
 _LOUD: Final = bytes(127 - (code & 0x7F) for code in range(256))
-_AUDIBLE: Final = 40
+AUDIBLE: Final = 40
 
 
 def is_voice(frame: bytes) -> bool:
     """True if a PCMU frame is loud enough to be somebody speaking."""
-    return frame != SILENCE and max(frame.translate(_LOUD)) > _AUDIBLE
+    return frame != SILENCE and max(frame.translate(_LOUD)) > AUDIBLE
 
 
 class Ear:

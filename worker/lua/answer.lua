@@ -5,7 +5,7 @@
 redis.call('SET', KEYS[9], ARGV[2], 'PX', 86400000)
 if redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 local due = redis.call('ZSCORE', KEYS[3], ARGV[4])
-local contact = redis.call('HMGET', KEYS[2], 'state', 'disposition', 'reason', 'attempt')
+local contact = redis.call('HMGET', KEYS[2], 'state', 'disposition', 'reason')
 local lease_until = now + tonumber(ARGV[5])
 redis.call('HSET', KEYS[1], 'direction', 'inbound', 'contact', ARGV[3], 'begun_at', now, 'lease_until', lease_until,
   'rev', 0, 'token', ARGV[6], 'call_sid', ARGV[6])
