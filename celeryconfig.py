@@ -61,10 +61,11 @@ worker_send_task_events = False  # a third of the throughput otherwise
 worker_hijack_root_logger = False
 worker_eta_task_limit = 100
 
-# Doubled ticks are harmless: the claim is atomic. `expires` keeps them from piling up while a worker is away.
+# Doubled and piled-up ticks are harmless: the store takes one at a time (Store.tick). `expires` bounds the pile while no
+# worker is there; it is far above any difference between the clocks of two machines, which would void every tick.
 beat_max_loop_interval = 0.2
 beat_schedule_filename = str(load_settings().data_dir / "beat-schedule")
 beat_schedule = {
-    "claim": {"task": "worker.tasks.claim_due", "schedule": 0.25, "options": {"expires": 1}},
-    "sweep": {"task": "worker.tasks.sweep", "schedule": 1.0, "options": {"expires": 2}},
+    "claim": {"task": "worker.tasks.claim_due", "schedule": 0.25, "options": {"expires": 300}},
+    "sweep": {"task": "worker.tasks.sweep", "schedule": 1.0, "options": {"expires": 300}},
 }

@@ -41,7 +41,7 @@ from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
 
 from bot.conversation import Conversation
-from bot.dialer import NoScript, fetch_script, send_report
+from bot.dialer import NoScript, fetch_script, say_joined, send_report
 from bot.prompt import system_prompt
 from bot.settings import BotSettings, load_settings
 from bot.stream import NoStart, read_start
@@ -79,6 +79,9 @@ async def bot(runner_args: RunnerArguments) -> None:
         return
     conversation = Conversation(brief, start.call_sid)
     stream = TelnyxStream(start)
+    joined = None
+    if brief and brief.report_url:
+        joined = asyncio.create_task(say_joined(brief, start.call_sid, secret))  # the greeting does not wait for it
     transport = FastAPIWebsocketTransport(
         websocket=socket,
         params=FastAPIWebsocketParams(
@@ -93,7 +96,8 @@ async def bot(runner_args: RunnerArguments) -> None:
     finally:
         if not (conversation.hung_up or conversation.contact_left.is_set()):
             await hang_up(start.call_sid, settings)
-        if brief and brief.report_url:
+        if brief and joined:
+            joined.cancel()  # the report says it too
             report = conversation.report()
             delivered = await send_report(report, brief.report_url, secret)
             logger.info("{}: {}, report {}", brief.attempt_id, report.disposition, "delivered" if delivered else "LOST")

@@ -8,11 +8,23 @@ import aiohttp
 from loguru import logger
 from pydantic import ValidationError
 
-from campaigns.call import SIGNATURE_HEADER, Brief, MessageRefused, Report, Script, sign_message, verify_message
+from campaigns.call import (
+    JOINED_PATH,
+    SIGNATURE_HEADER,
+    Brief,
+    Joined,
+    MessageRefused,
+    Report,
+    Script,
+    sign_message,
+    verify_message,
+)
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=5)
 _FETCHES: Final = 3
 _GIVE_UP_S: Final = 60.0
+_LONGEST_PAUSE_S: Final = 10.0
+_JOINED_PAUSE_S: Final = 2.0  # well below what the dialer waits after it asked the carrier, and before it hangs up
 
 
 class NoScript(RuntimeError):
@@ -40,25 +52,35 @@ async def fetch_script(brief: Brief, secret: str) -> Script:
     raise NoScript(f"the script could not be fetched: {why}")
 
 
+async def say_joined(brief: Brief, call_sid: str, secret: str) -> bool:
+    """Tell the dialer that somebody is on the call, or it would hang up for the contact's sake."""
+    joined = Joined(attempt_id=brief.attempt_id, call_sid=call_sid)
+    return await _deliver(joined, brief.report_url + JOINED_PATH, secret, "joined", longest_pause_s=_JOINED_PAUSE_S)
+
+
 async def send_report(report: Report, url: str, secret: str) -> bool:
     """Deliver a report, the same one until it is acknowledged; False if nobody took it within a minute."""
-    body = report.model_dump_json().encode()
+    return await _deliver(report, url, secret, "report", longest_pause_s=_LONGEST_PAUSE_S)
+
+
+async def _deliver(word: Joined | Report, url: str, secret: str, purpose: str, *, longest_pause_s: float) -> bool:
+    body = word.model_dump_json().encode()
     deadline = time.monotonic() + _GIVE_UP_S
     pause = 0.5
     async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
         while True:
-            signature = sign_message(body, secret, purpose="report", now=time.time())
+            signature = sign_message(body, secret, purpose=purpose, now=time.time())
             headers = {SIGNATURE_HEADER: signature, "content-type": "application/json"}
             try:
                 async with session.post(url, data=body, headers=headers) as answer:
                     if answer.status < 300:  # noqa: PLR2004
                         return True
                     if answer.status in {403, 404, 413, 422}:
-                        logger.error("the report of {} was refused: HTTP {}", report.attempt_id, answer.status)
+                        logger.error("{} of {} was refused: HTTP {}", purpose, word.attempt_id, answer.status)
                         return False
             except (aiohttp.ClientError, TimeoutError) as error:
-                logger.warning("the report of {} was not taken: {}", report.attempt_id, type(error).__name__)
+                logger.warning("{} of {} was not taken: {}", purpose, word.attempt_id, type(error).__name__)
             if time.monotonic() + pause > deadline:
                 return False
             await asyncio.sleep(pause)
-            pause = min(2 * pause, 10)
+            pause = min(2 * pause, longest_pause_s)

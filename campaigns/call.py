@@ -134,6 +134,13 @@ class Turn(_Frozen):
     interrupted: bool = False
 
 
+class Joined(_Frozen):
+    """The bot says that it is on the call. Without it, whoever answered is listening to nobody."""
+
+    attempt_id: str
+    call_sid: str = ""
+
+
 class Report(_Frozen):
     """What the bot says came of a call. Sent again with the same `report_id` until it is acknowledged."""
 
@@ -150,6 +157,10 @@ class Report(_Frozen):
     first_audio_ms: int | None = None  # `start` received -> first frame of the greeting sent
     ended_by: Literal["bot", "contact", "unknown"] = "unknown"
     problems: tuple[str, ...] = ()  # what went wrong on the way, e.g. that the script could not be fetched
+
+
+JOINED_PATH: Final = "/joined"
+"""Where, below a brief's `report_url`, the bot says that it is on the call."""
 
 
 # --- the brief on the wire --------------------------------------------------------------------------------------------
@@ -273,7 +284,7 @@ def _canonical(wire: Mapping[str, str]) -> bytes:
 def sign_message(body: bytes, secret: str, *, purpose: str, now: float) -> str:
     """Return the value of the `dialout-signature` header for a body sent at `now` (Unix seconds).
 
-    `purpose` ("report", "script") keeps a signature made for one door from opening another.
+    `purpose` ("report", "joined", "script") keeps a signature made for one door from opening another.
     """
     at = int(now)
     return f"t={at},v1={_sign(secret, purpose, str(at).encode() + b'.' + body)}"

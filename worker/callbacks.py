@@ -6,7 +6,7 @@ Every route checks who speaks, writes the word down, and answers; concluding is 
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 from urllib.parse import parse_qsl
 
 import redis
@@ -14,7 +14,7 @@ from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from kombu.exceptions import OperationalError
 from pydantic import ValidationError
 
-from campaigns.call import SIGNATURE_HEADER, MessageRefused, Report, sign_message, verify_message
+from campaigns.call import JOINED_PATH, SIGNATURE_HEADER, Joined, MessageRefused, Report, sign_message, verify_message
 from campaigns.templates import RenderError
 from worker import briefing, ledger, policy, tasks, texml
 from worker import carrier as telnyx
@@ -53,6 +53,7 @@ async def body(request: Request) -> bytes:
 
 
 Body = Annotated[bytes, Depends(body)]
+Word = TypeVar("Word", Joined, Report)
 
 
 def telnyx_form(request: Request, body: Body) -> dict[str, str]:
@@ -129,13 +130,16 @@ def _inbound_document(case: Case, call_sid: str) -> str | None:
 def report(request: Request, body: Body) -> Response:
     """The bot says what came of a call. Sent again, it changes nothing."""
     _check(body, request, "report")
-    try:
-        heard = Report.model_validate_json(body)
-    except ValidationError as error:
-        raise HTTPException(422, f"this is no report: {error.errors()[0]['msg']}") from error
-    if _hear(heard.attempt_id, ledger.reported(heard)) is Heard.UNKNOWN:
-        raise HTTPException(404, "there is no such attempt")
-    return Response(status_code=200)
+    heard = _read(Report, body)
+    return _known(_hear(heard.attempt_id, ledger.reported(heard)))
+
+
+@app.post(f"/reports{JOINED_PATH}")
+def joined(request: Request, body: Body) -> Response:
+    """The bot says that it is on the call."""
+    _check(body, request, "joined")
+    heard = _read(Joined, body)
+    return _known(_hear(heard.attempt_id, ledger.joined(heard)))
 
 
 @app.get("/briefs/{attempt_id}")
@@ -167,6 +171,19 @@ def _check(message: bytes, request: Request, purpose: str) -> None:
         verify_message(message, request.headers.get(SIGNATURE_HEADER, ""), secret, purpose=purpose, now=time.time())
     except MessageRefused as refused:
         raise HTTPException(403, str(refused)) from refused
+
+
+def _read(kind: type[Word], body: bytes) -> Word:
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        raise HTTPException(422, f"this is no {kind.__name__}: {error.errors()[0]['msg']}") from error
+
+
+def _known(heard: Heard) -> Response:
+    if heard is Heard.UNKNOWN:
+        raise HTTPException(404, "there is no such attempt")
+    return Response(status_code=200)
 
 
 def _hear(attempt_id: str, testimony: ledger.Testimony) -> Heard:

@@ -57,6 +57,8 @@ _ENDED_ALREADY: Final = "90018"
 _PAGES: Final = 10
 _PAGE_SIZE: Final = 50
 _CLOCKS_APART_S: Final = 5
+_POST_TAKES_S: Final = 30
+"""How long after an attempt was begun its call may have been created: a POST that leaves later is not sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +119,10 @@ class Carrier:
             raise DialUnconfirmed("the carrier answered 200 and named errors")
         return _call_sid(told)
 
-    def find(self, to: str, since: datetime) -> list[FoundCall]:
-        """Return the account's calls to a number since an instant. The carrier's list is only eventually complete.
+    def find(self, to: str, begun_at: datetime) -> list[FoundCall]:
+        """Return the calls to a number that a dial begun at an instant may have placed.
+
+        The carrier's list is only eventually complete.
 
         Raises CarrierBusy or AccountBlocked, as `fetch` and `hang_up` do, if the carrier gave no usable answer.
         """
@@ -131,7 +135,7 @@ class Carrier:
             listed = _object(answer)
             for item in listed.get("calls") or []:
                 call = read_call(item)
-                if call.to == to and _is_since(call, since.timestamp()):
+                if call.to == to and _may_be_of(call, begun_at.timestamp()):
                     calls[call.call_sid] = call
             if not (following := listed.get("next_page_uri")):
                 break
@@ -233,11 +237,11 @@ def _object(answer: Any) -> dict[str, Any]:
     return answer.to_dict(mode="json")
 
 
-def _is_since(call: FoundCall, since: float) -> bool:
+def _may_be_of(call: FoundCall, begun_at: float) -> bool:
     # An end without a date may be another attempt's; a call that goes on cannot be.
     if call.created_at is None:
         return call.event.state is not CallState.ENDED
-    return call.created_at >= since - _CLOCKS_APART_S
+    return begun_at - _CLOCKS_APART_S <= call.created_at <= begun_at + _POST_TAKES_S + _CLOCKS_APART_S
 
 
 def _options(order: DialOrder) -> dict[str, Any]:

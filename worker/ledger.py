@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from campaigns.call import Report
+from campaigns.call import Joined, Report
 from worker.evidence import CallEvent, CallState, Detection, FoundCall
 from worker.policy import DialAnswer, Evidence
 
@@ -44,19 +44,24 @@ def found(call: FoundCall) -> Testimony:
     return Testimony(f"found:{_step(call.event)}", _FOUND.dump_json(call).decode(), over)
 
 
-def not_found() -> Testimony:
-    """The carrier's, that it knows of no such call."""
-    return Testimony("not_found", "{}")
-
-
 def detected(detection: Detection) -> Testimony:
     """The answering-machine detection's."""
     return Testimony(f"detected:{detection.answered_by}", _DETECTION.dump_json(detection).decode())
 
 
+def joined(bot: Joined) -> Testimony:
+    """The bot's, that it is on the call."""
+    return Testimony("joined", bot.model_dump_json())
+
+
 def reported(report: Report) -> Testimony:
-    """The bot's."""
+    """The bot's, of what came of the call."""
     return Testimony("report", report.model_dump_json())
+
+
+def hung_up(reason: str) -> Testimony:
+    """Ours, that we ended the call."""
+    return Testimony("hung_up", json.dumps(reason))
 
 
 def _step(event: CallEvent) -> str:
@@ -66,8 +71,9 @@ def _step(event: CallEvent) -> str:
 def read_evidence(attempt: Mapping[str, str]) -> Evidence:
     """Read an attempt's hash back into what `policy.settle` decides from. An attempt never begun gives no evidence."""
     dial: DialAnswer | None = None
+    bot: Joined | None = None
     report: Report | None = None
-    reported_at = not_found_at = None
+    reported_at = hung_up_at = None
     events: list[tuple[datetime, CallEvent]] = []
     calls: list[tuple[datetime, FoundCall]] = []
     detections: list[Detection] = []
@@ -87,8 +93,10 @@ def read_evidence(attempt: Mapping[str, str]) -> Evidence:
                 detections.append(_DETECTION.validate_json(text))
             case "report":
                 report, reported_at = Report.model_validate_json(text), at
-            case "not_found":
-                not_found_at = at
+            case "joined":
+                bot = Joined.model_validate_json(text)
+            case "hung_up":
+                hung_up_at = at
             case _:  # pragma: no cover - a newer version wrote it; it is kept, and not understood
                 continue
     return Evidence(
@@ -98,9 +106,13 @@ def read_evidence(attempt: Mapping[str, str]) -> Evidence:
         told=tuple(events),
         found=tuple(calls),
         detected=tuple(detections),
+        joined=bot,
         report=report,
         reported_at=reported_at,
-        not_found_at=not_found_at,
+        asked_at=_moment_or_none(attempt.get("asked_at")),
+        not_found_at=_moment_or_none(attempt.get("not_found_at")),
+        hung_up_at=hung_up_at,
+        ours=attempt["call_sid"] if attempt.get("direction") == "inbound" else "",
     )
 
 
@@ -124,6 +136,10 @@ def outcome(
         "line": int(contact["line"]),
     }
     return ours | {(f"row_{name}" if name in ours else name): value for name, value in columns.items()}
+
+
+def _moment_or_none(milliseconds: str | None) -> datetime | None:
+    return moment(milliseconds) if milliseconds else None
 
 
 def moment(milliseconds: float | str) -> datetime:

@@ -7,10 +7,11 @@ Times are zone-aware datetimes, durations are timedeltas.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from campaigns.call import Disposition, Report
+from campaigns.call import Disposition, Joined, Report
 from campaigns.campaign import CallingWindow, Campaign
 from worker.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
 
@@ -21,7 +22,29 @@ END_GRACE: Final = timedelta(seconds=15)
 """How long after the bot's report the carrier's last callback is waited for."""
 
 FIRST_LOOK: Final = timedelta(seconds=12)
-"""When the carrier is asked about a dial that nobody has confirmed: its list of calls is only eventually complete."""
+"""How long after a dial of which nothing was heard the carrier is asked, and asked again."""
+
+RING_LOOK: Final = timedelta(seconds=45)
+"""How long a call that is on its way may say nothing before the carrier is asked: longer than most ring."""
+
+TALK_LOOK: Final = timedelta(seconds=120)
+"""How long a talk may go on before the carrier is asked whether it does: the bot reports when it is over."""
+
+NOT_PLACED: Final = timedelta(seconds=60)
+"""A dial that the carrier still does not know after so long was never placed, or so we guess: its list of calls is only
+eventually complete."""
+
+BOT_GRACE: Final = timedelta(seconds=20)
+"""How long after an answer the bot may take to say that it is there, before the carrier is asked about the call."""
+
+HANG_UP_AFTER: Final = timedelta(seconds=10)
+"""How much longer it may take then, before we hang up: nobody is kept listening to silence."""
+
+HANG_UP_GRACE: Final = timedelta(seconds=60)
+"""How long we try to hang up, and then wait to hear that the call is over."""
+
+ASK_AGAIN: Final = timedelta(seconds=10)
+"""When a request to the carrier that may have been lost is made again."""
 
 LINGER: Final = timedelta(seconds=60)
 """How long a call may outlast its ring and its time limit before its line is taken to be free."""
@@ -123,9 +146,13 @@ class Evidence:
     told: tuple[tuple[datetime, CallEvent], ...] = ()  # by callback, and when we heard it
     found: tuple[tuple[datetime, FoundCall], ...] = ()  # by asking the carrier
     detected: tuple[Detection, ...] = ()
+    joined: Joined | None = None
     report: Report | None = None
     reported_at: datetime | None = None
-    not_found_at: datetime | None = None  # the carrier was asked, and knew of no such call
+    asked_at: datetime | None = None  # when the carrier was last asked
+    not_found_at: datetime | None = None  # when it last answered that it knows of no such call
+    hung_up_at: datetime | None = None  # when we ended the call ourselves
+    ours: str = ""  # the call's sid as we knew it from the start: somebody rang us
 
     @property
     def events(self) -> list[tuple[datetime, CallEvent]]:
@@ -135,14 +162,19 @@ class Evidence:
     @property
     def call_sid(self) -> str:
         """The carrier's id of the call, from whoever named it first."""
-        named = [self.dial.call_sid if self.dial else "", *(event.call_sid for _, event in self.events)]
-        named.append(self.report.call_sid if self.report else "")
+        named = [self.ours, self.dial.call_sid if self.dial else "", *(event.call_sid for _, event in self.events)]
+        named += [witness.call_sid for witness in (self.joined, self.report) if witness]
         return next((sid for sid in named if sid), "")
+
+    @property
+    def answered_at(self) -> datetime | None:
+        """When we heard that somebody, or something, had picked up."""
+        return min((at for at, event in self.events if event.state is CallState.ANSWERED), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """How an attempt ended. A guess rests on silence, and gives way to later evidence."""
+    """How an attempt ended. A guess rests on silence or hearsay, and gives way to later evidence."""
 
     disposition: Disposition
     reason: str
@@ -152,51 +184,69 @@ class Settled:
     callback_at: datetime | None = None
 
 
+class Step(StrEnum):
+    """What is done about an attempt of which too little is known."""
+
+    WAIT = "wait"
+    ASK = "ask"  # the carrier what it knows of the call
+    HANG_UP = "hang_up"
+
+
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Not enough is known yet: look again at `look_at`, having asked the carrier if `ask_carrier`."""
+    """Not enough is known yet: take the step, and look again at `look_at`."""
 
     look_at: datetime
-    ask_carrier: bool = False
+    step: Step = Step.WAIT
 
 
 def settle(evidence: Evidence, now: datetime) -> Settled | Waiting:
-    """Decide how an attempt ended from all that was heard, whatever the order in which it came."""
+    """Decide how an attempt ended from all that was heard, whatever the order in which it came.
+
+    The bot's report counts most: it was there. Then the carrier's own word, then its list, then silence. What rests on
+    less than a report or a definite word of the carrier's is a guess.
+    """
+    end = _the_end(evidence)
+    if evidence.report and evidence.reported_at:
+        if end is None and now < evidence.reported_at + END_GRACE:
+            return Waiting(evidence.reported_at + END_GRACE)
+        return _by_report(evidence.report, end.duration_s if end else None)
     if evidence.dial and evidence.dial.refused:
         return Settled(evidence.dial.refused, evidence.dial.reason)
-    if (ended := _the_end(evidence)) is not None:
-        return _after_the_end(evidence, *ended, now)
-    if evidence.report and evidence.reported_at:
-        if now < evidence.reported_at + END_GRACE:
-            return Waiting(evidence.reported_at + END_GRACE)
-        return _by_report(evidence.report)
-    if now >= evidence.lease_until:
-        return _unheard(evidence)
-    return _while_silent(evidence, now)
+    if end is None:
+        return _while_silent(evidence, now)
+    if end.disposition is Disposition.COMPLETED:
+        return _without_report(evidence, end, now)
+    assert end.disposition is not None
+    # "failed" only says that something broke: it may have been in the middle of a talk that is still to be reported.
+    told = any(event == end for _, event in evidence.told)
+    return Settled(end.disposition, end.cause, guess=not told or end.disposition is Disposition.FAILED)
 
 
-def _the_end(evidence: Evidence) -> tuple[datetime, CallEvent] | None:
-    ends = [(at, event) for at, event in evidence.events if event.state is CallState.ENDED and event.disposition]
-    if not ends:
-        return None
-    # Two ends that contradict each other: the one that says that somebody answered counts, then a fixed order of names.
-    return min(ends, key=lambda end: (end[1].disposition is not Disposition.COMPLETED, str(end[1].disposition), end[0]))
+def _the_end(evidence: Evidence) -> CallEvent | None:
+    ends = [event for _, event in evidence.told if event.disposition] or [
+        call.event for _, call in evidence.found if call.event.disposition
+    ]
+    # Two ends that contradict each other: the one that says that somebody answered counts, then a fixed order.
+    return min(
+        ends,
+        key=lambda end: (end.disposition is not Disposition.COMPLETED, str(end.disposition), end.cause),
+        default=None,
+    )
 
 
-def _after_the_end(evidence: Evidence, heard_at: datetime, end: CallEvent, now: datetime) -> Settled | Waiting:
-    if evidence.report:
-        return _by_report(evidence.report, end.duration_s)
-    if end.disposition is not None and end.disposition is not Disposition.COMPLETED:
-        return Settled(end.disposition, end.cause)
+def _without_report(evidence: Evidence, end: CallEvent, now: datetime) -> Settled | Waiting:
+    heard_at = min(at for at, event in evidence.events if event == end)
     if now < heard_at + REPORT_GRACE:
         return Waiting(heard_at + REPORT_GRACE)
     if any(detection.answered_by in _MACHINES for detection in evidence.detected):
         return Settled(Disposition.VOICEMAIL, "a machine answered, and the bot reported nothing", True, end.duration_s)
-    reason = "the call was answered, but no report came from the bot"
+    came = "no report came from the bot" if evidence.joined else "no bot came"
+    reason = f"the call was answered, but {came}"
     return Settled(Disposition.FAILED, reason, guess=True, duration_s=end.duration_s)
 
 
-def _by_report(report: Report, duration_s: int | None = None) -> Settled:
+def _by_report(report: Report, duration_s: int | None) -> Settled:
     if duration_s is None:
         duration_s = round((report.ended_at - report.started_at).total_seconds())
     return Settled(
@@ -208,20 +258,48 @@ def _by_report(report: Report, duration_s: int | None = None) -> Settled:
     )
 
 
-def _while_silent(evidence: Evidence, now: datetime) -> Waiting:
-    sure = evidence.events or (evidence.dial and not evidence.dial.unconfirmed)
-    first_look = evidence.begun_at + FIRST_LOOK
-    if sure or evidence.not_found_at:
-        return Waiting(evidence.lease_until)
-    return Waiting(max(first_look, now), ask_carrier=now >= first_look)
+def _while_silent(evidence: Evidence, now: datetime) -> Settled | Waiting:
+    """Nobody has told of an end: ask on a schedule, hang up if nobody is there, and at last give up hope of more."""
+    if evidence.hung_up_at or now >= evidence.lease_until:
+        return _at_the_last(evidence, now)
+    asked = evidence.asked_at or evidence.begun_at
+    if evidence.answered_at and not evidence.joined:
+        if asked >= evidence.answered_at + BOT_GRACE:
+            return _then(Step.HANG_UP, asked + HANG_UP_AFTER, now)
+        return _then(Step.ASK, evidence.answered_at + BOT_GRACE, now)
+    if evidence.joined:
+        patience = TALK_LOOK
+    elif evidence.events:
+        patience = RING_LOOK
+    else:
+        patience = FIRST_LOOK
+        known = evidence.dial and not evidence.dial.unconfirmed
+        if evidence.not_found_at and not known and now >= evidence.begun_at + NOT_PLACED:
+            return _unheard(evidence)
+    last_heard = max((at for at, _ in evidence.events), default=evidence.begun_at)
+    ask_at = max(last_heard, asked) + patience
+    return _then(Step.ASK, min(ask_at, evidence.lease_until), now)
+
+
+def _at_the_last(evidence: Evidence, now: datetime) -> Settled | Waiting:
+    over_at = (evidence.hung_up_at or evidence.lease_until) + HANG_UP_GRACE
+    if not evidence.call_sid or now >= over_at:
+        return _unheard(evidence)
+    if evidence.hung_up_at is None:
+        return _then(Step.HANG_UP, now, now)
+    asked = max(evidence.hung_up_at, evidence.asked_at or evidence.hung_up_at)
+    return _then(Step.ASK, min(asked + ASK_AGAIN, over_at), now)
+
+
+def _then(step: Step, at: datetime, now: datetime) -> Waiting:
+    return Waiting(now + ASK_AGAIN, step) if now >= at else Waiting(at)
 
 
 def _unheard(evidence: Evidence) -> Settled:
-    states = {event.state for _, event in evidence.events}
-    if CallState.ANSWERED in states:
+    if evidence.answered_at or evidence.joined:
         reason = "the call was answered, and nothing was heard of it since"
         return Settled(Disposition.FAILED, reason, guess=True)
-    if states or (evidence.dial and evidence.dial.call_sid):
+    if evidence.events or (evidence.dial and evidence.dial.call_sid):
         return Settled(
             Disposition.UNCONFIRMED, "the carrier took the call, and nothing was heard of it since", guess=True
         )

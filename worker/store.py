@@ -17,9 +17,12 @@ a Redis Cluster: the limits of an account are only atomic within one slot.
     {dialout}:queued:<c>               zset: attempts claimed and not dialed yet -> lease end (ms)
     {dialout}:watch                    zset: attempts not settled yet -> when to look at them again (ms)
     {dialout}:pace, pace:<c>           string: when the next dial may leave (ms)
+    {dialout}:slow                     hash: by how much the carrier's refusals slow the pace, and since when
+    {dialout}:tick:<task>              string: a tick of beat was taken, and the next one is not due yet
     {dialout}:attempt:<id>             hash: what we did, and heard:<kind> -> what a witness said (JSON)
     {dialout}:number:<phone>           hash: the last attempt to ring this number
     {dialout}:dnc                      hash: phone -> since when and from whom (JSON)
+    {dialout}:call:<sid>               string: the inbound attempt that a call belongs to
     {dialout}:journal:<contact>        list: each thing that happened (JSON)
 """
 
@@ -46,7 +49,9 @@ from worker import ledger
 from worker.policy import Before, Evidence, Settled
 
 _ROOT: Final = "{dialout}"
-_SCRIPTS: Final = ("zone", "enlist", "claim", "begin", "postpone", "witness", "conclude", "withdraw", "answer")
+_SCRIPTS: Final = (
+    "zone", "enlist", "claim", "begin", "postpone", "witness", "asked", "look", "conclude", "withdraw", "answer",
+)  # fmt: skip
 _BATCH: Final = 500
 
 
@@ -94,6 +99,11 @@ class Case:
     attempt: Mapping[str, str]  # empty: claimed, but never begun
 
     @property
+    def before_it(self) -> str:
+        """The id of the attempt, if any, that was the last to ring this number before."""
+        return self.attempt.get("after", "")
+
+    @property
     def contact(self) -> Contact:
         """The contact as its templates know it."""
         return Contact(phone=self.phone, columns=self.columns, line=0)
@@ -137,6 +147,7 @@ class Begun:
     """The store's answer at the moment of dialing."""
 
     dial: bool
+    at: datetime | None = None
     wait_s: float = 0.0  # the pace does not allow it yet
     why: str = ""  # gone, paused, do_not_call, on_a_call
 
@@ -322,6 +333,8 @@ class Store:
             _key("queued", name),
             _key("live", name),
             _key("watch"),
+            _key("pace"),
+            _key("pace", name),
             *due,
         ]
         return self._run("claim", keys, [account_lines, campaign.pacing.lines, ahead, _ms(lease)])
@@ -362,19 +375,26 @@ class Store:
         record: Mapping[str, str],
     ) -> Begun:
         """Write down that a POST is about to be sent, if it may be. Asked twice with one token, the answer is the same."""
-        keys = _keys(case, "attempt contact campaign:c dnc lines lines:c queued:c watch pace pace:c number journal")
+        keys = _keys(
+            case, "attempt contact campaign:c dnc lines lines:c queued:c watch pace pace:c number journal slow"
+        )
         args = [case.attempt_id, token, _ms(lease), _ms(first_look), _ms(account_interval), _ms(campaign_interval)]
         args += [case.contact_id, case.attempt_id.rpartition("#")[2]]
         args += [part for pair in record.items() for part in pair]
         verdict, *rest = self._run("begin", keys, args)
         if verdict == "wait":
             return Begun(dial=False, wait_s=float(rest[0]) / 1000)
-        return Begun(dial=verdict == "dial", why=rest[0] if rest else "")
+        if verdict == "dial":
+            return Begun(dial=True, at=ledger.moment(rest[0]))
+        return Begun(dial=False, why=rest[0])
 
-    def postpone(self, case: Case, token: str, due: datetime, rule: str, reason: str) -> bool:
-        """Give an attempt back unspent, because nothing rang; False if it is not ours to give back."""
-        keys = _keys(case, "attempt contact lines lines:c queued:c live:c watch due number journal")
-        return self._run("postpone", keys, [case.attempt_id, token, _ms(due), rule, reason]) == 1
+    def postpone(self, case: Case, token: str, due: datetime, rule: str, reason: str, *, slow_to: float = 1.0) -> bool:
+        """Give an attempt back unspent, because nothing rang; False if it is not ours to give back.
+
+        `slow_to`: the account's dials are spaced twice as far apart for a while, up to so many times their usual.
+        """
+        keys = _keys(case, "attempt contact lines lines:c queued:c live:c watch due number journal slow")
+        return self._run("postpone", keys, [case.attempt_id, token, _ms(due), rule, reason, slow_to]) == 1
 
     def witness(self, attempt_id: str, testimony: ledger.Testimony, *, token: str = "") -> Heard:
         """Write down what a witness says about an attempt."""
@@ -392,12 +412,17 @@ class Store:
         args = [attempt_id, testimony.kind, testimony.text, int(testimony.call_is_over), token]
         return Heard(self._run("witness", keys, args))
 
+    def asked(self, attempt_id: str, answer: str, detail: str = "") -> None:
+        """Write down that the carrier was asked about an attempt: `found`, `not_found` or `no_answer`."""
+        keys = [_key("attempt", attempt_id), _key("watch"), _key("journal", contact_of(attempt_id))]
+        self._run("asked", keys, [attempt_id, answer, detail])
+
     def conclude(self, case: Case, settled: Settled, next_due: datetime | None) -> str:
         """Record how an attempt ended and when its contact is rung again, if ever.
 
         Returns "ok", "settled" (it was before), or "stale": more was heard meanwhile, decide again.
         """
-        keys = _keys(case, "attempt contact lines lines:c live:c watch due done:c counts:c dnc journal")
+        keys = _keys(case, "attempt contact lines lines:c live:c watch due done:c counts:c dnc journal queued:c")
         follows = f"{case.contact_id}#{case.made + 1}" if next_due else ""
         args = [
             case.attempt_id,
@@ -419,9 +444,13 @@ class Store:
         """Look at an attempt again at `look_at`, unless it was concluded meanwhile."""
         self._redis.zadd(_key("watch"), {attempt_id: _ms(look_at)}, xx=True)
 
-    def to_look_at(self, now: datetime, limit: int = 200) -> list[str]:
-        """Return attempts that are not settled and whose time to be looked at has come."""
-        return self._redis.zrangebyscore(_key("watch"), "-inf", _ms(now), start=0, num=limit)  # type: ignore[return-value]
+    def look(self, limit: int = 200, *, again_after: timedelta = timedelta(seconds=10)) -> list[str]:
+        """Take attempts that are not settled and whose time to be looked at has come; no two callers get the same."""
+        return self._run("look", [_key("watch")], [limit, _ms(again_after)])
+
+    def tick(self, task: str, every: timedelta) -> bool:
+        """True for the first of several ticks that come within `every`: doubled and piled-up ones change nothing."""
+        return bool(self._redis.set(_key("tick", task), 1, nx=True, px=_ms(every)))
 
     # --- people who ring us, and people who must not be rung -------------------------------------------------------------
 

@@ -4,50 +4,76 @@ import logging
 import math
 import secrets
 import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import quote
 
+import redis
 from celery.utils.log import get_task_logger
 
 from campaigns.call import Disposition
 from campaigns.templates import RenderError
-from worker import briefing, ledger, policy, texml
+from worker import briefing, ledger, policy, settling, texml
 from worker.app import carrier, store, task
 from worker.carrier import AccountBlocked, CarrierBusy, CarrierError, DialOrder, DialRefused, DialUnconfirmed
-from worker.policy import DialAnswer, Settled, Waiting
+from worker.evidence import FoundCall
+from worker.policy import DialAnswer, Step
 from worker.settings import Settings, load_settings
 from worker.store import CampaignState, Case
 
 log: Final[logging.Logger] = get_task_logger(__name__)
 
-CLAIM_LEASE: Final = timedelta(seconds=30)
+CLAIM_LEASE: Final = timedelta(seconds=6)
 """From the claim to the moment of dialing. If nobody dials within it, the attempt is given back."""
 
-BUSY_DELAY: Final = timedelta(seconds=15)
+BUSY_DELAY: Final = timedelta(seconds=5)
 """How long a contact waits when the carrier is busy and does not say how long."""
 
+CLAIM_EVERY: Final = timedelta(milliseconds=200)
+SWEEP_EVERY: Final = timedelta(milliseconds=800)
+"""A little less than beat's own, so that no tick in time is lost."""
+
 _LONGEST_WAIT_S: Final = 3.0
+_SLOWEST_S: Final = 4.0
+"""However busy the carrier is, it is tried about so often: its relief must be noticed."""
+
+_POST_WITHIN_S: Final = 10.0
+"""How long after it asked for the store's permission a worker may use it: one that stood still meanwhile has lost it."""
+
+_INSIST_S: Final = 10.0
+
+Result = TypeVar("Result")
 
 
 @task
 def claim_due() -> None:
     """Claim what may be rung now in each running campaign, and send it to be dialed."""
-    settings = load_settings()
-    now = store().now()
-    lines = min(settings.lines, settings.warm_bots or settings.lines)
+    if not store().tick("claim", CLAIM_EVERY):
+        return
     for name in store().campaigns():
-        campaign, state, _ = store().campaign(name)
-        if state is CampaignState.STOPPED:
-            _cancel_some(name)
-        if state is not CampaignState.RUNNING:
-            continue
-        rate = min(campaign.pacing.calls_per_second, settings.calls_per_second)
-        zone_sets = store().zone_sets(name)
-        zones = {zone_set: zone_sets[zone_set] for zone_set in policy.open_now(campaign, zone_sets, now)}
-        claimed = store().claim(campaign, zones, account_lines=lines, ahead=max(1, math.ceil(rate)), lease=CLAIM_LEASE)
-        for attempt_id in claimed:
-            place_call.delay(attempt_id)
+        try:
+            _claim_of(name)
+        except redis.RedisError:
+            raise
+        except Exception:
+            log.exception("nothing of %s can be claimed; the other campaigns go on", name)
+
+
+def _claim_of(name: str) -> None:
+    campaign, state, _ = store().campaign(name)
+    if state is CampaignState.STOPPED:
+        _cancel_some(name)
+    if state is not CampaignState.RUNNING:
+        return
+    settings = load_settings()
+    lines = min(settings.lines, settings.warm_bots or settings.lines)
+    rate = min(campaign.pacing.calls_per_second, settings.calls_per_second)
+    zone_sets = store().zone_sets(name)
+    zones = {zone_set: zone_sets[zone_set] for zone_set in policy.open_now(campaign, zone_sets, store().now())}
+    claimed = store().claim(campaign, zones, account_lines=lines, ahead=max(1, math.ceil(rate)), lease=CLAIM_LEASE)
+    for attempt_id in claimed:
+        place_call.delay(attempt_id)
 
 
 @task
@@ -59,15 +85,24 @@ def place_call(attempt_id: str) -> None:
     now = store().now()
     verdict = policy.may_ring(case.campaign, case.zones, case.made, now)
     if not verdict.allowed:
-        _give_back(case, "", verdict.rule, verdict.reason, verdict.until)
+        settling.give_back(store(), case, "", verdict.rule, verdict.reason, verdict.until)
         return
     settings = load_settings()
     order, problem = _order(case, settings, now)
     token = secrets.token_hex(8)
-    if not _begin(case, token, settings, order.caller_id if order else ""):
+    asked_at = time.monotonic()
+    begun_at = _begin(case, token, settings, order.caller_id if order else "")
+    if begun_at is None:
         return
     if order is None:
         _hear(attempt_id, DialAnswer(refused=Disposition.FAILED, reason=problem), token)
+        return
+    verdict = policy.may_ring(case.campaign, case.zones, case.made, begun_at)
+    if not verdict.allowed:
+        _not_dialed(case, token, verdict.rule, verdict.reason, verdict.until)
+        return
+    if time.monotonic() - asked_at > _POST_WITHIN_S:
+        _not_dialed(case, token, "stood_still", "the worker stood still just before it dialed", store().now())
         return
     try:
         answer = DialAnswer(call_sid=carrier().dial(order))
@@ -77,67 +112,89 @@ def place_call(attempt_id: str) -> None:
         answer = DialAnswer(unconfirmed=True, reason=str(doubt))
     except CarrierBusy as busy:
         delay = timedelta(seconds=busy.retry_after_s) if busy.retry_after_s else BUSY_DELAY
-        _give_back(case, token, "carrier_busy", str(busy), store().now() + delay)
+        slow_to = max(2.0, _SLOWEST_S * min(settings.calls_per_second, case.campaign.pacing.calls_per_second))
+        log.warning("%s", busy)
+        _not_dialed(case, token, "carrier_busy", str(busy), store().now() + delay, slow_to=slow_to)
         return
     except AccountBlocked as blocked:
-        _give_back(case, token, "account_blocked", str(blocked), store().now())
-        store().set_state(case.campaign.name, CampaignState.PAUSED, str(blocked))
-        log.error(  # noqa: TRY400 - a refusal, not a fault of ours: the trace says nothing
-            "campaign paused: %s", blocked, extra={"campaign": case.campaign.name}
-        )
+        why = str(blocked)
+        _not_dialed(case, token, "account_blocked", why, store().now())
+        _insist(lambda: store().set_state(case.campaign.name, CampaignState.PAUSED, why))
+        log.error("campaign %s paused: %s", case.campaign.name, why)  # noqa: TRY400 - a refusal, no fault of ours
         return
     _hear(attempt_id, answer, token)
 
 
 @task
 def conclude(attempt_id: str) -> None:
-    """Settle an attempt by what was heard of it, and record what follows for its contact."""
-    for _ in range(5):
-        case = store().case(attempt_id)
-        if case is None:
-            return
-        now = store().now()
-        if not case.begun:
-            _give_back(case, "", "lease_ended", "claimed, but nobody dialed it in time", now)
-            return
-        decided = policy.settle(case.evidence, now)
-        if isinstance(decided, Waiting):
-            store().watch(attempt_id, decided.look_at)
-            if decided.ask_carrier:
-                reconcile.delay(attempt_id)
-            return
-        settled, following = _what_follows(case, decided, now)
-        if store().conclude(case, settled, following) != "stale":
-            log.info("concluded %s as %s", attempt_id, settled.disposition)
-            _withdraw_elsewhere(case, settled)
-            return
+    """Settle an attempt by what was heard of it; if that is too little, see to it that more is heard."""
+    match settling.conclude(store(), attempt_id):
+        case Step.ASK:
+            reconcile.delay(attempt_id)
+        case Step.HANG_UP:
+            hang_up.delay(attempt_id)
+        case _:
+            pass
 
 
 @task
 def reconcile(attempt_id: str) -> None:
-    """Ask the carrier about a dial that nobody has confirmed."""
+    """Ask the carrier what it knows of an attempt's call."""
     case = store().case(attempt_id)
     if case is None or not case.begun:
         return
-    evidence = case.evidence
     try:
-        calls = carrier().find(case.phone, evidence.begun_at)
+        calls = _calls_of(case)
     except CarrierError as error:
         log.warning("cannot reconcile %s: %s", attempt_id, error)
-        store().watch(attempt_id, store().now() + policy.FIRST_LOOK)
+        store().asked(attempt_id, "no_answer", str(error))
         return
     for call in calls:
         store().witness(attempt_id, ledger.found(call))
-    if not calls:
-        store().witness(attempt_id, ledger.not_found())
+    store().asked(attempt_id, "found" if calls else "not_found", calls[0].event.state if calls else "")
+    conclude.delay(attempt_id)
+
+
+@task
+def hang_up(attempt_id: str) -> None:
+    """End a call of last resort: it has outlived its lease, or nobody is there who would talk to whoever answered."""
+    case = store().case(attempt_id)
+    if case is None or not case.begun or not (sid := case.evidence.call_sid):
+        return
+    log.warning("hanging up %s: no bot came, or it outlived its lease", attempt_id)
+    try:
+        carrier().hang_up(sid)
+    except CarrierError as error:
+        log.warning("cannot hang up %s: %s", attempt_id, error)  # it is tried again
+        return
+    store().witness(attempt_id, ledger.hung_up("of last resort"))
     conclude.delay(attempt_id)
 
 
 @task
 def sweep() -> None:
     """Look at every attempt whose time has come: what no message told of is found here."""
-    for attempt_id in store().to_look_at(store().now()):
-        conclude(attempt_id)
+    if not store().tick("sweep", SWEEP_EVERY):
+        return
+    for attempt_id in store().look():
+        try:
+            conclude(attempt_id)
+        except redis.RedisError:
+            raise
+        except Exception:
+            log.exception("%s cannot be concluded; the others are", attempt_id)
+
+
+def _calls_of(case: Case) -> list[FoundCall]:
+    """Return the carrier's calls that are this attempt's: by the sid if we know it, else by number and time."""
+    evidence = case.evidence
+    if evidence.call_sid:
+        call = carrier().fetch(evidence.call_sid)
+        return [call] if call else []
+    calls = carrier().find(case.phone, evidence.begun_at)
+    earlier = store().case(case.before_it) if case.before_it else None
+    taken = earlier.evidence.call_sid if earlier and earlier.begun else ""
+    return [call for call in calls if call.call_sid != taken]
 
 
 def _order(case: Case, settings: Settings, now: datetime) -> tuple[DialOrder | None, str]:
@@ -148,6 +205,9 @@ def _order(case: Case, settings: Settings, now: datetime) -> tuple[DialOrder | N
         document = briefing.outbound_document(case.contact, case.campaign, settings, case.attempt_id, now)
     except (RenderError, texml.DocumentTooLong) as error:
         return None, str(error)
+    except Exception as error:  # whatever is wrong with one contact, it ends that one, and holds up nobody
+        log.exception("%s cannot be put into words", case.attempt_id)
+        return None, f"this contact's call cannot be put into words: {type(error).__name__}"
     rules = case.campaign.call
     order = DialOrder(
         to=case.phone,
@@ -162,61 +222,66 @@ def _order(case: Case, settings: Settings, now: datetime) -> tuple[DialOrder | N
     return order, ""
 
 
-def _begin(case: Case, token: str, settings: Settings, caller_id: str) -> bool:
-    """Write the attempt down as begun, waiting for the pace where need be; False if it is not ours to dial."""
+def _begin(case: Case, token: str, settings: Settings, caller_id: str) -> datetime | None:
+    """Write the attempt down as begun, waiting for the pace where need be.
+
+    Returns when it was, or None if it is not ours to dial.
+    """
     deadline = time.monotonic() + _LONGEST_WAIT_S
     while True:
-        begun = store().begin(
-            case,
-            token,
-            lease=policy.lease(case.campaign),
-            first_look=policy.FIRST_LOOK,
-            account_interval=timedelta(seconds=1 / settings.calls_per_second),
-            campaign_interval=timedelta(seconds=1 / case.campaign.pacing.calls_per_second),
-            record={"caller_id": caller_id, "version": case.campaign.version},
+        begun = _insist(
+            lambda: store().begin(
+                case,
+                token,
+                lease=policy.lease(case.campaign),
+                first_look=policy.FIRST_LOOK,
+                account_interval=timedelta(seconds=1 / settings.calls_per_second),
+                campaign_interval=timedelta(seconds=1 / case.campaign.pacing.calls_per_second),
+                record={"caller_id": caller_id, "version": case.campaign.version},
+            )
         )
         if begun.dial:
-            return True
+            return begun.at
         if begun.wait_s and time.monotonic() + begun.wait_s < deadline:
             time.sleep(begun.wait_s)
             continue
         break
+    now = store().now()
     match begun.why:
         case "do_not_call":
-            _give_back(case, "", "do_not_call", "on the do-not-call list", None)
+            settling.give_back(store(), case, "", "do_not_call", "on the do-not-call list", None)
         case "paused":
-            _give_back(case, "", "paused", "the campaign was paused", store().now())
+            settling.give_back(store(), case, "", "paused", "the campaign was paused", now)
         case "on_a_call":
-            _give_back(case, "", "on_a_call", "this number is on another call of ours", store().now() + BUSY_DELAY)
+            reason = "this number is on another call of ours"
+            settling.give_back(store(), case, "", "on_a_call", reason, now + BUSY_DELAY)
         case "":
-            _give_back(case, "", "pace", "the pace did not allow it", store().now())
+            settling.give_back(store(), case, "", "pace", "the pace did not allow it", now)
         case _:
             log.info("%s is not ours to dial: %s", case.attempt_id, begun.why)
-    return False
+    return None
 
 
-def _give_back(case: Case, token: str, rule: str, reason: str, due: datetime | None) -> None:
-    """Postpone an attempt that was not dialed; `due` None: for good, the contact is refused."""
-    if store().postpone(case, token, due or store().now(), rule, reason) and due is None:
-        listed = Disposition.DO_NOT_CALL if rule == "do_not_call" else Disposition.CANCELED
-        store().withdraw(case.contact_id, "refused", listed, reason)
+def _not_dialed(case: Case, token: str, rule: str, reason: str, due: datetime | None, *, slow_to: float = 1.0) -> None:
+    _insist(lambda: settling.give_back(store(), case, token, rule, reason, due, slow_to=slow_to))
 
 
 def _hear(attempt_id: str, answer: DialAnswer, token: str) -> None:
-    store().witness(attempt_id, ledger.dialed(answer), token=token)
+    _insist(lambda: store().witness(attempt_id, ledger.dialed(answer), token=token))
     if answer.refused:
         conclude.delay(attempt_id)
 
 
-def _what_follows(case: Case, decided: Settled, now: datetime) -> tuple[Settled, datetime | None]:
-    if not case.inbound:
-        return decided, policy.next_attempt(case.campaign, decided, case.made, case.zones, now)
-    return policy.after_inbound(decided, case.before, now)
-
-
-def _withdraw_elsewhere(case: Case, settled: Settled) -> None:
-    if settled.disposition is Disposition.DO_NOT_CALL:
-        store().add_do_not_call(case.phone, f"asked during {case.attempt_id}")
+def _insist(write: Callable[[], Result]) -> Result:
+    """Repeat a write that said twice is said once, while the store is away for a moment."""
+    deadline = time.monotonic() + _INSIST_S
+    while True:
+        try:
+            return write()
+        except redis.RedisError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
 
 
 def _cancel_some(name: str) -> None:

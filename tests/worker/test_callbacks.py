@@ -11,7 +11,7 @@ import httpx
 import pytest
 from nacl.signing import SigningKey
 
-from campaigns.call import SIGNATURE_HEADER, Disposition, Report, Script, sign_message, verify_message
+from campaigns.call import SIGNATURE_HEADER, Disposition, Joined, Report, Script, sign_message, verify_message
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact, zones_of
 from worker.embedded import EmbeddedRedis
@@ -152,6 +152,20 @@ def test_a_report_is_believed_only_with_our_signature_and_counts_once(
     assert "heard:report" in heard
     assert callbacks.post("/reports", content=body, headers={SIGNATURE_HEADER: header}).status_code == 200
     assert state(store, attempt) == heard
+
+
+def test_the_bot_says_that_it_is_on_the_call_and_nobody_else_can(
+    callbacks: httpx.Client, store: Store, attempt: str
+) -> None:
+    body = Joined(attempt_id=attempt, call_sid="v3:1").model_dump_json().encode()
+    for purpose, expected in (("report", 403), ("joined", 200), ("joined", 200)):
+        header = sign_message(body, SECRET, purpose=purpose, now=time.time())
+        assert (
+            callbacks.post("/reports/joined", content=body, headers={SIGNATURE_HEADER: header}).status_code == expected
+        )
+    case = store.case(attempt)
+    assert case
+    assert (case.evidence.joined, case.evidence.call_sid) == (Joined(attempt_id=attempt, call_sid="v3:1"), "v3:1")
 
 
 def test_a_report_of_an_unknown_attempt_and_a_body_that_is_none_are_refused(

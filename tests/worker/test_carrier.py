@@ -106,7 +106,7 @@ def test_a_call_is_placed_found_and_hung_up_twice(carrier: Carrier, network: str
     httpx.post(f"{network}/sandbox/people", json={"+12125550143": "no_answer"})
     sid = carrier.dial(order("+12125550143"))
     assert sid.startswith("v3:")
-    assert [call.call_sid for call in carrier.find("+12125550143", datetime.now(UTC) - timedelta(minutes=1))] == [sid]
+    assert [call.call_sid for call in carrier.find("+12125550143", datetime.now(UTC) - timedelta(seconds=10))] == [sid]
     carrier.hang_up(sid)
     carrier.hang_up(sid)
     fetched = carrier.fetch(sid)

@@ -362,9 +362,14 @@ def test_the_search_for_a_call_ends_even_if_the_pages_do_not(server: Server, car
     assert len(carrier.find(TO, SINCE)) == 10
 
 
-def test_a_call_of_before_or_to_somebody_else_is_not_the_one(server: Server, carrier: Carrier) -> None:
-    earlier, just_before = SINCE - timedelta(seconds=60), SINCE - timedelta(seconds=2)
-    others = [item("v3:earlier", earlier), item("v3:else", to="+12125550199"), item("v3:undated", None)]
+def test_a_call_of_before_or_after_or_to_somebody_else_is_not_the_one(server: Server, carrier: Carrier) -> None:
+    earlier, just_before, later = (SINCE + timedelta(seconds=s) for s in (-60, -2, 60))
+    others = [
+        item("v3:earlier", earlier),
+        item("v3:the next attempt's", later),
+        item("v3:else", to="+12125550199"),
+        item("v3:undated", None),
+    ]
     live = item("v3:live", None, status="ringing")
     server.behave = Books([[*others, item("v3:skewed", just_before), live]])
     assert [call.call_sid for call in carrier.find(TO, SINCE)] == ["v3:skewed", "v3:live"]

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from itertools import permutations
 from zoneinfo import ZoneInfo
@@ -6,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.call import Disposition, Report
+from campaigns.call import Disposition, Joined, Report
 from campaigns.campaign import WEEKDAYS, CallingWindow, Campaign
 from worker import policy
 from worker.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
-from worker.policy import DialAnswer, Evidence, Settled, Waiting
+from worker.policy import DialAnswer, Evidence, Settled, Step, Waiting
 
 NOW = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
 NINE_TO_EIGHT = CallingWindow()
@@ -19,7 +20,7 @@ ZONES = ["America/New_York", "America/Phoenix", "Europe/London", "Asia/Kolkata",
 
 
 def evidence(**heard: object) -> Evidence:
-    return Evidence(begun_at=NOW, lease_until=NOW + timedelta(minutes=10), **heard)  # type: ignore[arg-type]
+    return Evidence(**{"begun_at": NOW, "lease_until": NOW + timedelta(minutes=10), **heard})  # type: ignore[arg-type]
 
 
 def ended(disposition: Disposition, cause: str = "cause") -> tuple[datetime, CallEvent]:
@@ -117,17 +118,70 @@ def test_a_machine_that_answered_without_a_report_is_voicemail() -> None:
     assert settled.disposition is Disposition.VOICEMAIL
 
 
-def test_an_unanswered_post_asks_the_carrier_and_is_never_settled_before_its_lease_ends() -> None:
+def step(heard: Evidence, after_s: float) -> Step:
+    decided = policy.settle(heard, NOW + timedelta(seconds=after_s))
+    assert isinstance(decided, Waiting), decided
+    return decided.step
+
+
+def asked(heard: Evidence, after_s: float, *, found: bool = False) -> Evidence:
+    at = NOW + timedelta(seconds=after_s)
+    return replace(heard, asked_at=at, not_found_at=None if found else at)
+
+
+def test_an_unanswered_post_asks_the_carrier_again_and_again_and_is_settled_when_it_still_knows_nothing() -> None:
     doubt = evidence(dial=DialAnswer(unconfirmed=True, reason="timeout"))
-    first = policy.settle(doubt, NOW)
-    assert isinstance(first, Waiting)
-    assert not first.ask_carrier
-    later = policy.settle(doubt, NOW + policy.FIRST_LOOK)
-    assert isinstance(later, Waiting)
-    assert later.ask_carrier
-    settled = policy.settle(doubt, NOW + timedelta(minutes=10))
+    assert [step(doubt, s) for s in (0, 11.9, 12)] == [Step.WAIT, Step.WAIT, Step.ASK]
+    doubt = asked(doubt, 12)
+    assert [step(doubt, s) for s in (23.9, 24)] == [Step.WAIT, Step.ASK]
+    settled = policy.settle(asked(doubt, 59), NOW + timedelta(seconds=60))
     assert isinstance(settled, Settled)
     assert (settled.disposition, settled.guess) == (Disposition.UNCONFIRMED, True)
+    assert "timeout" in settled.reason
+
+
+def test_a_dial_that_the_carrier_took_is_not_given_up_because_its_list_is_late() -> None:
+    taken = asked(evidence(dial=DialAnswer(call_sid="v3:1")), 61)
+    assert step(taken, 61) is Step.WAIT
+    assert step(taken, 73) is Step.ASK
+
+
+def test_a_call_that_is_on_its_way_or_in_talk_is_left_alone_for_a_while() -> None:
+    ringing = evidence(told=((NOW, CallEvent("v3:1", CallState.RINGING)),))
+    assert [step(ringing, s) for s in (44, 45)] == [Step.WAIT, Step.ASK]
+    talking = evidence(told=((NOW, CallEvent("v3:1", CallState.ANSWERED)),), joined=Joined(attempt_id="x", call_sid=""))
+    assert [step(talking, s) for s in (119, 120)] == [Step.WAIT, Step.ASK]
+
+
+def test_whoever_answers_and_hears_no_bot_is_released_after_the_carrier_was_asked() -> None:
+    alone = evidence(told=((NOW, CallEvent("v3:1", CallState.ANSWERED)),))
+    assert [step(alone, s) for s in (19, 20)] == [Step.WAIT, Step.ASK]
+    alone = asked(alone, 20, found=True)
+    assert [step(alone, s) for s in (29, 30)] == [Step.WAIT, Step.HANG_UP]
+    joined = replace(alone, joined=Joined(attempt_id="x", call_sid="v3:1"))
+    assert step(joined, 30) is Step.WAIT
+
+
+def test_a_call_that_outlives_its_lease_is_hung_up_until_it_is_or_until_nobody_can_hope_any_more() -> None:
+    lease_s = 90.0
+    long = evidence(dial=DialAnswer(call_sid="v3:1"), lease_until=NOW + timedelta(seconds=lease_s))
+    assert step(long, lease_s) is Step.HANG_UP
+    gone = replace(long, hung_up_at=NOW + timedelta(seconds=lease_s))
+    assert [step(gone, lease_s + s) for s in (0, 10)] == [Step.WAIT, Step.ASK]
+    for hopeless in (long, gone):
+        settled = policy.settle(hopeless, NOW + timedelta(seconds=lease_s) + policy.HANG_UP_GRACE)
+        assert isinstance(settled, Settled)
+        assert (settled.disposition, settled.guess) == (Disposition.UNCONFIRMED, True)
+
+
+def test_what_the_carriers_list_says_is_a_guess_that_its_callback_corrects() -> None:
+    call = FoundCall("v3:1", "+1", "+1", None, ended(Disposition.FAILED)[1])
+    listed = policy.settle(evidence(found=((NOW, call),)), NOW)
+    told = policy.settle(evidence(found=((NOW, call),), told=(ended(Disposition.REJECTED),)), NOW)
+    assert isinstance(listed, Settled)
+    assert isinstance(told, Settled)
+    assert (listed.disposition, listed.guess) == (Disposition.FAILED, True)
+    assert (told.disposition, told.guess) == (Disposition.REJECTED, False)
 
 
 def test_what_the_carriers_list_shows_settles_what_no_callback_told() -> None:

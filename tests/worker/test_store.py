@@ -209,6 +209,80 @@ def test_a_guess_is_corrected_and_the_retry_that_it_had_queued_is_withdrawn(stor
     assert (status.due, status.done, status.dispositions) == (0, 1, {"completed": 1})
 
 
+def test_a_guess_is_corrected_even_if_the_retry_that_it_had_queued_is_claimed_but_not_yet_dialed(
+    store: Store, reminder: Campaign
+) -> None:
+    case = begun(store, reminder)
+    assert store.conclude(case, Settled(Disposition.UNCONFIRMED, "no answer", guess=True), store.now()) == "ok"
+    assert claim(store, reminder) == [f"{case.contact_id}#2"]
+    assert store.conclude(refreshed(store, case), Settled(Disposition.COMPLETED, "it was"), None) == "ok"
+    assert begin(store, f"{case.contact_id}#2").why == "gone"
+    status = store.status(reminder.name)
+    assert (status.due, status.live, status.done, status.lines_in_use) == (0, 0, 1, 0)
+
+
+def test_a_guess_made_again_changes_nothing_and_a_fact_that_confirms_it_leaves_the_retry_where_it_is(
+    store: Store, reminder: Campaign
+) -> None:
+    case = begun(store, reminder)
+    due = store.now() + timedelta(hours=1)
+    guess = Settled(Disposition.FAILED, "no report", guess=True)
+    assert store.conclude(case, guess, due) == "ok"
+    journal = store.journal(case.contact_id)
+    assert store.conclude(refreshed(store, case), guess, due + timedelta(hours=1)) == "ok"
+    assert (
+        store.conclude(refreshed(store, case), Settled(Disposition.FAILED, "so it was"), due + timedelta(hours=2))
+        == "ok"
+    )
+    assert store.journal(case.contact_id) == journal
+    ((count, first),) = store.status(reminder.name).due_by_zones.values()
+    assert first
+    assert (count, abs(first - due) < SECOND) == (1, True)
+    assert store.conclude(refreshed(store, case), Settled(Disposition.COMPLETED, "too late"), None) == "settled"
+
+
+def test_two_sweeps_at_once_never_look_at_the_same_attempt_and_it_is_looked_at_again_later(
+    store: Store, reminder: Campaign
+) -> None:
+    case = begun(store, reminder)
+    store.witness(case.attempt_id, busy(case))
+    store.clock_ms = int(store.now().timestamp() * 1000) + 1000
+    assert store.look() == [case.attempt_id]
+    assert store.look() == []
+    store.clock_ms += 10_001
+    assert store.look() == [case.attempt_id]
+
+
+def test_the_pace_slows_when_the_carrier_is_busy_and_comes_back_by_itself(store: Store, reminder: Campaign) -> None:
+    enlist(store, reminder, 9)
+    store.clock_ms = start = int(store.now().timestamp() * 1000)
+
+    def next_dial_after() -> float:
+        (attempt_id,) = claim(store, reminder, ahead=1)
+        assert begin(store, attempt_id, per_s=10).dial
+        pace = int(store._redis.get("{dialout}:pace")) - store.clock_ms  # type: ignore[operator,arg-type]
+        case = store.case(attempt_id)
+        assert case
+        store.postpone(case, "t", store.now() + timedelta(hours=1), "carrier_busy", "429", slow_to=40)
+        store.clock_ms += 1000  # type: ignore[operator]
+        return pace / 100
+
+    waits = [next_dial_after() for _ in range(4)]
+    assert waits[0] == 1
+    assert waits == sorted(waits)
+    assert waits[-1] > 2.9  # doubled three times, and forgotten a little in between
+    store.clock_ms = start + 30_000
+    assert next_dial_after() < 1.1
+
+
+def test_ticks_that_come_together_are_one(store: Store) -> None:
+    ticks = [store.tick("claim", timedelta(milliseconds=50)) for _ in range(3)]
+    assert ticks == [True, False, False]
+    assert store.tick("sweep", SECOND)
+    threading.Event().wait(0.06)
+    assert store.tick("claim", SECOND)
+
+
 def test_an_opt_out_withdraws_what_waits_in_every_campaign(store: Store, reminder: Campaign) -> None:
     other = reminder.model_copy(update={"name": "other"})
     case = begun(store, reminder)

@@ -1,11 +1,12 @@
 -- The last moment before the POST: from here on, a phone may ring. Written before anything is sent.
 -- KEYS: 1 attempt, 2 contact, 3 campaign, 4 do-not-call, 5 lines, 6 the campaign's lines, 7 queued, 8 watch,
---       9 the account's pace, 10 the campaign's pace, 11 number, 12 journal
+--       9 the account's pace, 10 the campaign's pace, 11 number, 12 journal, 13 slow
 -- ARGV: 1 clock, 2 attempt id, 3 token, 4 lease ms, 5 first look ms, 6 ms between dials (account),
 --       7 ms between dials (campaign), 8 contact id, 9 the attempt's number, then field and value pairs
--- Returns {'dial'}, {'wait', ms}, or {'no', why}: 'gone' (not ours to dial), 'paused', 'do_not_call', 'on_a_call'.
+-- Returns {'dial', its moment in ms}, {'wait', ms}, or {'no', why}: 'gone' (not ours to dial), 'paused', 'do_not_call', 'on_a_call'.
 local attempt_id, token = ARGV[2], ARGV[3]
-if redis.call('HGET', KEYS[1], 'token') == token then return {'dial'} end  -- our own reply was lost, and we ask again
+-- Our own reply was lost, and we ask again.
+if redis.call('HGET', KEYS[1], 'token') == token then return {'dial', redis.call('HGET', KEYS[1], 'begun_at')} end
 if redis.call('EXISTS', KEYS[1]) == 1 then return {'no', 'gone'} end
 local lease = redis.call('ZSCORE', KEYS[7], attempt_id)
 if not lease or tonumber(lease) <= now then return {'no', 'gone'} end
@@ -21,12 +22,12 @@ for i = 9, 10 do
 end
 if wait > 0 then return {'wait', math.ceil(wait)} end
 for i = 9, 10 do
-  local interval = tonumber(ARGV[i - 3])
-  redis.call('SET', KEYS[i], now + interval, 'PX', math.ceil(interval) + 1000)
+  local interval = tonumber(ARGV[i - 3]) * slowness(KEYS[13])
+  redis.call('SET', KEYS[i], math.floor(now + interval), 'PX', math.ceil(interval) + 1000)
 end
 local lease_until = now + tonumber(ARGV[4])
 redis.call('HSET', KEYS[1], 'token', token, 'contact', ARGV[8], 'begun_at', now, 'lease_until', lease_until, 'rev', 0,
-  unpack(ARGV, 10))
+  'after', other or '', unpack(ARGV, 10))
 redis.call('HSET', KEYS[2], 'state', 'live', 'attempt', attempt_id, 'made', ARGV[9])
 redis.call('ZADD', KEYS[5], lease_until, attempt_id)
 redis.call('ZADD', KEYS[6], lease_until, attempt_id)
@@ -34,4 +35,4 @@ redis.call('ZREM', KEYS[7], attempt_id)
 redis.call('ZADD', KEYS[8], now + tonumber(ARGV[5]), attempt_id)
 redis.call('HSET', KEYS[11], 'attempt', attempt_id, 'contact', ARGV[8], 'at', now)
 redis.call('RPUSH', KEYS[12], cjson.encode({at = now, attempt = attempt_id, event = 'dialed'}))
-return {'dial'}
+return {'dial', now}

@@ -1,7 +1,7 @@
 -- Record how an attempt ended and what follows for its contact. Decided from the evidence of revision ARGV[3] only:
 -- if more has been heard since, nothing is written and the caller decides again.
 -- KEYS: 1 attempt, 2 contact, 3 lines, 4 the campaign's lines, 5 live, 6 watch, 7 due, 8 done, 9 counts, 10 do-not-call,
---       11 journal
+--       11 journal, 12 queued
 -- ARGV: 1 clock, 2 attempt id, 3 revision, 4 disposition, 5 reason, 6 '1' for a guess that later evidence may correct,
 --       7 the next attempt's id ('' for none), 8 its due ms, 9 phone, 10 answers (JSON),
 --       11 contact id, 12 seconds of talk, 13 call sid
@@ -14,22 +14,32 @@ if attempt[2] and attempt[3] ~= '1' then
   redis.call('ZREM', KEYS[6], attempt_id)
   return 'settled'
 end
-redis.call('HSET', KEYS[1], 'disposition', disposition, 'reason', ARGV[5], 'guess', ARGV[6], 'next', ARGV[7],
-  'concluded_at', now, 'answers', ARGV[10], 'duration_s', ARGV[12], 'call_sid', ARGV[13])
+local same = attempt[2] == disposition
+local following = same and attempt[4] or ARGV[7]
+redis.call('HSET', KEYS[1], 'disposition', disposition, 'reason', ARGV[5], 'guess', ARGV[6], 'next', following,
+  'answers', ARGV[10], 'duration_s', ARGV[12], 'call_sid', ARGV[13])
 for k = 3, 6 do redis.call('ZREM', KEYS[k], attempt_id) end
 if disposition == 'do_not_call' then
   redis.call('HSETNX', KEYS[10], ARGV[9], cjson.encode({at = now, source = attempt_id}))
 end
+local current = redis.call('HGET', KEYS[2], 'attempt') == attempt_id
+if same then
+  -- More is known of it now, and nothing else follows from it.
+  if current then redis.call('HSET', KEYS[2], 'reason', ARGV[5]) end
+  return 'ok'
+end
+redis.call('HSET', KEYS[1], 'concluded_at', now)
 redis.call('RPUSH', KEYS[11], cjson.encode({at = now, attempt = attempt_id, event = 'concluded', rule = disposition,
-  reason = ARGV[5], due = tonumber(ARGV[8])}))
+  reason = ARGV[5], guess = ARGV[6] == '1', due = tonumber(ARGV[8])}))
 -- Only the contact's newest attempt moves the contact; of an older one, the record is corrected and no more.
-if redis.call('HGET', KEYS[2], 'attempt') ~= attempt_id then return 'ok' end
+if not current then return 'ok' end
+if attempt[4] and attempt[4] ~= '' and redis.call('ZREM', KEYS[7], attempt[4]) == 0 then
+  -- A guess had queued the next attempt, and it has been claimed: it is taken back, for nobody has dialed it yet.
+  if redis.call('ZREM', KEYS[12], attempt[4]) == 0 then return 'ok' end
+  for k = 3, 6 do redis.call('ZREM', KEYS[k], attempt[4]) end
+end
 local contact = redis.call('HMGET', KEYS[2], 'state', 'disposition')
 if contact[1] == 'done' then redis.call('HINCRBY', KEYS[9], contact[2], -1) end
-if attempt[4] and attempt[4] ~= '' then
-  -- A guess had queued the next attempt. If that has been taken already, it is too late to take it back.
-  if redis.call('ZREM', KEYS[7], attempt[4]) == 0 then return 'ok' end
-end
 redis.call('HSET', KEYS[2], 'disposition', disposition, 'reason', ARGV[5])
 redis.call('HDEL', KEYS[2], 'postponed')
 if ARGV[7] ~= '' then

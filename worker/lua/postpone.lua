@@ -1,6 +1,8 @@
 -- Nothing rang: the contact goes back to its due set, and the attempt is not spent.
--- KEYS: 1 attempt, 2 contact, 3 lines, 4 the campaign's lines, 5 queued, 6 live, 7 watch, 8 due, 9 number, 10 journal
--- ARGV: 1 clock, 2 attempt id, 3 token ('' for an attempt that was never begun), 4 due ms, 5 rule, 6 reason
+-- KEYS: 1 attempt, 2 contact, 3 lines, 4 the campaign's lines, 5 queued, 6 live, 7 watch, 8 due, 9 number, 10 journal,
+--       11 slow
+-- ARGV: 1 clock, 2 attempt id, 3 token ('' for an attempt that was never begun), 4 due ms, 5 rule, 6 reason,
+--       7 the most that the pace is slowed by (1: not at all)
 -- Returns 1, or 0 if the attempt is not the caller's to give back.
 local attempt_id = ARGV[2]
 if (redis.call('HGET', KEYS[1], 'token') or '') ~= ARGV[3] then return 0 end
@@ -16,4 +18,13 @@ redis.call('ZADD', KEYS[8], ARGV[4], attempt_id)
 if redis.call('HGET', KEYS[9], 'attempt') == attempt_id then redis.call('DEL', KEYS[9]) end
 redis.call('RPUSH', KEYS[10], cjson.encode({at = now, attempt = attempt_id, event = 'postponed', rule = ARGV[5],
   reason = ARGV[6], due = tonumber(ARGV[4])}))
+local most = tonumber(ARGV[7])
+if most > 1 then
+  -- The carrier is busy: twice as slow, but once a second at most, for what it refuses together is one refusal.
+  local at = redis.call('HGET', KEYS[11], 'at')
+  if not at or now - at >= 1000 then
+    redis.call('HSET', KEYS[11], 'factor', math.min(most, 2 * slowness(KEYS[11])), 'at', now)
+    redis.call('PEXPIRE', KEYS[11], 60000)
+  end
+end
 return 1

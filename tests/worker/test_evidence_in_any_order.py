@@ -1,0 +1,173 @@
+"""Every witness of one call, heard in any order, some twice, some never, with sweeps in between: one conclusion."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from campaigns.call import Disposition, Joined, Report
+from campaigns.campaign import Campaign
+from campaigns.contacts import Contact, zones_of
+from worker import ledger, settling
+from worker.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
+from worker.policy import DialAnswer, Step
+from worker.store import Store
+
+SID = "v3:1"
+NOON = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
+CONTACT = Contact("+12125550111", {"name": "Ada", "day": "Tuesday", "time": "nine"}, 2)
+LEASE = timedelta(seconds=90)
+UNANSWERED = [Disposition(name) for name in ("busy", "no_answer", "rejected", "invalid_number", "canceled", "failed")]
+TALKS = [Disposition(name) for name in ("completed", "callback", "do_not_call", "wrong_number", "voicemail", "failed")]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What happened to one call: how the carrier says that it ended, and the bot, if it was on it."""
+
+    end: Disposition
+    talk: Disposition | None
+    machine: bool
+
+    def witnesses(self) -> list[ledger.Testimony]:
+        """All that could ever be heard of it, from everyone who was there."""
+        states = [CallState.INITIATED, CallState.RINGING]
+        states += [CallState.ANSWERED] if self.talk else []
+        heard = [ledger.told(CallEvent(SID, state)) for state in states]
+        heard += [ledger.found(FoundCall(SID, CONTACT.phone, "+1", None, CallEvent(SID, state))) for state in states]
+        heard.append(ledger.told(CallEvent(SID, CallState.ENDED, None, self.end, "told", 9)))
+        # The list names no causes: whatever is not busy, no-answer or canceled there is "failed".
+        listed = Disposition.FAILED if self.end in {Disposition.REJECTED, Disposition.INVALID_NUMBER} else self.end
+        end = CallEvent(SID, CallState.ENDED, None, listed, "listed", 9)
+        heard.append(ledger.found(FoundCall(SID, CONTACT.phone, "+1", None, end)))
+        if self.talk:
+            by = AnsweredBy.MACHINE if self.machine else AnsweredBy.HUMAN
+            heard += [ledger.detected(Detection(SID, by)), ledger.joined(Joined(attempt_id="a", call_sid=SID))]
+            heard.append(ledger.reported(Report(
+                report_id="r", attempt_id="a", disposition=self.talk, reason="reported", answers={"yes": True},
+                call_sid=SID, started_at=NOON, ended_at=NOON + timedelta(seconds=9),
+            )))  # fmt: skip
+        return heard
+
+
+def expected(truth: Truth, heard: set[ledger.Testimony]) -> set[Disposition]:
+    """What must come of it, by what was heard and not by when."""
+    kinds = {testimony.kind.split(":")[0] for testimony in heard}
+    ends = {testimony.kind.split(":")[0]: testimony for testimony in heard if ":ended:" in testimony.kind}
+    if "report" in kinds:
+        assert truth.talk
+        return {truth.talk}
+    if ends and truth.talk and truth.end is Disposition.COMPLETED:
+        return {Disposition.VOICEMAIL if truth.machine and "detected" in kinds else Disposition.FAILED}
+    if "call" in ends:
+        return {truth.end}
+    if "found" in ends:
+        return {Disposition(ends["found"].kind.rpartition(":")[2])}
+    answered = any(":answered" in t.kind for t in heard) or "joined" in kinds
+    return {Disposition.FAILED if answered else Disposition.UNCONFIRMED}
+
+
+truths = st.one_of(
+    st.builds(Truth, st.sampled_from(UNANSWERED), st.none(), st.just(False)),
+    # "failed" after an answer: the line broke in the middle of the talk.
+    st.builds(
+        Truth, st.sampled_from([Disposition.COMPLETED, Disposition.FAILED]), st.sampled_from(TALKS), st.booleans()
+    ),
+)
+dials = st.sampled_from([DialAnswer(call_sid=SID), DialAnswer(call_sid=""), DialAnswer(unconfirmed=True), None])
+"""The worker's own word: a sid, none, no usable answer, or it died."""
+
+
+class Attempt:
+    """An attempt that has begun, on a clock of its own."""
+
+    def __init__(self, store: Store, campaign: Campaign) -> None:
+        self.store, self.campaign = store, campaign
+        store._redis.flushall()
+        store.__dict__["_salt_bytes"] = None
+        store._zone_numbers.clear()
+        store.clock_ms = int(NOON.timestamp() * 1000)
+        store.define(campaign)
+        store.enlist(campaign, [(CONTACT, zones_of(CONTACT))], store.now())
+        (self.id,) = store.claim(
+            campaign, store.zone_sets(campaign.name), account_lines=1, ahead=1, lease=timedelta(seconds=6)
+        )
+        case = store.case(self.id)
+        assert case
+        second = timedelta(seconds=1)
+        assert store.begin(
+            case, "t", lease=LEASE, first_look=second, account_interval=second, campaign_interval=second, record={"v": "1"}
+        ).dial  # fmt: skip
+        self.fact: tuple[str, str, str] | None = None
+
+    def wait(self, seconds: float) -> None:
+        assert self.store.clock_ms
+        self.store.clock_ms += round(seconds * 1000)
+
+    def sweep(self, answer: str) -> None:
+        """Look as the sweep does; a carrier that is asked gives this answer, a call that is hung up is hung up."""
+        for attempt_id in self.store.look():
+            match settling.conclude(self.store, attempt_id):
+                case Step.ASK:
+                    self.store.asked(attempt_id, answer)
+                case Step.HANG_UP:
+                    self.store.witness(attempt_id, ledger.hung_up("test"))
+                case _:
+                    pass
+        kept = self.kept()
+        if self.fact:
+            assert kept == self.fact, "a settled fact was moved"
+        if kept[0] and kept[1] != "1":
+            self.fact = kept
+
+    def kept(self) -> tuple[str, str, str]:
+        case = self.store.case(self.id)
+        assert case
+        return case.attempt.get("disposition", ""), case.attempt.get("guess", ""), case.attempt.get("answers", "")
+
+
+@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(truth=truths, dial=dials, data=st.data())
+def test_whatever_the_order_one_conclusion_which_later_evidence_corrects_and_never_moves_once_it_is_a_fact(
+    store: Store, reminder: Campaign, truth: Truth, dial: DialAnswer | None, data: st.DataObject
+) -> None:
+    attempt = Attempt(store, reminder)
+    if dial:
+        store.witness(attempt.id, ledger.dialed(dial), token="t")
+    heard = data.draw(st.lists(st.sampled_from(truth.witnesses()), max_size=14), label="heard")
+    for testimony in heard:
+        store.witness(attempt.id, testimony)
+        attempt.wait(data.draw(st.sampled_from([0, 1, 13, 31, 100]), label="seconds"))
+        if data.draw(st.booleans(), label="sweep"):
+            attempt.sweep(data.draw(st.sampled_from(["not_found", "no_answer", "found"]), label="the carrier"))
+    for _ in range(40):
+        attempt.wait(11)
+        attempt.sweep("not_found")
+
+    disposition, guess, answers = attempt.kept()
+    assert {disposition} == {d.value for d in expected(truth, set(heard))}
+    reported = any(testimony.kind == "report" for testimony in heard)
+    assert answers == ('{"yes": true}' if reported else "{}")
+    if not {testimony.kind.split(":")[0] for testimony in heard} & {"report", "call"}:
+        assert guess == "1", "what nobody told for sure was taken for a fact"
+    (row,) = store.outcomes(reminder.name)
+    status = store.status(reminder.name)
+    assert (row["disposition"], status.live, status.lines_in_use) == (disposition, 0, 0)
+    assert store._redis.zcard("{dialout}:watch") == 0, "it is looked at for ever"
+    again = reminder.retry.delay_after(Disposition(disposition), 1) is not None
+    assert (status.due, status.done) == ((1, 0) if again else (0, 1))
+    assert store.is_do_not_call(CONTACT.phone) == (disposition == "do_not_call")
+
+
+@pytest.mark.parametrize("end", UNANSWERED)
+def test_every_cause_leads_to_the_retry_that_the_campaigns_rules_say(
+    store: Store, reminder: Campaign, end: Disposition
+) -> None:
+    attempt = Attempt(store, reminder)
+    store.witness(attempt.id, ledger.told(CallEvent(SID, CallState.ENDED, None, end, "told")))
+    attempt.sweep("no_answer")
+    ((_, first),) = store.status(reminder.name).due_by_zones.values()
+    delay = reminder.retry.delay_after(end, 1)
+    assert first == (NOON + delay if delay else None)
