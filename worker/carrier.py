@@ -94,6 +94,10 @@ class Carrier:
         http = telnyx.DefaultHttpxClient(follow_redirects=False)
         return telnyx.Telnyx(**self._options, max_retries=0, http_client=http)
 
+    def warm_up(self) -> None:
+        """Do now what the first dial would wait for, between the word that it leaves and its leaving."""
+        assert self._client
+
     def dial(self, order: DialOrder) -> str:
         """Send the one POST and return the call's sid, or "" if the carrier took the call and named none.
 

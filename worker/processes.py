@@ -25,12 +25,11 @@ class ProcessDied(RuntimeError):
 
 
 class Processes:
-    """Named children, each with a log file in `folder` (or this terminal, without one)."""
+    """Named children, each with a log file in `folder` (or this terminal, without one), working in `cwd` (or here)."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path | None = None, *, cwd: Path | None = None) -> None:
+        self._folder, self._cwd = folder, cwd
         self._running: dict[str, subprocess.Popen[str]] = {}
-        self._files: list[IO[str]] = []
 
     def start(
         self, name: str, module: Sequence[str], environment: Mapping[str, str], *, piped: bool = False
@@ -40,15 +39,17 @@ class Processes:
         if self._folder:
             self._folder.mkdir(parents=True, exist_ok=True)
             log = (self._folder / f"{name}.log").open("a", encoding="utf-8")
-            self._files.append(log)
         process = subprocess.Popen(  # noqa: S603 - our own arguments
             [sys.executable, "-m", *module],
             env=os.environ | environment,
             stdout=subprocess.PIPE if piped else log,
             stderr=log,
+            cwd=self._cwd,
             text=True,
             start_new_session=True,  # Ctrl-C reaches us alone, and we end them in order
         )
+        if log:
+            log.close()  # the child has its own
         self._running[name] = process
         return process
 
@@ -88,8 +89,6 @@ class Processes:
         for process in self._running.values():
             if process.stdout:
                 process.stdout.close()
-        for file in self._files:
-            file.close()
 
     def __enter__(self) -> Self:
         return self

@@ -179,8 +179,7 @@ class Store:
         """Wrap a client that decodes responses. `clock_ms` replaces the server's clock, for rehearsals of whole days."""
         self._redis = client
         self.clock_ms = clock_ms
-        prelude = _read_lua("_prelude")
-        self._scripts = {name: client.register_script(prelude + _read_lua(name)) for name in _SCRIPTS}
+        self._scripts = {name: client.register_script(text) for name, text in read_scripts().items()}
         self._salt_bytes: bytes | None = None
         self._campaigns: dict[tuple[str, str], Campaign] = {}
         self._zone_numbers: dict[tuple[str, tuple[str, ...]], str] = {}
@@ -627,6 +626,12 @@ def _keys(case: Case, kinds: str) -> list[str]:
 
 def _columns(contact: Mapping[str, str]) -> dict[str, str]:
     return {name[1:]: value for name, value in contact.items() if name.startswith(":")}
+
+
+def read_scripts() -> dict[str, str]:
+    """Return the text of each transition's script."""
+    prelude = _read_lua("_prelude")
+    return {name: prelude + _read_lua(name) for name in _SCRIPTS}
 
 
 def _read_lua(name: str) -> str:

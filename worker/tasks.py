@@ -89,6 +89,12 @@ def place_call(attempt_id: str) -> None:
         return
     settings = load_settings()
     order, problem = _order(case, settings, now)
+    try:
+        carrier().warm_up()
+    except AccountBlocked as blocked:
+        settling.give_back(store(), case, "", "account_blocked", str(blocked), now)
+        _pause(case, str(blocked))
+        return
     token = secrets.token_hex(8)
     asked_at = time.monotonic()
     begun_at = _begin(case, token, settings, order.caller_id if order else "")
@@ -117,10 +123,8 @@ def place_call(attempt_id: str) -> None:
         _not_dialed(case, token, "carrier_busy", str(busy), store().now() + delay, slow_to=slow_to)
         return
     except AccountBlocked as blocked:
-        why = str(blocked)
-        _not_dialed(case, token, "account_blocked", why, store().now())
-        _insist(lambda: store().set_state(case.campaign.name, CampaignState.PAUSED, why))
-        log.error("campaign %s paused: %s", case.campaign.name, why)  # noqa: TRY400 - a refusal, no fault of ours
+        _not_dialed(case, token, "account_blocked", str(blocked), store().now())
+        _pause(case, str(blocked))
         return
     _hear(attempt_id, answer, token)
 
@@ -264,6 +268,11 @@ def _begin(case: Case, token: str, settings: Settings, caller_id: str) -> dateti
 
 def _not_dialed(case: Case, token: str, rule: str, reason: str, due: datetime | None, *, slow_to: float = 1.0) -> None:
     _insist(lambda: settling.give_back(store(), case, token, rule, reason, due, slow_to=slow_to))
+
+
+def _pause(case: Case, why: str) -> None:
+    _insist(lambda: store().set_state(case.campaign.name, CampaignState.PAUSED, why))
+    log.error("campaign %s paused: %s", case.campaign.name, why)
 
 
 def _hear(attempt_id: str, answer: DialAnswer, token: str) -> None:

@@ -1,0 +1,212 @@
+"""The auditor: reads the telephone network's records and the files, and nothing of the dialer's but its results."""
+
+import csv
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
+
+from .cast import DELAYS, MAX_ATTEMPTS, Cast, Part
+
+TOLERANCE_S: Final = 0.3
+"""Between the clock of the dialer's store and the network's, both of this machine."""
+
+_DEFINITE: Final = {401, 402, 403, 404, 422, 429}
+"""Answers after which the same attempt may be sent again: nothing rang."""
+
+_FITS: Final[Mapping[str, set[str]]] = {
+    "busy": {"busy"},
+    "no-answer": {"no_answer"},
+    # Hung up before it was answered: the list says canceled, the reason is ours.
+    "canceled": {"canceled", "unconfirmed"},
+    # The list gives no cause; a callback does.
+    "failed": {"failed", "rejected", "invalid_number"},
+    "completed": {
+        "completed",
+        "callback",
+        "do_not_call",
+        "wrong_number",
+        "voicemail",
+        "no_answer",
+        "rejected",
+        "failed",
+    },
+}
+"""What may become of a call that ended so, by the network's word."""
+
+
+@dataclass
+class Verdict:
+    """What was proven, and what was not."""
+
+    contacts: int = 0
+    calls: int = 0
+    posts: int = 0
+    ambiguous: int = 0
+    callbacks: int = 0
+    dropped: int = 0
+    doubled: int = 0
+    dispositions: Counter[str] = field(default_factory=Counter)
+    rung_twice: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    outside_the_rules: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        """True if nothing was found."""
+        return not (self.rung_twice or self.lost or self.outside_the_rules or self.wrong)
+
+    def __str__(self) -> str:
+        kinds = ("rung_twice", "lost", "outside_the_rules", "wrong")
+        return ", ".join(f"{len(getattr(self, kind))} {kind.replace('_', ' ')}" for kind in kinds)
+
+    def sentences(self) -> list[str]:
+        """All that was found."""
+        return [*self.rung_twice, *self.lost, *self.outside_the_rules, *self.wrong]
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One call, with the attempt that asked for it."""
+
+    attempt: str
+    to: str
+    status: str
+    created_at: datetime
+    ended_at: datetime | None
+
+    @property
+    def contact(self) -> str:
+        """The contact within its campaign."""
+        return self.attempt.partition("#")[0]
+
+    @property
+    def number(self) -> int:
+        """Which of the contact's attempts this is."""
+        return int(self.attempt.partition("#")[2])
+
+
+def audit(cast: Cast, records: Path) -> Verdict:
+    """Compare the network's records with the files of a run that is over."""
+    verdict = Verdict()
+    posts: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    calls: dict[str, Mapping[str, Any]] = {}
+    for record in map(json.loads, records.read_text("utf-8").splitlines()):
+        if record["record"] == "request":
+            posts[_attempt_of(record)].append(record)
+        elif record["record"] == "call" and record["direction"] == "outbound":
+            calls[record["call_sid"]] = record
+            sent = [entry for entry in record["callbacks"] if not entry.get("dropped")]
+            verdict.callbacks += len(record["callbacks"])
+            verdict.dropped += len(record["callbacks"]) - len(sent)
+            steps = Counter(entry["event"] for entry in sent if entry["event"])
+            verdict.doubled += steps.total() - len(steps)
+    verdict.calls, verdict.posts = len(calls), sum(map(len, posts.values()))
+    verdict.ambiguous = sum(
+        bool(post["fault"]) and post["status"] not in _DEFINITE for p in posts.values() for post in p
+    )
+    rung = _per_attempt(posts, calls, verdict)
+    _per_number(cast, rung, verdict)
+    for part in cast.parts:
+        _per_contact(part, rung, verdict)
+    return verdict
+
+
+def _attempt_of(post: Mapping[str, Any]) -> str:
+    return parse_qs(urlsplit(post["status_callback"]).query)["attempt"][0]
+
+
+def _per_attempt(
+    posts: Mapping[str, list[Mapping[str, Any]]], calls: Mapping[str, Mapping[str, Any]], verdict: Verdict
+) -> list[Rung]:
+    rung: list[Rung] = []
+    for attempt, sent in posts.items():
+        for earlier, later in pairwise(sent):
+            if earlier["call_sid"] or earlier["status"] not in _DEFINITE:
+                verdict.rung_twice.append(
+                    f"attempt {attempt} was sent at {earlier['at']} (answered {earlier['status']}, {earlier['fault']}) "
+                    f"and again at {later['at']}"
+                )
+        for post in sent:
+            if post["retry_count"] not in {None, "0"}:
+                verdict.rung_twice.append(f"attempt {attempt} was sent again by the SDK at {post['at']}")
+            if call := calls.get(post["call_sid"] or ""):
+                ended = datetime.fromisoformat(call["ended_at"]) if call["ended_at"] else None
+                created = datetime.fromisoformat(call["created_at"])
+                rung.append(Rung(attempt, call["to"], call["status"], created, ended))
+    if unknown := set(calls) - {post["call_sid"] for sent in posts.values() for post in sent}:
+        verdict.rung_twice += [f"the call {sid} was asked for by no attempt" for sid in unknown]
+    return rung
+
+
+def _per_number(cast: Cast, rung: list[Rung], verdict: Verdict) -> None:
+    banned = set(cast.do_not_call.read_text("utf-8").split())
+    zones = {row["phone"]: ZoneInfo(row["timezone"]) for part in cast.parts for row in _rows(part.contacts)}
+    opens, closes = map(time.fromisoformat, cast.window)
+    by_number: dict[str, list[Rung]] = defaultdict(list)
+    for one in sorted(rung, key=lambda one: one.created_at):
+        by_number[one.to].append(one)
+    for number, ones in by_number.items():
+        if number in banned:
+            verdict.outside_the_rules.append(f"{number} is on the do-not-call list and was rung")
+        if number not in zones:
+            verdict.outside_the_rules.append(f"{number} is in no file and was rung")
+            continue
+        for one in ones:
+            local = one.created_at.astimezone(zones[number]).time()
+            if not opens <= local < closes:
+                verdict.outside_the_rules.append(f"{number} was rung at {local}, outside {opens} to {closes}")
+        for earlier, later in pairwise(ones):
+            if earlier.ended_at is None or later.created_at < earlier.ended_at:
+                verdict.rung_twice.append(f"{number} was rung at {later.created_at} while a call to it went on")
+    by_contact: dict[str, list[Rung]] = defaultdict(list)
+    for one in rung:
+        by_contact[one.contact].append(one)
+    for ones in by_contact.values():
+        _intervals(sorted(ones, key=lambda one: one.created_at), verdict)
+
+
+def _intervals(ones: list[Rung], verdict: Verdict) -> None:
+    if len(ones) > MAX_ATTEMPTS:
+        verdict.outside_the_rules.append(f"{ones[0].to} was rung {len(ones)} times")
+    for earlier, later in pairwise(ones):
+        least = {"busy": DELAYS["busy"], "no-answer": DELAYS["no_answer"]}.get(earlier.status, min(DELAYS.values()))
+        gap_s = (later.created_at - (earlier.ended_at or later.created_at)).total_seconds()
+        if gap_s < least - TOLERANCE_S:
+            verdict.outside_the_rules.append(
+                f"{later.to} was rung again {gap_s:.1f} s after {earlier.status}, not after {least} s"
+            )
+
+
+def _per_contact(part: Part, rung: list[Rung], verdict: Verdict) -> None:
+    results = {row["phone"]: row for row in _rows(part.results)}
+    last: dict[tuple[str, int], list[Rung]] = defaultdict(list)
+    for one in rung:
+        last[one.to, one.number].append(one)
+    for row in _rows(part.contacts):
+        verdict.contacts += 1
+        result = results.get(row["phone"])
+        if result is None or result["state"] not in {"done", "refused"} or not result["disposition"]:
+            was = f"it is {result['state']}" if result else "it is not in the results"
+            verdict.lost.append(f"{part.name}, {row['phone']}: no outcome, {was}")
+            continue
+        verdict.dispositions[result["disposition"]] += 1
+        # A number in both files has calls of both: only those of the last attempt's number can be this contact's.
+        final = [one.status for one in last[row["phone"], int(result["attempts"])]]
+        if final and not any(result["disposition"] in _FITS[status] for status in final):
+            verdict.wrong.append(
+                f"{part.name}, {row['phone']}: the network says {', '.join(final)}, the dialer {result['disposition']} "
+                f"({result['reason']})"
+            )
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
