@@ -5,7 +5,7 @@ a Redis Cluster: the limits of an account are only atomic within one slot.
 
     {dialout}:salt                     what makes contact ids unguessable
     {dialout}:campaigns                hash: campaign -> when it was first enlisted (ms)
-    {dialout}:campaign:<c>             hash: definition (JSON), version, state, why
+    {dialout}:campaign:<c>             hash: definition (JSON), version, state, why, since
     {dialout}:zones:<c>                hash: set of zones -> its short number
     {dialout}:rows:<c>                 hash: rows refused at the door -> why (JSON)
     {dialout}:contact:<id>             hash: campaign, phone, zone, line, :<column>… and, once rung: state, attempt, …
@@ -50,7 +50,8 @@ from worker.policy import Before, Evidence, Settled
 
 _ROOT: Final = "{dialout}"
 _SCRIPTS: Final = (
-    "zone", "enlist", "claim", "begin", "postpone", "witness", "asked", "look", "conclude", "withdraw", "answer",
+    "define", "state", "zone", "enlist", "claim", "begin", "postpone", "witness", "asked", "look", "conclude", "withdraw",
+    "answer",
 )  # fmt: skip
 _BATCH: Final = 500
 
@@ -147,8 +148,8 @@ class Begun:
     """The store's answer at the moment of dialing."""
 
     dial: bool
-    at: datetime | None = None
-    wait_s: float = 0.0  # the pace does not allow it yet
+    at: datetime | None = None  # with dial: its turn
+    wait_s: float = 0.0  # until then; without dial: until it is worth asking again
     why: str = ""  # gone, paused, do_not_call, on_a_call
 
 
@@ -215,18 +216,10 @@ class Store:
 
     def define(self, campaign: Campaign, *, paused: bool = False) -> None:
         """Keep a campaign's definition, so that workers need no files. A running one changes from its next dial on."""
-        key = _key("campaign", campaign.name)
-        state = self._redis.hget(key, "state")
-        if state == CampaignState.STOPPED:
+        keys = [_key("campaign", campaign.name), _key("campaigns")]
+        args = [campaign.name, campaign.model_dump_json(), campaign.version, int(paused)]
+        if not self._run("define", keys, args):
             raise StoreError(f"the campaign {campaign.name} was stopped; give the folder a new name to begin again")
-        with self._redis.pipeline() as pipe:
-            pipe.hset(key, mapping={"definition": campaign.model_dump_json(), "version": campaign.version})
-            if paused:
-                pipe.hset(key, mapping={"state": CampaignState.PAUSED, "why": "enqueued with --paused"})
-            else:
-                pipe.hsetnx(key, "state", CampaignState.RUNNING)
-            pipe.hsetnx(_key("campaigns"), campaign.name, int(self.now().timestamp() * 1000))
-            pipe.execute()
 
     def campaigns(self) -> list[str]:
         """The names of all campaigns, the oldest first."""
@@ -243,10 +236,11 @@ class Store:
 
     def set_state(self, name: str, state: CampaignState, why: str = "") -> None:
         """Pause, resume or stop. Takes effect on the very next dial; a stopped campaign stays stopped."""
-        _, current, _ = self.campaign(name)
-        if current is CampaignState.STOPPED and state is not CampaignState.STOPPED:
+        was = self._run("state", [_key("campaign", name)], [state.value, why])
+        if not was:
+            raise UnknownCampaign(f"no campaign named {name} was ever enqueued; `dialout status` lists those that were")
+        if was == CampaignState.STOPPED and state is not CampaignState.STOPPED:
             raise StoreError(f"the campaign {name} was stopped, and a stop is for good; enqueue it under a new name")
-        self._redis.hset(_key("campaign", name), mapping={"state": state, "why": why})
 
     def _parsed(self, name: str, version: str, definition: str) -> Campaign:
         if (name, version) not in self._campaigns:
@@ -384,7 +378,7 @@ class Store:
         if verdict == "wait":
             return Begun(dial=False, wait_s=float(rest[0]) / 1000)
         if verdict == "dial":
-            return Begun(dial=True, at=ledger.moment(rest[0]))
+            return Begun(dial=True, at=ledger.moment(rest[0]), wait_s=float(rest[1]) / 1000)
         return Begun(dial=False, why=rest[0])
 
     def postpone(self, case: Case, token: str, due: datetime, rule: str, reason: str, *, slow_to: float = 1.0) -> bool:

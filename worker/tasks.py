@@ -20,7 +20,7 @@ from worker.carrier import AccountBlocked, CarrierBusy, CarrierError, DialOrder,
 from worker.evidence import FoundCall
 from worker.policy import DialAnswer, Step
 from worker.settings import Settings, load_settings
-from worker.store import CampaignState, Case
+from worker.store import CampaignState, Case, StoreError
 
 log: Final[logging.Logger] = get_task_logger(__name__)
 
@@ -34,7 +34,9 @@ CLAIM_EVERY: Final = timedelta(milliseconds=200)
 SWEEP_EVERY: Final = timedelta(milliseconds=800)
 """A little less than beat's own, so that no tick in time is lost."""
 
-_LONGEST_WAIT_S: Final = 3.0
+_AHEAD_S: Final = 0.75
+"""How much of the pace is claimed at a time: more than passes between two ticks, and little enough to wait in threads."""
+
 _SLOWEST_S: Final = 4.0
 """However busy the carrier is, it is tried about so often: its relief must be noticed."""
 
@@ -71,7 +73,9 @@ def _claim_of(name: str) -> None:
     rate = min(campaign.pacing.calls_per_second, settings.calls_per_second)
     zone_sets = store().zone_sets(name)
     zones = {zone_set: zone_sets[zone_set] for zone_set in policy.open_now(campaign, zone_sets, store().now())}
-    claimed = store().claim(campaign, zones, account_lines=lines, ahead=max(1, math.ceil(rate)), lease=CLAIM_LEASE)
+    claimed = store().claim(
+        campaign, zones, account_lines=lines, ahead=max(1, math.ceil(rate * _AHEAD_S)), lease=CLAIM_LEASE
+    )
     for attempt_id in claimed:
         place_call.delay(attempt_id)
 
@@ -227,29 +231,21 @@ def _order(case: Case, settings: Settings, now: datetime) -> tuple[DialOrder | N
 
 
 def _begin(case: Case, token: str, settings: Settings, caller_id: str) -> datetime | None:
-    """Write the attempt down as begun, waiting for the pace where need be.
-
-    Returns when it was, or None if it is not ours to dial.
-    """
-    deadline = time.monotonic() + _LONGEST_WAIT_S
-    while True:
-        begun = _insist(
-            lambda: store().begin(
-                case,
-                token,
-                lease=policy.lease(case.campaign),
-                first_look=policy.FIRST_LOOK,
-                account_interval=timedelta(seconds=1 / settings.calls_per_second),
-                campaign_interval=timedelta(seconds=1 / case.campaign.pacing.calls_per_second),
-                record={"caller_id": caller_id, "version": case.campaign.version},
-            )
+    """Write the attempt down as begun, and wait for its turn; returns when that is, or None if it is not ours to dial."""
+    begun = _insist(
+        lambda: store().begin(
+            case,
+            token,
+            lease=policy.lease(case.campaign),
+            first_look=policy.FIRST_LOOK,
+            account_interval=timedelta(seconds=1 / settings.calls_per_second),
+            campaign_interval=timedelta(seconds=1 / case.campaign.pacing.calls_per_second),
+            record={"caller_id": caller_id, "version": case.campaign.version},
         )
-        if begun.dial:
-            return begun.at
-        if begun.wait_s and time.monotonic() + begun.wait_s < deadline:
-            time.sleep(begun.wait_s)
-            continue
-        break
+    )
+    if begun.dial:
+        time.sleep(begun.wait_s)
+        return begun.at
     now = store().now()
     match begun.why:
         case "do_not_call":
@@ -260,7 +256,8 @@ def _begin(case: Case, token: str, settings: Settings, caller_id: str) -> dateti
             reason = "this number is on another call of ours"
             settling.give_back(store(), case, "", "on_a_call", reason, now + BUSY_DELAY)
         case "":
-            settling.give_back(store(), case, "", "pace", "the pace did not allow it", now)
+            due = now + timedelta(seconds=begun.wait_s)
+            settling.give_back(store(), case, "", "pace", "the pace did not allow it", due)
         case _:
             log.info("%s is not ours to dial: %s", case.attempt_id, begun.why)
     return None
@@ -271,7 +268,10 @@ def _not_dialed(case: Case, token: str, rule: str, reason: str, due: datetime | 
 
 
 def _pause(case: Case, why: str) -> None:
-    _insist(lambda: store().set_state(case.campaign.name, CampaignState.PAUSED, why))
+    try:
+        _insist(lambda: store().set_state(case.campaign.name, CampaignState.PAUSED, why))
+    except StoreError:
+        return  # it was stopped meanwhile, which is more
     log.error("campaign %s paused: %s", case.campaign.name, why)
 
 

@@ -147,13 +147,13 @@ def test_two_campaigns_do_not_ring_one_number_at_once(store: Store, reminder: Ca
     assert begin(store, attempt_id).why == "on_a_call"
 
 
-def test_the_pace_holds_back_the_second_dial(store: Store, reminder: Campaign) -> None:
-    enlist(store, reminder, 2)
-    first, second = claim(store, reminder)
-    assert begin(store, first, per_s=2).dial
-    held = begin(store, second, per_s=2)
-    assert not held.dial
-    assert 0 < held.wait_s <= 0.5
+def test_each_dial_has_its_turn_and_whose_turn_is_far_off_is_to_ask_again(store: Store, reminder: Campaign) -> None:
+    enlist(store, reminder, 4)
+    store.clock_ms = start = int(store.now().timestamp() * 1000)
+    turns = [begin(store, attempt_id, per_s=2) for attempt_id in claim(store, reminder)]
+    assert [(turn.dial, turn.wait_s) for turn in turns] == [(True, 0), (True, 0.5), (True, 1), (False, 1.5)]
+    assert turns[1].at == ledger.moment(start + 500)
+    assert claim(store, reminder) == [], "what cannot leave within the second is not taken"
 
 
 def test_a_postponed_attempt_is_not_spent(store: Store, reminder: Campaign) -> None:
