@@ -2,11 +2,15 @@
 
 from kombu import Exchange, Queue
 
+from worker.redis_server import broker
 from worker.settings import load_settings
 
 # The store's server serves as broker too, under a prefix of its own.
-broker_url = load_settings().broker_url
+_broker = broker(load_settings().store_url)
+broker_url = _broker.url
+broker_use_ssl = _broker.tls
 broker_transport_options = {
+    **_broker.options,
     "global_keyprefix": "celery:",
     # kombu has no socket time-out by default: a half-open connection then silences a worker for ever.
     "socket_timeout": 5,
@@ -23,6 +27,7 @@ broker_transport_options = {
 }
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # Redis may be away for as long as it likes
+broker_channel_error_retry = True  # or full, or a replica for a moment: an error reply ends no worker
 broker_pool_acquire_timeout = 5.0
 task_publish_retry = False
 

@@ -6,8 +6,9 @@ from functools import lru_cache
 from typing import Any
 
 from celery import Celery, Task
-from celery.signals import setup_logging
+from celery.signals import celeryd_after_setup, setup_logging, worker_ready
 
+from worker import redis_server
 from worker.carrier import Carrier
 from worker.settings import load_settings
 from worker.store import Store
@@ -29,6 +30,16 @@ def _log_plainly(loglevel: int | str = logging.INFO, **_: Any) -> None:
     # Several ticks a second, each with two lines; and URLs that carry numbers.
     for noisy in ("celery.app.trace", "celery.worker.strategy", "celery.beat", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+@celeryd_after_setup.connect
+def _examine_redis(**_: Any) -> None:
+    """Say at the start what is wrong with the server, or once it is there: the worker waits for it anyway."""
+    found = redis_server.examine(load_settings().store_url)
+    if found is None:
+        worker_ready.connect(_examine_redis)
+    elif any(complaint.fatal for complaint in found):
+        raise SystemExit(1)
 
 
 @lru_cache(maxsize=1)

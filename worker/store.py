@@ -19,6 +19,7 @@ a Redis Cluster: the limits of an account are only atomic within one slot.
     {dialout}:pace, pace:<c>           string: when the next dial may leave (ms)
     {dialout}:attempt:<id>             hash: what we did, and heard:<kind> -> what a witness said (JSON)
     {dialout}:number:<phone>           hash: the last attempt to ring this number
+    {dialout}:call:<sid>               string: the attempt that an inbound call belongs to, for a day
     {dialout}:dnc                      hash: phone -> since when and from whom (JSON)
     {dialout}:journal:<contact>        list: each thing that happened (JSON)
 """
@@ -36,14 +37,13 @@ from importlib import resources
 from typing import Any, Final
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from campaigns.call import Disposition
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
 from worker import ledger
 from worker.policy import Before, Evidence, Settled
+from worker.redis_server import connect
 
 _ROOT: Final = "{dialout}"
 _SCRIPTS: Final = ("zone", "enlist", "claim", "begin", "postpone", "witness", "conclude", "withdraw", "answer")
@@ -176,16 +176,8 @@ class Store:
 
     @classmethod
     def at(cls, url: str, *, timeout_s: float = 5.0) -> "Store":
-        """Connect lazily to a URL of redis-py's. No command is ever sent twice behind our back."""
-        client = redis.Redis.from_url(
-            url,
-            decode_responses=True,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            health_check_interval=15,
-            retry=Retry(NoBackoff(), 0),
-        )
-        return cls(client)
+        """Connect lazily to a REDIS_URL. No command is ever sent twice behind our back."""
+        return cls(connect(url, timeout_s))
 
     def ping(self) -> None:
         """Raise StoreError with a sentence if the server cannot be reached."""
