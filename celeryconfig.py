@@ -22,8 +22,9 @@ broker_transport_options = {
     "interval_start": 0,
     "interval_step": 0.1,
     "interval_max": 0.1,
-    # Only for messages that a dying worker left behind: far above the longest task.
-    "visibility_timeout": 120,
+    # A message is gone once it is taken: the store hands out again what a dying worker took with it. With kombu's own
+    # copies of what is not acknowledged, a worker that loses Redis before it acknowledges tries to give them back and exits.
+    "ack_emulation": False,
 }
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # Redis may be away for as long as it likes
@@ -51,7 +52,7 @@ task_default_queue = "control"
 task_create_missing_queues = False  # a misspelt queue is an error, not a place where messages wait for ever
 task_routes = {"worker.tasks.place_call": {"queue": "dial"}}
 
-# Late acknowledgement on Redis means doubles after the visibility time-out; the store needs no such help.
+# Late acknowledgement means doubles; the store needs no such help.
 task_acks_late = False
 task_reject_on_worker_lost = False
 worker_prefetch_multiplier = 1

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
@@ -177,8 +177,7 @@ def _read(url: str) -> _Address:
         found = [urlsplit(f"//{host}") for host in hosts.split(",")]
         sentinels = tuple((host.hostname or "", host.port or 26379) for host in found)
         # With one host, it is a URL of redis-py's, which reads the rest.
-        plain = parts._replace(scheme=_SENTINEL[parts.scheme], netloc=f"{login}{at}{found[0].netloc}")
-        options = parse_url(urlunsplit(plain))
+        options = parse_url(f"{_SENTINEL[parts.scheme]}://{login}{at}{found[0].netloc}{parts.path}?{parts.query}")
     except ValueError as error:
         _refuse(str(error))
     master = options.pop("master", "")

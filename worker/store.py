@@ -3,7 +3,7 @@
 A crash lands before a transition or after it, never inside. All keys carry one hash tag, so that the store may live in
 a Redis Cluster: the limits of an account are only atomic within one slot.
 
-    {dialout}:salt                     what makes contact ids unguessable
+    {dialout}:salt                     string: what makes contact ids unguessable
     {dialout}:campaigns                hash: campaign -> when it was first enlisted (ms)
     {dialout}:campaign:<c>             hash: definition (JSON), version, state, why
     {dialout}:zones:<c>                hash: set of zones -> its short number

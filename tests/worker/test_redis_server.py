@@ -1,112 +1,27 @@
 """Against real servers: those that deserve a complaint, behind TLS, behind Sentinels, away for a while, and full."""
 
-import asyncio
 import socketserver
-import ssl
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 import httpx
+import kombu
 import pytest
 import redis
 import trustme
+from servers import PATIENCE_S, answers, port_of, redis_with, running, tls_in_front_of, until
 
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact, zones_of
 from worker import redis_server
-from worker.embedded import EmbeddedRedis, server_binary
+from worker.embedded import EmbeddedRedis
 from worker.processes import Processes, free_port, wait_for_port
 from worker.settings import SettingsError
 from worker.store import Store, StoreError
-
-PATIENCE_S = 60.0
-
-
-@contextmanager
-def running(*options: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A server of this folder, with these options."""
-    folder.mkdir(exist_ok=True)
-    with (folder / "server.log").open("ab") as log:
-        process = subprocess.Popen([server_binary(), *options], cwd=folder, stdout=log, stderr=log)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-@contextmanager
-def redis_with(options: Mapping[str, str], folder: Path, port: int = 0) -> Iterator[str]:
-    """A server as the embedded one, but for these options; yields its URL."""
-    port = port or free_port()
-    ours = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction", "save": "", "port": str(port)}
-    words = [word for name, value in (ours | options).items() for word in (f"--{name}", value)]
-    with running(*words, folder=folder):
-        url = f"redis://127.0.0.1:{port}/0"
-        until(lambda: answers(url))
-        yield url
-
-
-def answers(url: str) -> bool:
-    with redis.Redis.from_url(url) as client:
-        try:
-            return bool(client.ping())
-        except redis.AuthenticationError:
-            return True
-        except redis.RedisError:
-            return False
-
-
-def until(true: Callable[[], object], timeout_s: float = PATIENCE_S) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not true():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        time.sleep(0.1)
-
-
-@contextmanager
-def tls_in_front_of(port: int, authority: trustme.CA) -> Iterator[int]:
-    """What stunnel would be: a port that speaks TLS, and hands everything on to a server that does not."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    loop, tasks = asyncio.new_event_loop(), set()
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(65_536):
-                writer.write(data)
-                await writer.drain()
-        except OSError:
-            pass
-        finally:
-            writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        back, forth = await asyncio.open_connection("127.0.0.1", port)
-        tasks.add(asyncio.current_task())
-        await asyncio.gather(pump(reader, forth), pump(back, writer))
-
-    async def stop() -> None:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0, ssl=context))
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        asyncio.run_coroutine_threadsafe(stop(), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
 
 
 @pytest.fixture(scope="module")
@@ -222,7 +137,7 @@ def test_a_server_that_is_too_old_is_fatal() -> None:
 
 def test_a_replica_is_fatal_and_a_worker_does_not_start_on_it(tmp_path: Path) -> None:
     with redis_with({}, tmp_path / "a") as master:
-        of = master.removesuffix("/0").rpartition(":")[2]
+        of = port_of(master)
         with redis_with({"replicaof": f"127.0.0.1 {of}"}, tmp_path / "b") as url:
             with redis_server.connect(url) as client:
                 (complaint,) = redis_server.complaints(client)
@@ -233,3 +148,149 @@ def test_a_replica_is_fatal_and_a_worker_does_not_start_on_it(tmp_path: Path) ->
             log = (tmp_path / "worker.log").read_text()
             assert "CRITICAL worker.redis_server Redis: it is a replica" in log
             assert "Traceback" not in log
+
+
+# --- how it is reached ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://h", "redis://"),
+        ("sentinel://h:26379/0", "?master=NAME"),
+        ("sentinel:///0?master=m", "?master=NAME"),
+        ("sentinel://h:port/0?master=m", "port"),
+    ],
+)
+def test_a_url_that_makes_no_sense_is_refused_with_a_sentence(url: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=r"^REDIS_URL: .*\.env\.example shows its four forms$") as refused:
+        redis_server.connect(url)
+    assert words in str(refused.value)
+
+
+def test_celery_is_told_the_same_login_database_and_certificate() -> None:
+    plain = redis_server.broker("redis://u:p%2F@[::1]:1/2?socket_timeout=9")
+    assert (plain.url, plain.tls) == ("redis://u:p%2F@[::1]:1/2", None)
+    secret = redis_server.broker("rediss://h?db=3&ssl_ca_certs=/ca.pem")
+    assert (secret.url, secret.tls) == ("redis://h:6379/3", {"ssl_cert_reqs": "required", "ssl_ca_certs": "/ca.pem"})
+
+
+def test_an_encrypted_store_works_from_end_to_end(
+    tmp_path: Path, reminder: Campaign, authority: tuple[trustme.CA, Path]
+) -> None:
+    with redis_with({}, tmp_path / "redis") as plain, ExitStack() as stack:
+        port = stack.enter_context(tls_in_front_of(port_of(plain), authority[0]))
+        url = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={authority[1]}"
+        store = Store.at(url)
+        stack.callback(store._redis.close)
+        with dialer(url, tmp_path, "worker", "beat") as processes:
+            contact_id = enlist(store, reminder, 100)
+            until(lambda: was_dialed(store, contact_id))
+            processes.check()
+
+
+def test_a_certificate_of_somebody_elses_is_refused_with_a_sentence(
+    tmp_path: Path, authority: tuple[trustme.CA, Path]
+) -> None:
+    with redis_with({}, tmp_path) as plain, tls_in_front_of(port_of(plain), trustme.CA()) as port:
+        url = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={authority[1]}"
+        with pytest.raises(StoreError, match=r"cannot reach Redis: .*certificate verify failed"):
+            Store.at(url).ping()
+        celerys = redis_server.broker(url)
+        with (
+            kombu.Connection(celerys.url, ssl=celerys.tls) as connection,
+            pytest.raises(kombu.exceptions.OperationalError, match="certificate verify failed"),
+        ):
+            connection.ensure_connection(max_retries=1)
+
+
+@contextmanager
+def sentinel_of(master: int, folder: Path, *lines: str) -> Iterator[int]:
+    """A Sentinel whose own password is `watch`; yields its port."""
+    port = free_port()
+    folder.mkdir()
+    settings = (f"port {port}", "requirepass watch", f"sentinel monitor ours 127.0.0.1 {master} 2", *lines)
+    (folder / "sentinel.conf").write_text("\n".join(settings) + "\n")
+    with running("sentinel.conf", "--sentinel", folder=folder):
+        until(lambda: answers(f"redis://:watch@127.0.0.1:{port}"))
+        yield port
+
+
+def test_with_sentinels_a_dead_master_is_followed_to_the_next_without_a_restart(
+    tmp_path: Path, reminder: Campaign
+) -> None:
+    password, (first, second) = "p:w/1", (free_port(), free_port())
+    secret = {"requirepass": password, "masterauth": password, "repl-diskless-sync-delay": "0"}
+    watch = (
+        f"sentinel auth-pass ours {password}", "sentinel sentinel-pass watch",
+        "sentinel down-after-milliseconds ours 1000", "sentinel failover-timeout ours 5000",
+    )  # fmt: skip
+    with ExitStack() as stack:
+        master = stack.enter_context(ExitStack())
+        master.enter_context(redis_with(secret, tmp_path / "first", first))
+        stack.enter_context(redis_with({**secret, "replicaof": f"127.0.0.1 {first}"}, tmp_path / "second", second))
+        ports = [stack.enter_context(sentinel_of(first, tmp_path / f"s{n}", *watch)) for n in range(3)]
+        hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+        url = f"sentinel://:{quote(password, safe='')}@{hosts}/0?master=ours&sentinel_password=watch"
+        known = stack.enter_context(redis.Redis(port=ports[0], password="watch")).sentinel_masters
+        until(lambda: known()["ours"]["num-slaves"] == 1 and known()["ours"]["num-other-sentinels"] == 2)
+
+        store = Store.at(url)
+        stack.callback(store._redis.close)
+        processes = stack.enter_context(dialer(url, tmp_path, "worker", "beat"))
+        before = enlist(store, reminder, 100)
+        until(lambda: was_dialed(store, before))
+        store._redis.wait(1, 5000)
+        master.close()
+        until(lambda: known()["ours"]["port"] == second)
+
+        after = enlist(store, reminder, 101)
+        assert was_dialed(store, before), "what the first master was told, the second knows"
+        until(lambda: was_dialed(store, after))
+        processes.check()
+
+
+def test_sentinels_and_their_master_may_speak_tls(
+    tmp_path: Path, reminder: Campaign, authority: tuple[trustme.CA, Path]
+) -> None:
+    with redis_with({}, tmp_path / "redis") as plain, ExitStack() as stack:
+        master = stack.enter_context(tls_in_front_of(port_of(plain), authority[0]))
+        patience = "sentinel down-after-milliseconds ours 600000"  # to it, who speaks no TLS, the master is dead
+        bare = stack.enter_context(sentinel_of(master, tmp_path / "sentinel", patience))
+        port = stack.enter_context(tls_in_front_of(bare, authority[0]))
+        url = f"sentinels://127.0.0.1:{port}/0?master=ours&sentinel_password=watch&ssl_ca_certs={authority[1]}"
+        store = Store.at(url)
+        stack.callback(store._redis.close)
+        with dialer(url, tmp_path, "worker", "beat") as processes:
+            contact_id = enlist(store, reminder, 100)
+            until(lambda: was_dialed(store, contact_id))
+            processes.check()
+
+
+# --- when it is away --------------------------------------------------------------------------------------------------
+
+
+def test_redis_may_be_away_and_everything_goes_on_by_itself(tmp_path: Path, reminder: Campaign) -> None:
+    port, healthz = free_port(), free_port()
+    url = f"redis://127.0.0.1:{port}/0"
+
+    def health() -> int:
+        return httpx.get(f"http://127.0.0.1:{healthz}/healthz").status_code
+
+    with dialer(url, tmp_path, "worker", "beat", "callbacks", port=healthz) as processes:
+        wait_for_port(healthz, processes)
+        assert health() == 503, "they start without it, too"
+        with Store.at(url)._redis as client:
+            for number in (100, 101):
+                with redis_with({"appendfsync": "everysec"}, tmp_path / "redis", port):
+                    store = Store(client)
+                    contact_id = enlist(store, reminder, number)
+                    until(lambda store=store, contact_id=contact_id: was_dialed(store, contact_id))
+                    assert health() == 200
+                assert health() == 503
+                time.sleep(8)
+                processes.check()
+    for name in ("worker", "callbacks"):
+        log = (tmp_path / f"{name}.log").read_text()
+        assert "Redis cannot be reached yet" in log
+        assert log.count("Redis: appendfsync is everysec") == 1, "it was examined once it was there"
