@@ -294,3 +294,19 @@ def test_redis_may_be_away_and_everything_goes_on_by_itself(tmp_path: Path, remi
         log = (tmp_path / f"{name}.log").read_text()
         assert "Redis cannot be reached yet" in log
         assert log.count("Redis: appendfsync is everysec") == 1, "it was examined once it was there"
+
+
+def test_a_worker_outlives_a_redis_that_is_full_when_it_connects(tmp_path: Path, reminder: Campaign) -> None:
+    with redis_with({}, tmp_path / "redis") as url, dialer(url, tmp_path, "worker", "beat") as processes:
+        with redis.Redis.from_url(url) as client:
+            store, log = Store.at(url), tmp_path / "worker.log"
+            until(lambda: "ready." in log.read_text())
+            client.config_set("maxmemory", "1")
+            client.client_kill_filter(_type="normal", skipme=True)
+            until(lambda: "OutOfMemoryError" in log.read_text())
+            time.sleep(2)
+            client.config_set("maxmemory", "0")
+        contact_id = enlist(store, reminder, 100)
+        until(lambda: was_dialed(store, contact_id))
+        processes.check()
+        store._redis.close()
