@@ -1,6 +1,9 @@
 """Against real servers: those that deserve a complaint, behind TLS, behind Sentinels, away for a while, and full."""
 
+import os
 import socketserver
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +22,7 @@ from campaigns.campaign import Campaign
 from campaigns.contacts import Contact, zones_of
 from worker import redis_server
 from worker.embedded import EmbeddedRedis
-from worker.processes import Processes, free_port, wait_for_port
+from worker.processes import BEAT, CALLBACKS, WORKER, Processes, free_port, wait_for_port
 from worker.settings import SettingsError
 from worker.store import Store, StoreError
 
@@ -32,22 +35,26 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[trustme.CA, Pat
     return made, path
 
 
-@contextmanager
-def dialer(url: str, folder: Path, *services: str, port: int = 0) -> Iterator[Processes]:
-    """Our processes, and a carrier whose port is dead."""
-    environment = {
+def settings(url: str, folder: Path) -> dict[str, str]:
+    """An environment with a carrier whose port is dead."""
+    return {
         "REDIS_URL": url, "DIALOUT_DATA": str(folder), "TELNYX_API_KEY": "k", "TELNYX_TEXML_APP_ID": "1",
         "TELNYX_BASE_URL": "http://127.0.0.1:9/v2", "CALLER_IDS": "+12125550100", "PUBLIC_URL": "https://x",
         "BRIEF_SECRET": "s", "STREAM_URL": "ws://x",
     }  # fmt: skip
+
+
+@contextmanager
+def dialer(url: str, folder: Path, *services: str, port: int = 0) -> Iterator[Processes]:
+    """Our processes, each with a log in this folder."""
     with Processes(folder) as processes:
         commands = {
-            "worker": ["celery", "-A", "worker", "worker", "--loglevel", "INFO"],
-            "beat": ["celery", "-A", "worker", "beat"],
-            "callbacks": ["uvicorn", "worker.callbacks:app", "--port", str(port)],
+            "worker": [*WORKER, "--loglevel", "INFO"],
+            "beat": BEAT,
+            "callbacks": [*CALLBACKS, "--port", str(port)],
         }
         for service in services:
-            processes.start(service, commands[service], environment)
+            processes.start(service, commands[service], settings(url, folder))
         yield processes
 
 
@@ -310,3 +317,16 @@ def test_a_worker_outlives_a_redis_that_is_full_when_it_connects(tmp_path: Path,
         until(lambda: was_dialed(store, contact_id))
         processes.check()
         store._redis.close()
+
+
+def test_dialout_up_shows_in_its_terminal_what_is_wrong_with_redis(tmp_path: Path) -> None:
+    with redis_with({"appendonly": "no"}, tmp_path / "redis") as url, (tmp_path / "terminal").open("w") as terminal:
+        command = [sys.executable, "-m", "worker.cli", "up", "--port", str(free_port())]
+        environment = os.environ | settings(url, tmp_path)
+        up = subprocess.Popen(command, env=environment, stdout=terminal, stderr=terminal)
+        shown = "Redis: appendonly is no: a restart forgets calls that were placed"
+        try:
+            until(lambda: (tmp_path / "terminal").read_text().count(shown) == 2)
+        finally:
+            up.terminate()
+            assert up.wait(30) == 0
