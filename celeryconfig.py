@@ -2,11 +2,15 @@
 
 from kombu import Exchange, Queue
 
+from worker.redis_server import broker
 from worker.settings import load_settings
 
 # The store's server serves as broker too, under a prefix of its own.
-broker_url = load_settings().broker_url
+_broker = broker(load_settings().store_url)
+broker_url = _broker.url
+broker_use_ssl = _broker.tls
 broker_transport_options = {
+    **_broker.options,
     "global_keyprefix": "celery:",
     # kombu has no socket time-out by default: a half-open connection then silences a worker for ever.
     "socket_timeout": 5,
@@ -18,11 +22,13 @@ broker_transport_options = {
     "interval_start": 0,
     "interval_step": 0.1,
     "interval_max": 0.1,
-    # Only for messages that a dying worker left behind: far above the longest task.
-    "visibility_timeout": 120,
+    # A message is gone once it is taken: the store hands out again what a dying worker took with it. With kombu's own
+    # copies of what is not acknowledged, a worker that loses Redis before it acknowledges tries to give them back and exits.
+    "ack_emulation": False,
 }
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # Redis may be away for as long as it likes
+broker_channel_error_retry = True  # or full, or a replica for a moment: an error reply ends no worker
 broker_pool_acquire_timeout = 5.0
 task_publish_retry = False
 
@@ -46,7 +52,7 @@ task_default_queue = "control"
 task_create_missing_queues = False  # a misspelt queue is an error, not a place where messages wait for ever
 task_routes = {"worker.tasks.place_call": {"queue": "dial"}}
 
-# Late acknowledgement on Redis means doubles after the visibility time-out; the store needs no such help.
+# Late acknowledgement means doubles; the store needs no such help.
 task_acks_late = False
 task_reject_on_worker_lost = False
 worker_prefetch_multiplier = 1
@@ -54,6 +60,7 @@ worker_disable_prefetch = True  # nothing reserved: nothing stale, nothing stuck
 
 # Threads: a dial is a wait for the network, and prefork costs 75 MB for each call at once.
 worker_pool = "threads"
+worker_consumer = "worker.app:ReadyConsumer"
 worker_concurrency = 24
 worker_soft_shutdown_timeout = 10.0
 worker_cancel_long_running_tasks_on_connection_loss = False  # never abandon a POST because the broker blinked

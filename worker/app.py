@@ -2,15 +2,19 @@
 
 import logging
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, Final
 
 from celery import Celery, Task
-from celery.signals import setup_logging
+from celery.signals import celeryd_after_setup, setup_logging, worker_ready
+from celery.worker.consumer import Consumer
 
+from worker import redis_server
 from worker.carrier import Carrier
 from worker.settings import load_settings
 from worker.store import Store
+
+RECONNECT_EVERY_S: Final = 1.0
 
 load_settings().data_dir.mkdir(parents=True, exist_ok=True)
 app = Celery("dialout", include=["worker.tasks"])
@@ -23,12 +27,31 @@ def task(function: Callable[..., None]) -> Task:
     return registered
 
 
+class ReadyConsumer(Consumer):
+    """Celery's own, but trying a broker that is away every second: by default it waits longer each time, up to 30 s."""
+
+    def ensure_connected(self, conn: Any) -> Any:
+        """Return the connection once it stands."""
+        conn.ensure_connection = partial(conn.ensure_connection, interval_start=RECONNECT_EVERY_S, interval_step=0)
+        return super().ensure_connected(conn)
+
+
 @setup_logging.connect
 def _log_plainly(loglevel: int | str = logging.INFO, **_: Any) -> None:
     logging.basicConfig(level=loglevel, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     # Several ticks a second, each with two lines; and URLs that carry numbers.
     for noisy in ("celery.app.trace", "celery.worker.strategy", "celery.beat", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+@celeryd_after_setup.connect
+def _examine_redis(**_: Any) -> None:
+    """Say at the start what is wrong with the server, or once it is there: the worker waits for it anyway."""
+    found = redis_server.examine(load_settings().store_url)
+    if found is None:
+        worker_ready.connect(_examine_redis)
+    elif any(complaint.fatal for complaint in found):
+        raise SystemExit(1)
 
 
 @lru_cache(maxsize=1)

@@ -3,9 +3,11 @@
 Every route checks who speaks, writes the word down, and answers; concluding is a task. `uvicorn worker.callbacks:app`.
 """
 
+import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Annotated, Final, TypeVar
 from urllib.parse import parse_qsl
 
@@ -16,7 +18,7 @@ from pydantic import ValidationError
 
 from campaigns.call import JOINED_PATH, SIGNATURE_HEADER, Joined, MessageRefused, Report, sign_message, verify_message
 from campaigns.templates import RenderError
-from worker import briefing, ledger, policy, tasks, texml
+from worker import briefing, ledger, policy, redis_server, tasks, texml
 from worker import carrier as telnyx
 from worker.app import carrier, store
 from worker.settings import load_settings
@@ -29,7 +31,21 @@ BODY_LIMIT: Final = 1_000_000
 
 XML: Final = "application/xml"
 
-app = FastAPI(title="dialout callbacks", docs_url=None, redoc_url=None)
+
+@asynccontextmanager
+async def _lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    # Even on a bad server, what the world says is heard and refused with a 503 rather than not heard at all.
+    examination = asyncio.create_task(_examine_redis(load_settings().store_url))
+    yield
+    examination.cancel()
+
+
+async def _examine_redis(url: str) -> None:
+    while await asyncio.to_thread(redis_server.examine, url) is None:  # noqa: ASYNC110 - a server has no event to await
+        await asyncio.sleep(5)
+
+
+app = FastAPI(title="dialout callbacks", docs_url=None, redoc_url=None, lifespan=_lifespan)
 
 
 @app.middleware("http")

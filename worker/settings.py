@@ -74,16 +74,6 @@ class Settings(BaseSettings):
             "set REDIS_URL=redis://HOST:6379/0, or start `dialout up` or `dialout sandbox` here first"
         )
 
-    @property
-    def broker_url(self) -> str:
-        """The same server in Celery's notation, which writes Unix sockets its own way."""
-        url = self.store_url
-        if not url.startswith("unix://"):
-            return url
-        path, _, query = url.removeprefix("unix://").partition("?")
-        database = query.removeprefix("db=") or "0"
-        return f"redis+socket://{path}?virtual_host={database}"
-
     def require(self, *names: str) -> None:
         """Raise a SettingsError that names every one of these settings that is empty."""
         missing = [name.upper() for name in names if not _given(getattr(self, name))]

@@ -3,7 +3,7 @@
 A crash lands before a transition or after it, never inside. All keys carry one hash tag, so that the store may live in
 a Redis Cluster: the limits of an account are only atomic within one slot.
 
-    {dialout}:salt                     what makes contact ids unguessable
+    {dialout}:salt                     string: what makes contact ids unguessable
     {dialout}:campaigns                hash: campaign -> when it was first enlisted (ms)
     {dialout}:campaign:<c>             hash: definition (JSON), version, state, why, since
     {dialout}:zones:<c>                hash: set of zones -> its short number
@@ -21,6 +21,7 @@ a Redis Cluster: the limits of an account are only atomic within one slot.
     {dialout}:tick:<task>              string: a tick of beat was taken, and the next one is not due yet
     {dialout}:attempt:<id>             hash: what we did, and heard:<kind> -> what a witness said (JSON)
     {dialout}:number:<phone>           hash: the last attempt to ring this number
+    {dialout}:call:<sid>               string: the attempt that an inbound call belongs to, for a day
     {dialout}:dnc                      hash: phone -> since when and from whom (JSON)
     {dialout}:call:<sid>               string: the inbound attempt that a call belongs to
     {dialout}:journal:<contact>        list: each thing that happened (JSON)
@@ -39,14 +40,13 @@ from importlib import resources
 from typing import Any, Final
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from campaigns.call import Disposition
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
 from worker import ledger
 from worker.policy import Before, Evidence, Settled
+from worker.redis_server import connect
 
 _ROOT: Final = "{dialout}"
 _SCRIPTS: Final = (
@@ -187,16 +187,8 @@ class Store:
 
     @classmethod
     def at(cls, url: str, *, timeout_s: float = 5.0) -> "Store":
-        """Connect lazily to a URL of redis-py's. No command is ever sent twice behind our back."""
-        client = redis.Redis.from_url(
-            url,
-            decode_responses=True,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            health_check_interval=15,
-            retry=Retry(NoBackoff(), 0),
-        )
-        return cls(client)
+        """Connect lazily to a REDIS_URL. No command is ever sent twice behind our back."""
+        return cls(connect(url, timeout_s))
 
     def ping(self) -> None:
         """Raise StoreError with a sentence if the server cannot be reached."""

@@ -1,0 +1,163 @@
+"""The table of keys in worker/store.py against the keys that a campaign leaves: neither may know more than the other."""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import pytest
+import redis
+from redis.cluster import RedisCluster
+from redis.crc import key_slot
+from servers import redis_with, until
+
+from campaigns.call import Disposition
+from campaigns.campaign import Campaign
+from campaigns.contacts import Contact, zones_of
+from worker import ledger, policy
+from worker import store as documented
+from worker.embedded import EmbeddedRedis
+from worker.evidence import CallEvent, CallState
+from worker.policy import Settled
+from worker.processes import free_port
+from worker.store import Case, Enlisted, Heard, Store
+
+SECOND: Final = timedelta(seconds=1)
+BUSY: Final = Settled(Disposition.BUSY, "busy")
+LISTED: Final = "+12125550103"
+MEANINGS: Final = {
+    "c": r"[a-z_]+", "id": r"[a-z2-7]{16}(#i?\w+)?", "contact": r"[a-z2-7]{16}", "zone": r"\d+", "phone": r"\+\d+",
+    "sid": r"v3:\w+",
+}  # fmt: skip
+TRANSIENT: Final = {"due", "live", "lines", "queued", "watch"}
+MORTAL: Final = {"pace", "call"}
+
+
+def documented_keys() -> dict[str, str]:
+    """The table: each key's pattern -> its type."""
+    rows = re.findall(r"^    (\{dialout\}:\S+(?:, \S+)*) {2,}(\w+)", documented.__doc__ or "", re.MULTILINE)
+    found = {}
+    for names, kind in rows:
+        for name in names.removeprefix("{dialout}:").split(", "):
+            pattern = re.sub(r"<(\w+)>", lambda m: MEANINGS[m[1]], name)
+            found[r"\{dialout\}:" + pattern] = kind
+    return found
+
+
+def kept(store: Store) -> dict[str, tuple[str, bool]]:
+    """The keys that there are -> their types, and whether they expire."""
+    client = store._redis
+    found = {key: (client.type(key), client.pttl(key) >= 0) for key in client.scan_iter(count=1000)}
+    return {key: facts for key, facts in found.items() if facts[0] != "none"}  # expired while we looked
+
+
+def kind_of(key: str) -> str:
+    return key.split(":")[1]
+
+
+class Campaigning:
+    """One campaign from its first contact to its last, by the store's own methods; `seen` are the keys on the way."""
+
+    def __init__(self, store: Store, campaign: Campaign) -> None:
+        self.store, self.campaign, self.seen = store, campaign, dict[str, tuple[str, bool]]()
+
+    def look(self) -> None:
+        self.seen |= kept(self.store)
+
+    def case(self, attempt_id: str) -> Case:
+        case = self.store.case(attempt_id)
+        assert case
+        return case
+
+    def claim(self) -> list[str]:
+        zones = self.store.zone_sets(self.campaign.name)
+        claimed = self.store.claim(self.campaign, zones, account_lines=9, ahead=9, lease=30 * SECOND)
+        self.look()
+        return claimed
+
+    def begin(self, attempt_id: str) -> Case:
+        quick = timedelta(microseconds=1)
+        begun = self.store.begin(
+            self.case(attempt_id), "t", lease=60 * SECOND, first_look=SECOND, account_interval=quick,
+            campaign_interval=quick, record={"caller_id": "+12125550199"},
+        )  # fmt: skip
+        assert begun.dial, begun
+        self.look()
+        return self.case(attempt_id)
+
+    def end(self, case: Case, settled: Settled, *, again: bool = False) -> None:
+        event = CallEvent("v3:out", CallState.ENDED, None, settled.disposition, settled.reason)
+        assert self.store.witness(case.attempt_id, ledger.told(event)) is Heard.NEWS
+        due = self.store.now() - SECOND if again else None
+        assert self.store.conclude(self.case(case.attempt_id), settled, due) == "ok"
+        self.look()
+
+    def run(self) -> None:
+        store, campaign = self.store, self.campaign
+        people = [Contact(f"+1212555010{n}", {"name": "Ada", "day": "d", "time": "t"}, n + 2) for n in range(6)]
+        store.define(campaign)
+        assert store.add_do_not_call(LISTED, "operator")
+        assert store.enlist(campaign, [(p, zones_of(p)) for p in people], store.now()) == Enlisted(6, 0, 1)
+        assert store.refuse_rows(campaign.name, [{"line": 9, "reason": "no number"}]) == 1
+        again, postponed, asked, rings, late = self.claim()
+        self.end(self.begin(again), BUSY, again=True)
+        # Claimed and never dialed; begun and refused by the carrier; both are given back.
+        assert store.postpone(self.case(late), "", store.now() - SECOND, "lease_ended", "nobody dialed it")
+        case = self.begin(postponed)
+        assert store.postpone(case, "t", store.now() - SECOND, "carrier_busy", "429")
+        self.end(self.begin(asked), Settled(Disposition.DO_NOT_CALL, "asked"))
+        # Busy now, they ring back, and talk.
+        case = self.begin(rings)
+        self.end(case, BUSY, again=True)
+        inbound = self.case(store.answer(self.case(rings), "v3:in", timedelta(minutes=10)))
+        self.look()
+        talked, following = policy.after_inbound(Settled(Disposition.COMPLETED, "talked"), inbound.before, store.now())
+        assert following is None
+        assert store.attempt_of_call("v3:in") == inbound.attempt_id
+        self.end(inbound, talked)
+        # Of the three that wait again, one asks elsewhere not to be called; the others are reached.
+        assert store.add_do_not_call(self.case(late).phone, "operator")
+        for attempt_id in self.claim():
+            self.end(self.begin(attempt_id), Settled(Disposition.COMPLETED, "talked"))
+
+
+@pytest.fixture(params=["one server", "a cluster", "a cluster, by a client that knows of none"])
+def any_store(request: pytest.FixtureRequest, server: EmbeddedRedis, tmp_path: Path) -> Iterator[Store]:
+    if request.param == "one server":
+        yield request.getfixturevalue("store")
+        return
+    with (
+        redis_with({"cluster-enabled": "yes", "cluster-port": str(free_port())}, tmp_path) as url,
+        redis.Redis.from_url(url, decode_responses=True) as client,
+    ):
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        until(lambda: client.cluster("INFO")["cluster_state"] == "ok")
+        if "none" in request.param:
+            yield Store(client)
+        else:
+            with RedisCluster.from_url(url, decode_responses=True) as cluster:
+                yield Store(cluster)
+
+
+def test_a_finished_campaign_leaves_the_keys_of_the_table_and_no_other(any_store: Store, reminder: Campaign) -> None:
+    whole = Campaigning(any_store, reminder)
+    whole.run()
+    left = kept(any_store)
+    status = any_store.status(reminder.name)
+    assert (status.due, status.live, status.done, status.refused, status.lines_in_use) == (0, 0, 4, 2, 0)
+    assert {row["state"] for row in any_store.outcomes(reminder.name)} == {"done", "refused"}
+    assert status.dispositions == {"completed": 3, "do_not_call": 3}
+    assert len({key_slot(key.encode()) for key in whole.seen}) == 1
+    table = documented_keys()
+    undocumented = [
+        (key, kind)
+        for key, (kind, _) in (whole.seen | left).items()
+        if kind not in {of for row, of in table.items() if re.fullmatch(row, key)}
+    ]
+    assert undocumented == []
+    unused = [row for row in table if not any(re.fullmatch(row, key) for key in whole.seen)]
+    assert unused == [], "the table knows keys that no campaign has"
+    assert {kind_of(key) for key in left} & TRANSIENT == set()
+    assert {kind_of(key) for key, (_, expires) in whole.seen.items() if expires} == MORTAL
+    assert {kind_of(key) for key, (_, expires) in whole.seen.items() if not expires} & MORTAL == set()
