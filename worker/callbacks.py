@@ -42,7 +42,7 @@ async def _lifespan(_app: FastAPI) -> AsyncIterator[None]:
 
 async def _examine_redis(url: str) -> None:
     while await asyncio.to_thread(redis_server.examine, url) is None:  # noqa: ASYNC110 - a server has no event to await
-        await asyncio.sleep(5)
+        await asyncio.sleep(1)
 
 
 app = FastAPI(title="dialout callbacks", docs_url=None, redoc_url=None, lifespan=_lifespan)

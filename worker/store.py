@@ -23,7 +23,6 @@ a Redis Cluster: the limits of an account are only atomic within one slot.
     {dialout}:number:<phone>           hash: the last attempt to ring this number
     {dialout}:call:<sid>               string: the attempt that an inbound call belongs to, for a day
     {dialout}:dnc                      hash: phone -> since when and from whom (JSON)
-    {dialout}:call:<sid>               string: the inbound attempt that a call belongs to
     {dialout}:journal:<contact>        list: each thing that happened (JSON)
 """
 

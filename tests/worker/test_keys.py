@@ -28,10 +28,10 @@ BUSY: Final = Settled(Disposition.BUSY, "busy")
 LISTED: Final = "+12125550103"
 MEANINGS: Final = {
     "c": r"[a-z_]+", "id": r"[a-z2-7]{16}(#i?\w+)?", "contact": r"[a-z2-7]{16}", "zone": r"\d+", "phone": r"\+\d+",
-    "sid": r"v3:\w+",
+    "sid": r"v3:\w+", "task": r"[a-z]+",
 }  # fmt: skip
 TRANSIENT: Final = {"due", "live", "lines", "queued", "watch"}
-MORTAL: Final = {"pace", "call"}
+MORTAL: Final = {"pace", "call", "slow", "tick"}
 
 
 def documented_keys() -> dict[str, str]:
@@ -105,7 +105,8 @@ class Campaigning:
         # Claimed and never dialed; begun and refused by the carrier; both are given back.
         assert store.postpone(self.case(late), "", store.now() - SECOND, "lease_ended", "nobody dialed it")
         case = self.begin(postponed)
-        assert store.postpone(case, "t", store.now() - SECOND, "carrier_busy", "429")
+        assert store.postpone(case, "t", store.now() - SECOND, "carrier_busy", "429", slow_to=8)
+        assert store.tick("claim", SECOND)
         self.end(self.begin(asked), Settled(Disposition.DO_NOT_CALL, "asked"))
         # Busy now, they ring back, and talk.
         case = self.begin(rings)
