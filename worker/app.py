@@ -28,7 +28,18 @@ def task(function: Callable[..., None]) -> Task:
 
 
 class ReadyConsumer(Consumer):
-    """Celery's own, but trying a broker that is away every second: by default it waits longer each time, up to 30 s."""
+    """Celery's own, made to be back soon.
+
+    It tries a broker that is away every second (Celery waits longer each time, up to 30 s), and does not first talk with
+    other workers, of which it need know nothing.
+    """
+
+    class Blueprint(Consumer.Blueprint):
+        """The steps of the start, without those that meet other workers."""
+
+        default_steps = tuple(
+            step for step in Consumer.Blueprint.default_steps if not step.endswith((":Gossip", ":Mingle", ":Heart"))
+        )
 
     def ensure_connected(self, conn: Any) -> Any:
         """Return the connection once it stands."""

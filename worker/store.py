@@ -114,6 +114,11 @@ class Case:
         return bool(self.attempt)
 
     @property
+    def concluded(self) -> bool:
+        """True once it has a disposition, if only as a guess."""
+        return "disposition" in self.attempt
+
+    @property
     def inbound(self) -> bool:
         """True if they rang us."""
         return self.attempt.get("direction") == "inbound"

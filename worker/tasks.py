@@ -149,7 +149,7 @@ def conclude(attempt_id: str) -> None:
 def reconcile(attempt_id: str) -> None:
     """Ask the carrier what it knows of an attempt's call."""
     case = store().case(attempt_id)
-    if case is None or not case.begun:
+    if case is None or not case.begun or case.concluded:
         return
     try:
         calls = _calls_of(case)

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`: the short form of `make chaos`; `--contacts 20000 …` for the long one."""
+"""`python -m tests.chaos storm` and `python -m tests.chaos drills`: `make chaos` runs the short form of both."""
 
 import argparse
 import sys
@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from .cast import assemble
+from .drills import drill
 from .run import describe, storm
 from .weather import Mood
 
@@ -13,32 +14,41 @@ from .weather import Mood
 def main() -> int:
     """Read the options, run, print the verdict last."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="The dialer in a hostile world.")
-    parser.add_argument("--contacts", type=int, default=400)
-    parser.add_argument("--rate", type=float, default=12.0, help="dials a second, of the account")
-    parser.add_argument("--lines", type=int, default=120)
-    parser.add_argument("--talkers", type=float, default=0.05, help="share of contacts who talk with the bot")
-    parser.add_argument("--kills-per-s", type=float, default=0.4)
-    parser.add_argument("--calamity-every-s", type=float, default=12.0)
-    parser.add_argument("--longest-cut-s", type=float, default=8.0)
-    parser.add_argument("--storm-s", type=float, default=8.0)
-    parser.add_argument("--limit-s", type=float, default=240.0)
-    parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--folder", type=Path, help="keep logs and records here")
+    what = parser.add_subparsers(dest="what", required=True)
+    short = what.add_parser("storm", help="everything at once, at random")
+    short.add_argument("--contacts", type=int, default=240)
+    short.add_argument("--rate", type=float, default=12.0, help="dials a second, of the account")
+    short.add_argument("--lines", type=int, default=120)
+    short.add_argument("--talkers", type=float, default=0.05, help="share of contacts who talk with the bot")
+    short.add_argument("--kills-per-s", type=float, default=0.2)
+    short.add_argument("--calamity-every-s", type=float, default=12.0)
+    short.add_argument("--longest-cut-s", type=float, default=8.0)
+    short.add_argument("--storm-s", type=float, default=6.0)
+    short.add_argument("--limit-s", type=float, default=240.0)
+    short.add_argument("--seed", type=int, default=1)
+    single = what.add_parser("drills", help="one calamity at a time, measured")
+    single.add_argument("--away-s", type=float, default=12.0, help="how long Redis is away")
+    single.add_argument("--storm-s", type=float, default=15.0, help="how long every dial is answered 429")
+    single.add_argument("--times", type=int, default=2, help="how often worker and Redis are killed")
     given = parser.parse_args()
     folder = given.folder or Path(tempfile.mkdtemp(prefix="dialout-chaos-"))
     folder.mkdir(parents=True, exist_ok=True)
+    print(f"logs and records: {folder}", flush=True)
+    return _storm(folder, given) if given.what == "storm" else _drills(folder, given)
+
+
+def _storm(folder: Path, given: argparse.Namespace) -> int:
     cast = assemble(
         folder, given.contacts, rate=given.rate, lines=given.lines, talkers=given.talkers, seed=given.seed
     )  # fmt: skip
     mood = Mood(given.kills_per_s, given.calamity_every_s, given.longest_cut_s, given.storm_s)
     outcome = storm(
-        folder, cast, mood=mood, rate=given.rate, lines=given.lines, seed=given.seed, limit_s=given.limit_s,
-        show=lambda line: print(line, flush=True),
-    )  # fmt: skip
+        folder, cast, mood=mood, rate=given.rate, lines=given.lines, seed=given.seed, limit_s=given.limit_s, show=_show
+    )
     print(describe(outcome.facts()))
     for sentence in [*outcome.verdict.sentences()[:20], *(f"still under way: {attempt}" for attempt in outcome.stuck)]:
         print(sentence)
-    print(f"logs and records: {folder}")
     verdict = outcome.verdict
     passed = verdict.clean and not outcome.stuck
     print(
@@ -46,6 +56,23 @@ def main() -> int:
         f"{outcome.kills.total()} kills, {verdict.ambiguous} ambiguous answers: {verdict}."
     )
     return 0 if passed else 1
+
+
+def _drills(folder: Path, given: argparse.Namespace) -> int:
+    done = drill(folder, away_s=given.away_s, storm_s=given.storm_s, times=given.times, show=_show)
+    print(describe({name: value for name, value in vars(done).items() if name != "verdict"}))
+    for sentence in done.problems[:20]:
+        print(sentence)
+    recovery = max(*done.after_worker_killed_s, *done.after_redis_killed_s, *done.after_redis_away_s)
+    print(
+        f"{'FAILED' if done.problems else 'PASSED'}: next dial within {recovery} s of every restart, pace back "
+        f"{done.pace_back_after_s} s after the 429s; {done.verdict.contacts:,} contacts: {done.verdict}."
+    )
+    return 1 if done.problems else 0
+
+
+def _show(line: str) -> None:
+    print(line, flush=True)
 
 
 if __name__ == "__main__":

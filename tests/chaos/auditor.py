@@ -96,27 +96,45 @@ class Rung:
 def audit(cast: Cast, records: Path) -> Verdict:
     """Compare the network's records with the files of a run that is over."""
     verdict = Verdict()
-    posts: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    calls: dict[str, Mapping[str, Any]] = {}
-    for record in map(json.loads, records.read_text("utf-8").splitlines()):
-        if record["record"] == "request":
-            posts[_attempt_of(record)].append(record)
-        elif record["record"] == "call" and record["direction"] == "outbound":
-            calls[record["call_sid"]] = record
-            sent = [entry for entry in record["callbacks"] if not entry.get("dropped")]
-            verdict.callbacks += len(record["callbacks"])
-            verdict.dropped += len(record["callbacks"]) - len(sent)
-            steps = Counter(entry["event"] for entry in sent if entry["event"])
-            verdict.doubled += steps.total() - len(steps)
+    posts, calls = _read(records)
+    for call in calls.values():
+        sent = [entry for entry in call["callbacks"] if not entry.get("dropped")]
+        verdict.callbacks += len(call["callbacks"])
+        verdict.dropped += len(call["callbacks"]) - len(sent)
+        steps = Counter(entry["event"] for entry in sent if entry["event"])
+        verdict.doubled += steps.total() - len(steps)
     verdict.calls, verdict.posts = len(calls), sum(map(len, posts.values()))
     verdict.ambiguous = sum(
         bool(post["fault"]) and post["status"] not in _DEFINITE for p in posts.values() for post in p
     )
     rung = _per_attempt(posts, calls, verdict)
     _per_number(cast, rung, verdict)
+    files = Counter(row["phone"] for part in cast.parts for row in _rows(part.contacts))
     for part in cast.parts:
-        _per_contact(part, rung, verdict)
+        _per_contact(part, rung, verdict, shared={phone for phone, count in files.items() if count > 1})
     return verdict
+
+
+def audit_posts(records: Path) -> list[str]:
+    """Return a sentence for every attempt that was sent twice, while a run goes on."""
+    verdict = Verdict()
+    _per_attempt(*_read(records), verdict)
+    return [sentence for sentence in verdict.rung_twice if sentence.startswith("attempt")]
+
+
+def _read(records: Path) -> tuple[dict[str, list[Mapping[str, Any]]], dict[str, Mapping[str, Any]]]:
+    """Return the requests by attempt and the calls by sid; a last line that is still being written is left out."""
+    posts: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    calls: dict[str, Mapping[str, Any]] = {}
+    for line in records.read_text("utf-8").splitlines(keepends=True):
+        if not line.endswith("\n"):
+            break
+        record = json.loads(line)
+        if record["record"] == "request":
+            posts[_attempt_of(record)].append(record)
+        elif record["record"] == "call" and record["direction"] == "outbound":
+            calls[record["call_sid"]] = record
+    return posts, calls
 
 
 def _attempt_of(post: Mapping[str, Any]) -> str:
@@ -185,7 +203,7 @@ def _intervals(ones: list[Rung], verdict: Verdict) -> None:
             )
 
 
-def _per_contact(part: Part, rung: list[Rung], verdict: Verdict) -> None:
+def _per_contact(part: Part, rung: list[Rung], verdict: Verdict, *, shared: set[str]) -> None:
     results = {row["phone"]: row for row in _rows(part.results)}
     last: dict[tuple[str, int], list[Rung]] = defaultdict(list)
     for one in rung:
@@ -198,9 +216,11 @@ def _per_contact(part: Part, rung: list[Rung], verdict: Verdict) -> None:
             verdict.lost.append(f"{part.name}, {row['phone']}: no outcome, {was}")
             continue
         verdict.dispositions[result["disposition"]] += 1
-        # A number in both files has calls of both: only those of the last attempt's number can be this contact's.
+        # A number in both files has calls of both campaigns, which the network cannot tell apart: one of them must fit,
+        # and an attempt of which nobody knows may have had none.
         final = [one.status for one in last[row["phone"], int(result["attempts"])]]
-        if final and not any(result["disposition"] in _FITS[status] for status in final):
+        unknown = row["phone"] in shared and result["disposition"] == "unconfirmed"
+        if final and not unknown and not any(result["disposition"] in _FITS[status] for status in final):
             verdict.wrong.append(
                 f"{part.name}, {row['phone']}: the network says {', '.join(final)}, the dialer {result['disposition']} "
                 f"({result['reason']})"

@@ -38,8 +38,8 @@ class Outcome:
         return verdict | found | rest | {"seconds": round(self.seconds), "kills_in_all": self.kills.total()}
 
 
-def enqueue(stage: Stage, cast: Cast) -> None:
-    """Enlist every part, each by two commands at once; then the do-not-call list is in force before anybody is rung."""
+def enqueue(stage: Stage, cast: Cast, *, before: Callable[[], None] = lambda: None) -> None:
+    """Enlist every part, each by two commands at once, while it is paused; then, after `before`, let it ring."""
     stage.dialout("dnc", "import", str(cast.do_not_call))
     commands = [("enqueue", str(part.folder), str(part.contacts), "--paused") for part in cast.parts for _ in range(2)]
     threads = [threading.Thread(target=stage.dialout, args=command) for command in commands]
@@ -47,6 +47,7 @@ def enqueue(stage: Stage, cast: Cast) -> None:
         thread.start()
     for thread in threads:
         thread.join()
+    before()
     for part in cast.parts:
         stage.dialout("resume", part.name)
 

@@ -42,13 +42,15 @@ class Stage:
     """Everything that a run needs, in a folder of its own. `code` is a folder with another `worker` package."""
 
     def __init__(
-        self, folder: Path, people: Path, *, rate: float, lines: int, seed: int = 1, code: Path = ROOT, clocks: bool = False
+        self, folder: Path, people: Path, *, rate: float, lines: int, seed: int = 1, code: Path = ROOT, clocks: bool = False,
+        bot: bool = True,
     ) -> None:  # fmt: skip
         self.folder, self.records = folder, folder / "records.jsonl"
         self.redis = EmbeddedRedis(folder)
         self.network = Network()
         self.endings: list[Ending] = []
         self.surprises: Counter[str] = Counter()
+        self.hold_redis = False  # not restarted for now
         self.dice = random.Random(seed)
         self._clocks, self._code = clocks, code
         self._processes = Processes(folder, cwd=code)
@@ -93,6 +95,8 @@ class Stage:
             "beat": [*BEAT, "-s", str(folder / "beat-1")],
             "beat-2": [*BEAT, "-s", str(folder / "beat-2")],
         }  # fmt: skip
+        if not bot:  # nobody answers: nobody need talk
+            del self._commands["bot"], self._commands["providers"], self.ports["agent"], self.ports["providers"]
 
     def __enter__(self) -> Self:
         try:
@@ -184,7 +188,7 @@ class Stage:
                             self.surprises[f"{name} ended by itself with {process.returncode}"] += 1
                         self._killed.pop(name, None)
                         self._start(name)
-                if self.redis._process and self.redis._process.poll() is not None:
+                if self.redis._process and self.redis._process.poll() is not None and not self.hold_redis:
                     self.redis.start(60)
 
 

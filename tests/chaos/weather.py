@@ -5,8 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
-from typing import Final
+from typing import Final, Literal
 
 from celery import Celery
 
@@ -63,9 +62,6 @@ class Weather:
         self._patterns |= {"publish": b"LPUSH", "POST": b"POST /v2/texml/calls/"}
         self._clear = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
-        self._steps = [
-            (name, step, when) for name, steps in STEPS.items() for step, when in product(steps, ("before", "after"))
-        ]
 
     def start(self) -> None:
         """Begin."""
@@ -91,13 +87,15 @@ class Weather:
 
     def _kill(self) -> None:
         if self.dice.random() < 0.5:
-            name, step, when = self.dice.choice(self._steps)
+            name = self.dice.choices(list(STEPS), (5, 3, 2))[0]
+            step = self.dice.choice(STEPS[name])
+            when: Literal["before", "after"] = "before" if self.dice.random() < 0.5 else "after"
             proxy = self.stage.proxies["carrier" if step == "POST" else name]
-            how = f"{when} {step}"
+            how = f"{name} {when} {step}"
             proxy.arm(Trap(self._patterns[step], when, lambda: self.stage.kill(name, how)))
         else:
             names = ("worker", "beat", "beat-2", "callbacks", "redis", "bot")
-            self.stage.kill(self.dice.choices(names, (30, 8, 8, 20, 30, 2))[0])
+            self.stage.kill(self.dice.choices(names, (12, 15, 15, 25, 30, 2))[0])
 
     def _calamity(self) -> None:
         trouble: list[Callable[[], str]] = [

@@ -1,0 +1,174 @@
+"""The drills: one calamity at a time, with the time that it costs measured at the telephone network."""
+
+import csv
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+from .auditor import Verdict
+from .cast import QUIET, Cast, assemble
+from .run import enqueue, finish, left
+from .stage import Stage
+
+RATE: Final = 5.0
+RECOVERY_S: Final = 10.0
+PACE_BACK_S: Final = 30.0
+HUNG_S: Final = 30.0
+
+
+@dataclass
+class Drills:
+    """What was measured, in seconds, and what was found."""
+
+    after_worker_killed_s: list[float] = field(default_factory=list)
+    after_redis_killed_s: list[float] = field(default_factory=list)
+    after_redis_away_s: list[float] = field(default_factory=list)
+    longest_gap_while_a_reply_hung_s: float = 0.0
+    storm_s: float = 0.0
+    dials_in_the_storm: int = 0
+    pace_back_after_s: float = 0.0
+    spent_in_the_storm: list[str] = field(default_factory=list)
+    without_callbacks: Counter[str] = field(default_factory=Counter)
+    verdict: Verdict = field(default_factory=Verdict)
+
+    @property
+    def problems(self) -> list[str]:
+        """Return a sentence for each promise that was not kept."""
+        found = self.verdict.sentences() + self.spent_in_the_storm
+        waits = [*self.after_worker_killed_s, *self.after_redis_killed_s, *self.after_redis_away_s]
+        found += [f"the next dial left {s:.1f} s after a restart" for s in waits if s > RECOVERY_S]
+        if self.longest_gap_while_a_reply_hung_s > RECOVERY_S / 2:
+            found.append(f"one hung reply held up the others for {self.longest_gap_while_a_reply_hung_s:.1f} s")
+        if self.pace_back_after_s > PACE_BACK_S:
+            found.append(f"the pace was back {self.pace_back_after_s:.1f} s after the storm")
+        return found
+
+
+def drill(folder: Path, *, away_s: float, storm_s: float, times: int, show: Callable[[str], None]) -> Drills:
+    """Run all drills on one stage."""
+    filler = assemble(
+        folder / "filler", 4000, rate=RATE, lines=500, talkers=0, seed=2, kinds={"rejects": 1}, one_campaign=True,
+        opens_in_s=3600,
+    )  # fmt: skip
+    silent = assemble(
+        folder / "silent", 60, rate=1.0, lines=20, talkers=0.4, seed=3, one_campaign=True, opens_in_s=3600,
+        kinds=QUIET,
+    )  # fmt: skip
+    silent = _renamed(silent, "silent")
+    town = folder / "people.csv"
+    town.write_text(silent.people.read_text("utf-8") + filler.people.read_text("utf-8").partition("\n")[2], "utf-8")
+    done = Drills(storm_s=storm_s)
+    with Stage(folder, town, rate=RATE + 1, lines=600) as stage:
+        enqueue(stage, filler)
+        _next_dial(stage, time.time())
+        show("killing the worker, and Redis")
+        for _ in range(times):
+            done.after_worker_killed_s.append(_after(stage, lambda: stage.kill("worker")))
+            done.after_redis_killed_s.append(_after(stage, lambda: stage.kill("redis")))
+        show(f"taking Redis away for {away_s:.0f} s")
+        done.after_redis_away_s.append(_after(stage, lambda: _away(stage, away_s)))
+        stage.faults(callbacks={"drop": 1.0})
+        enqueue(stage, silent)
+        show("no callback comes any more; one reply of the carrier's hangs")
+        done.longest_gap_while_a_reply_hung_s = _hung(stage)
+        show(f"429 to every dial for {storm_s:.0f} s")
+        _storm(stage, done)
+        show("waiting for reconciliation")
+        stage.dialout("stop", filler.parts[0].name)
+        both = replace(filler, parts=(*filler.parts, *silent.parts))
+        deadline = time.monotonic() + 240
+        while left(stage.store, both) and time.monotonic() < deadline:
+            time.sleep(1)
+        done.verdict = finish(stage, both)
+        done.without_callbacks = Counter(row["disposition"] for row in stage_rows(silent))
+        done.spent_in_the_storm = _spent(stage, both)
+    return done
+
+
+def stage_rows(cast: Cast) -> list[dict[str, str]]:
+    """Return the results of a cast's only part."""
+    with cast.parts[0].results.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _renamed(cast: Cast, name: str) -> Cast:
+    (part,) = cast.parts
+    folder = part.folder.rename(part.folder.parent / name)
+    # Numbers of its own: the filler's people must not answer for these.
+    for file in (part.contacts, cast.people, cast.do_not_call):
+        file.write_text(file.read_text("utf-8").replace("+1212", "+1303"), "utf-8")
+    return replace(cast, parts=(replace(part, folder=folder),))
+
+
+def _dials(stage: Stage) -> list[float]:
+    return [datetime.fromisoformat(post["at"]).timestamp() for post in stage.posts()]
+
+
+def _next_dial(stage: Stage, since: float, within_s: float = 90.0) -> float:
+    while time.time() < since + within_s:
+        if later := [at for at in _dials(stage) if at > since]:
+            return min(later) - since
+        time.sleep(0.1)
+    return within_s
+
+
+def _after(stage: Stage, trouble: Callable[[], Any]) -> float:
+    """Make trouble; return the seconds from its end to the next dial, and let the pace settle."""
+    trouble()
+    waited = _next_dial(stage, time.time() + 0.2)
+    time.sleep(2)
+    return round(waited, 1)
+
+
+def _away(stage: Stage, seconds: float) -> None:
+    stage.hold_redis = True
+    stage.kill("redis")
+    time.sleep(seconds)
+    stage.hold_redis = False
+
+
+def _hung(stage: Stage) -> float:
+    began = time.time()
+    stage.faults(create=[{"kind": "hang", "count": 1, "seconds": HUNG_S}])
+    time.sleep(8)
+    dials = [at for at in _dials(stage) if at > began]
+    return round(max((later - earlier for earlier, later in pairwise(dials)), default=8.0), 1)
+
+
+def _storm(stage: Stage, done: Drills) -> None:
+    stage.faults(create=[{"kind": "429"}])
+    began = time.time()
+    time.sleep(done.storm_s)
+    stage.faults(create=[])
+    ended = time.time()
+    time.sleep(PACE_BACK_S + 6)
+    dials = _dials(stage)
+    done.dials_in_the_storm = sum(began <= at < ended for at in dials)
+    for tenths in range(int(PACE_BACK_S * 10)):
+        start = ended + tenths / 10
+        if sum(start <= at < start + 5 for at in dials) >= 0.9 * 5 * RATE:
+            done.pace_back_after_s = round(start - ended, 1)
+            return
+    done.pace_back_after_s = 999.0
+
+
+def _spent(stage: Stage, cast: Cast) -> list[str]:
+    """Return who was refused by 429 and has more attempts on record than calls in the network."""
+    refused: set[str] = set()
+    calls: Counter[str] = Counter()
+    for record in map(json.loads, stage.records.read_text("utf-8").splitlines()):
+        if record["record"] == "request" and record["status"] == 429:
+            refused.add(record["to"])
+        elif record["record"] == "call":
+            calls[record["to"]] += 1
+    attempts: dict[str, int] = {}
+    for part in cast.parts:
+        rows = stage_rows(replace(cast, parts=(part,)))
+        attempts |= {row["phone"]: int(row["attempts"]) for row in rows}
+    return [f"{number} lost an attempt to a 429" for number in refused if calls[number] != attempts[number]]
