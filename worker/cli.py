@@ -30,6 +30,7 @@ from worker.embedded import EmbeddedRedis, NoServer
 from worker.processes import ProcessDied, Processes
 from worker.settings import SettingsError, load_settings
 from worker.store import CampaignState, Enlisted, Status, Store, StoreError
+from worker.why import Decision, stories
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -223,6 +224,31 @@ def results(
         _write_csv(rows, sys.stdout)
     if output:
         err.print(f"{len(rows):,} contacts written to {output}.")
+
+
+@app.command()
+def why(
+    number: str,
+    region: Annotated[str, typer.Option(help="How a number without + is read.")] = "US",
+    as_json: Json = False,
+) -> None:
+    """Tell each decision about a number: why it was rung, or was not, by which rule, when, and who says so."""
+    store, phone = _store(), _any_number(number, region)
+    told, listed = stories(store, phone), store.listed(phone)
+    if as_json:
+        _print_json({"phone": phone, "do_not_call": listed, "campaigns": [story.facts() for story in told]})
+        return
+    if listed:
+        since = _when(datetime.fromtimestamp(listed["at"] / 1000, UTC))
+        out.print(f"[magenta]{phone} is on the do-not-call list since {since}: {listed['source']}.[/]")
+    if not told:
+        out.print(f"No campaign has {phone}.")
+    for story in told:
+        zones = ", ".join(story.zones) or "no known zone"
+        out.print(
+            f"\n[bold]{story.campaign}[/], line {story.line}, {zones}: {story.state}, {story.now}.", highlight=False
+        )
+        out.print(_decisions_table(story.decisions))
 
 
 # --- the do-not-call list -----------------------------------------------------------------------------------------------
@@ -427,6 +453,15 @@ def _results_table(rows: list[dict[str, Any]]) -> Table:
             seconds,
         )
         table.add_row(*shown, row["reason"], answers)
+    return table
+
+
+def _decisions_table(decisions: tuple[Decision, ...]) -> Table:
+    table = Table("when", "attempt", "what", "rule", "witness", "", box=None, pad_edge=False)
+    for one in decisions:
+        due = f"; due {_when(one.due)}" if one.due else ""
+        at = f"{one.at.astimezone():%m-%d %H:%M:%S}"
+        table.add_row(at, one.attempt, one.event, one.rule, one.witness, one.reason + due)
     return table
 
 

@@ -139,6 +139,20 @@ class Case:
         return ledger.read_evidence(self.attempt)
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a contact stands."""
+
+    phone: str
+    line: int  # of its file
+    zones: tuple[str, ...]
+    state: str  # due, live, done or refused
+    disposition: str
+    reason: str
+    made: int
+    due: datetime | None  # with state due
+
+
 class Heard(IntEnum):
     """What became of a witness's word."""
 
@@ -504,6 +518,11 @@ class Store:
         for phone, entry in self._redis.hscan_iter(_key("dnc")):
             yield phone, json.loads(entry)
 
+    def listed(self, phone: str) -> dict[str, Any] | None:
+        """Return since when (`at`, ms) and from whom (`source`) a number is on the list, or None."""
+        entry = self._redis.hget(_key("dnc"), phone)
+        return json.loads(str(entry)) if entry else None
+
     def is_do_not_call(self, phone: str) -> bool:
         """True if the number is on the list."""
         return bool(self._redis.hexists(_key("dnc"), phone))
@@ -585,6 +604,29 @@ class Store:
             attempts = pipe.execute()
         for contact_id, contact, attempt in zip(ids, contacts, attempts, strict=True):
             yield ledger.outcome(states[contact_id], contact, attempt, _columns(contact))
+
+    def standing(self, contact_id: str) -> Standing | None:
+        """Return how a contact stands, or None if there is no such contact."""
+        contact: dict[str, str] = self._redis.hgetall(_key("contact", contact_id))  # type: ignore[assignment]
+        if not contact:
+            return None
+        name, made = contact["campaign"], int(contact.get("made", "0"))
+        labels = {number: zones for zones, number in self.zone_sets(name).items()}
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.zscore(_due_key(name, contact["zone"]), f"{contact_id}#{made + 1}")
+            pipe.zscore(_key("done", name), contact_id)
+            pipe.zscore(_key("refused", name), contact_id)
+            due, done, refused = pipe.execute()
+        return Standing(
+            phone=contact["phone"],
+            line=int(contact["line"]),
+            zones=labels.get(contact["zone"], ()),
+            state="due" if due else "done" if done else "refused" if refused else "live",
+            disposition=contact.get("disposition", ""),
+            reason=contact.get("reason", ""),
+            made=made,
+            due=ledger.moment(due) if due else None,
+        )
 
     def journal(self, contact_id: str) -> list[dict[str, Any]]:
         """Return what happened to a contact, the oldest first."""

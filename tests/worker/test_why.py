@@ -1,0 +1,101 @@
+import json
+import os
+import subprocess
+import sys
+from datetime import timedelta
+
+from campaigns.call import Disposition
+from campaigns.campaign import Campaign
+from campaigns.contacts import Contact, zones_of
+from worker import ledger, settling
+from worker.embedded import EmbeddedRedis
+from worker.evidence import CallEvent, CallState
+from worker.policy import DialAnswer
+from worker.store import CampaignState, Store
+from worker.why import stories
+
+PHONE = "+12125550111"
+SECOND = timedelta(seconds=1)
+
+
+def dialed(store: Store, campaign: Campaign) -> str:
+    store.define(campaign)
+    contact = Contact(PHONE, {"name": "Ada", "day": "Tuesday", "time": "nine"}, 7)
+    store.enlist(campaign, [(contact, zones_of(contact))], store.now())
+    (attempt_id,) = store.claim(
+        campaign, store.zone_sets(campaign.name), account_lines=1, ahead=1, lease=30 * SECOND
+    )  # fmt: skip
+    case = store.case(attempt_id)
+    assert case
+    assert store.begin(
+        case, "t", lease=60 * SECOND, first_look=SECOND, account_interval=SECOND, campaign_interval=SECOND, record={"v": "1"}
+    ).dial  # fmt: skip
+    return attempt_id
+
+
+def test_a_number_that_no_campaign_has_has_no_story(store: Store, reminder: Campaign) -> None:
+    store.define(reminder)
+    assert stories(store, PHONE) == []
+
+
+def test_each_decision_is_told_with_its_rule_its_time_and_its_witness(store: Store, reminder: Campaign) -> None:
+    attempt_id = dialed(store, reminder)
+    (story,) = stories(store, PHONE)
+    assert (story.state, story.rule, story.line) == ("live", "on_a_call", 7)
+    store.witness(attempt_id, ledger.dialed(DialAnswer(call_sid="v3:1")), token="t")
+    store.witness(attempt_id, ledger.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.BUSY, "user_busy")))
+    settling.conclude(store, attempt_id)
+
+    (story,) = stories(store, PHONE)
+    assert (story.campaign, story.state, story.disposition, story.rule) == (reminder.name, "due", "busy", "due")
+    assert [(d.attempt, d.event) for d in story.decisions] == [
+        ("1", "dialed"), ("1", "heard"), ("1", "heard"), ("1", "concluded"),
+    ]  # fmt: skip
+    _, dial, told, concluded = story.decisions
+    assert "POST" in dial.witness
+    assert (told.witness, told.reason) == ("the carrier's callback", "ended, busy")
+    assert (concluded.rule, concluded.reason) == ("busy", "user_busy")
+    assert concluded.due
+    assert abs(concluded.due - store.now() - timedelta(minutes=10)) < 5 * SECOND
+    assert [d.at for d in story.decisions] == sorted(d.at for d in story.decisions)
+
+
+def test_what_stands_against_ringing_now_is_named_by_its_rule(store: Store, reminder: Campaign) -> None:
+    attempt_id = dialed(store, reminder)
+    case = store.case(attempt_id)
+    assert case
+    store.postpone(case, "t", store.now(), "carrier_busy", "429")
+    assert stories(store, PHONE)[0].rule == ""
+    store.set_state(reminder.name, CampaignState.PAUSED, "no funds")
+    (story,) = stories(store, PHONE)
+    assert (story.rule, story.now) == ("paused", "not rung: the campaign is paused (no funds)")
+    store.add_do_not_call(PHONE, "operator")
+    (story,) = stories(store, PHONE)
+    assert (story.state, story.rule, story.decisions[-1].event) == ("refused", "do_not_call", "withdrawn")
+
+
+def test_the_command_tells_it_to_people_and_to_programs(
+    server: EmbeddedRedis, store: Store, reminder: Campaign
+) -> None:
+    attempt_id = dialed(store, reminder)
+    store.witness(attempt_id, ledger.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.REJECTED, "SIP 603")))
+    settling.conclude(store, attempt_id)
+    store.add_do_not_call(PHONE, "operator")
+
+    def run(*arguments: str) -> str:
+        command = [sys.executable, "-m", "worker.cli", "why", "(212) 555-0111", *arguments]
+        environment = os.environ | {"REDIS_URL": server.url, "COLUMNS": "160"}
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    told = run()
+    for words in (
+        f"{PHONE} is on the do-not-call list",
+        "line 7",
+        "not rung any more: SIP 603",
+        "the carrier's callback",
+    ):
+        assert words in " ".join(told.split())
+    facts = json.loads(run("--json"))
+    assert facts["phone"] == PHONE
+    assert facts["do_not_call"]["source"] == "operator"
+    assert [d["event"] for d in facts["campaigns"][0]["decisions"]] == ["dialed", "heard", "concluded"]
