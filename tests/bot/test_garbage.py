@@ -217,7 +217,7 @@ unsigned = st.dictionaries(st.text(), anything, min_size=1).filter(lambda given:
     message=anything.map(json.dumps)
     | st.text(st.characters(exclude_categories=["Cs"]))
     | st.binary()
-    | starts.map(lambda changes: json.dumps(start(**changes, call_control_id="..")))
+    | starts.map(lambda changes: json.dumps(start(**(changes | {"call_control_id": ".."}))))
     | unsigned.map(lambda given: json.dumps(start(custom_parameters=given)))
 )
 def test_whatever_comes_first_is_refused(door: Agent, nobody: socket.socket, message: str | bytes) -> None:
