@@ -40,6 +40,7 @@ from pipecat.turns.user_start import MinWordsUserTurnStartStrategy
 from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
+from starlette.websockets import WebSocketDisconnect
 
 from bot.conversation import Conversation
 from bot.dialer import NoScript, fetch_script, send_report
@@ -76,7 +77,7 @@ async def bot(runner_args: RunnerArguments) -> None:
         brief = from_parameters(start.parameters, secret, time.time()) if start.parameters else None
     except (NoStart, BriefRefused) as refused:
         logger.warning("refused a stream: {}", refused)
-        with suppress(RuntimeError):  # they have closed it themselves
+        with suppress(RuntimeError, WebSocketDisconnect):  # they have closed it themselves
             await socket.close(1008)
         return
     conversation = Conversation(brief, start.call_sid)
