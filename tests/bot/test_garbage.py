@@ -17,11 +17,13 @@ import httpx
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from bot.settings import BotSettings
 from bot.stream import HANDSHAKE_S, Start
-from bot.telnyx import TelnyxStream
+from bot.telnyx import TelnyxStream, hang_up
 from campaigns.call import Brief, Disposition, Report, Script, to_parameters
 from worker.processes import Processes, free_port, wait_for_port
 
@@ -93,7 +95,10 @@ def agent(processes: tuple[Processes, Path]) -> Agent:
 @pytest.fixture(autouse=True)
 def unharmed(request: pytest.FixtureRequest) -> Iterator[None]:
     """After each test: nobody is on the line, and nothing was raised."""
-    agent: Agent = request.getfixturevalue("door" if "door" in request.fixturenames else "agent")
+    if not (used := {"door", "agent"} & set(request.fixturenames)):
+        yield
+        return
+    agent: Agent = request.getfixturevalue(used.pop())
     said_before = len(agent.log.read_text("utf-8"))
     yield
     deadline = time.monotonic() + 30
@@ -346,6 +351,34 @@ def test_a_line_that_breaks_ends_its_call_and_is_reported(
     (report,) = came
     assert report.ended_by == "contact"
     assert report.disposition in {Disposition.FAILED, Disposition.REJECTED}
+
+
+async def test_a_call_with_the_name_of_a_path_is_hung_up_under_its_own_name() -> None:
+    asked: list[str] = []
+
+    class Carrier(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.path)
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Carrier) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        there = BotSettings(
+            openai_api_key=SecretStr("k"), deepgram_api_key=SecretStr("k"), cartesia_api_key=SecretStr("k"),
+            brief_secret=SecretStr("s"), telnyx_api_key=SecretStr("k"), telnyx_base_url=f"http://127.0.0.1:{server.server_port}/v2",
+        )  # fmt: skip
+        assert await hang_up("v3:a/../../messages", there)
+        assert await hang_up("v3:MdI91X4lWFEs7IgbBEOT9M4AigoY08M0WWZFISt1Yw2axZ_IiE4pqg", there)
+        server.shutdown()
+    assert asked == [
+        "/v2/calls/v3:a%2F..%2F..%2Fmessages/actions/hangup",
+        "/v2/calls/v3:MdI91X4lWFEs7IgbBEOT9M4AigoY08M0WWZFISt1Yw2axZ_IiE4pqg/actions/hangup",
+    ]
 
 
 frames = (
