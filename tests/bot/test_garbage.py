@@ -304,22 +304,32 @@ def opt_out(call: ClientConnection) -> None:
         until(call, lambda _: False)
 
 
-def test_garbage_in_mid_call_is_skipped_and_the_call_goes_on(agent: Agent, reports: tuple[str, list[Report]]) -> None:
+def hold(agent: Agent, reports: tuple[str, list[Report]], garbage: list[Any]) -> Report:
+    """Hold a call with garbage in it, and return its report."""
     url, came = reports
     came.clear()
     with connect(agent.url, compression=None) as call:
         send(call, CONNECTED)
         send(call, start(custom_parameters=briefed(url)))
         until(call, lambda message: message["event"] == "media")
-        for number, garbage in enumerate(GARBAGE):
-            send(call, garbage)
+        for number, message in enumerate(garbage):
+            send(call, message)
             if number % 4 == 0:
                 send(call, MEDIA)
         opt_out(call)
-    deadline = time.monotonic() + 30
+    return reported(came)
+
+
+def reported(came: list[Report]) -> Report:
+    deadline = time.monotonic() + 60
     while not came and time.monotonic() < deadline:
         time.sleep(0.1)
     (report,) = came
+    return report
+
+
+def test_garbage_in_mid_call_is_skipped_and_the_call_goes_on(agent: Agent, reports: tuple[str, list[Report]]) -> None:
+    report = hold(agent, reports, GARBAGE)
     assert (report.disposition, report.reason) == (Disposition.DO_NOT_CALL, "pressed 9 to opt out")
     assert report.problems == ()
     assert report.ended_by == "bot"
@@ -345,10 +355,7 @@ def test_a_line_that_breaks_ends_its_call_and_is_reported(
         if when == "in the greeting":
             until(call, lambda message: message["event"] == "media")
         leave(call, how)
-    deadline = time.monotonic() + 60
-    while not came and time.monotonic() < deadline:
-        time.sleep(0.1)
-    (report,) = came
+    report = reported(came)
     assert report.ended_by == "contact"
     assert report.disposition in {Disposition.FAILED, Disposition.REJECTED}
 
@@ -402,3 +409,12 @@ async def test_no_frame_makes_the_serializer_raise(data: str | bytes) -> None:
     frame = await stream.deserialize(data)
     audio = getattr(frame, "audio", b"")
     assert len(audio) <= 2 * len(data)
+
+
+@settings(max_examples=3)
+@given(garbage=st.lists(frames, min_size=50, max_size=100))
+def test_no_frames_end_a_call_or_are_a_problem_to_it(
+    agent: Agent, reports: tuple[str, list[Report]], garbage: list[str | bytes]
+) -> None:
+    report = hold(agent, reports, garbage)
+    assert (report.disposition, report.problems) == (Disposition.DO_NOT_CALL, ())
