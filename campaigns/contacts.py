@@ -205,9 +205,9 @@ class _Text:
     def __init__(self, file: Source, *, start: int) -> None:
         self._file = file
         self._line = start
-        self._row: list[str] = []
+        self._row: list[bytes] = []
         self._size = 0
-        self._again: deque[str] = deque()
+        self._again: deque[bytes] = deque()
 
     def begin_row(self) -> int:
         """Return the number of the line that comes next."""
@@ -218,27 +218,27 @@ class _Text:
         """Return the first line of the row that was begun; those behind it come again."""
         self._again.extendleft(reversed(self._row[1:]))
         self._line -= len(self._row) - 1
-        return self._row[0]
+        return self._row[0].decode("utf-8", "replace")
 
     def __iter__(self) -> "_Text":
         return self
 
     def __next__(self) -> str:
-        text = self._again.popleft() if self._again else self._read()
+        line = self._again.popleft() if self._again else self._read()
         self._line += 1
-        self._row.append(text)
-        self._size += len(text)
+        self._row.append(line)
+        self._size += len(line)
         if len(self._row) > LINES_LIMIT or self._size > ROW_LIMIT:
             raise csv.Error("row larger than the limit")
-        return text
+        return line.decode("utf-8", "replace")
 
-    def _read(self) -> str:
-        raw = rest = self._file.readline(ROW_LIMIT + 1)
-        if not raw:
+    def _read(self) -> bytes:
+        line = rest = self._file.readline(ROW_LIMIT + 1)
+        if not line:
             raise StopIteration
-        while rest and not rest.endswith(b"\n"):
+        while rest and not rest.endswith(b"\n"):  # of a line without end, only as much is kept as shows that it is one
             rest = self._file.readline(ROW_LIMIT)
-        return raw.decode("utf-8", "replace")
+        return line
 
 
 class _FirstLines:
@@ -296,7 +296,7 @@ def _csv_reason(error: Exception) -> str:
     if "field larger" in str(error):
         return f"has a field of more than {FIELD_LIMIT:,} characters: is a quote missing?"
     if "row larger" in str(error):
-        return f"has more than {ROW_LIMIT:,} characters or {LINES_LIMIT} lines: is a quote missing?"
+        return f"has more than {ROW_LIMIT:,} bytes or {LINES_LIMIT} lines: is a quote missing?"
     if "unexpected end" in str(error):
         return "opens a quote that is never closed: add its end, or write it twice"
     if "new-line character" in str(error):

@@ -186,6 +186,13 @@ def test_a_row_may_not_have_more_lines_than_a_person_writes(reminder: Campaign) 
     assert "is a quote missing?" in str(refused)
 
 
+def test_a_row_that_is_too_long_in_bytes_is_refused_and_never_cut(reminder: Campaign) -> None:
+    long = "字" * 30_000
+    refused, after = read(reminder, HEADER + f"2125550111,{long},{long},d\n2125550112,B,d,t\n".encode())
+    assert "line 2: has more than 131,072 bytes" in str(refused)
+    assert isinstance(after, Contact)
+
+
 @pytest.mark.parametrize("first", [b"x" * 50 * MB, b" " * 50 * MB, b"a," * 25 * MB], ids=["word", "blanks", "columns"])
 def test_a_first_line_without_end_is_refused_unread(reminder: Campaign, first: bytes) -> None:
     file = io.BytesIO(first)
