@@ -5,6 +5,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from typing import Final
 
 from loguru import logger
@@ -39,6 +40,7 @@ from pipecat.turns.user_start import MinWordsUserTurnStartStrategy
 from pipecat.turns.user_stop import SpeechTimeoutUserTurnStopStrategy
 from pipecat.turns.user_turn_strategies import UserTurnStrategies
 from pipecat.workers.runner import WorkerRunner
+from starlette.websockets import WebSocketDisconnect
 
 from bot.conversation import Conversation
 from bot.dialer import NoScript, fetch_script, say_joined, send_report
@@ -75,7 +77,8 @@ async def bot(runner_args: RunnerArguments) -> None:
         brief = from_parameters(start.parameters, secret, time.time()) if start.parameters else None
     except (NoStart, BriefRefused) as refused:
         logger.warning("refused a stream: {}", refused)
-        await socket.close(1008)
+        with suppress(RuntimeError, WebSocketDisconnect):  # they have closed it themselves
+            await socket.close(1008)
         return
     conversation = Conversation(brief, start.call_sid)
     stream = TelnyxStream(start)
@@ -227,7 +230,8 @@ class Ear(FrameProcessor):
         if isinstance(frame, InputDTMFFrame) and frame.button == OPT_OUT_KEY:
             self._conversation.conclude(Disposition.DO_NOT_CALL, "pressed 9 to opt out")
         elif isinstance(frame, InputTransportMessageFrame):
-            name = str((frame.message.get("mark") or {}).get("name", ""))
+            mark = frame.message.get("mark")
+            name = str(mark.get("name", "")) if isinstance(mark, dict) else ""
             if reached := self._marks.get(name):
                 reached.set()
             return

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +13,8 @@ HANDSHAKE_S: Final = 10.0
 _MESSAGES: Final = 5
 _LONGEST: Final = 256_000
 ENCODINGS: Final = frozenset({"PCMU", "PCMA"})
+_RATE: Final = 8000
+_CALL: Final = re.compile(r"[A-Za-z0-9][\w:.+/=-]{0,255}", re.ASCII)
 
 
 class NoStart(ValueError):
@@ -41,24 +44,26 @@ async def read_start(socket: WebSocket) -> Start:
                     return _start(message)
     except TimeoutError as error:
         raise NoStart(f"no start message within {HANDSHAKE_S:.0f} s") from error
-    except (WebSocketDisconnect, KeyError, RuntimeError) as error:
-        raise NoStart("the socket closed before its start message") from error
-    except ValueError as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:  # KeyError: a binary message
         raise NoStart(f"the first messages are not Telnyx's: {error}") from error
+    except (WebSocketDisconnect, RuntimeError) as error:
+        raise NoStart("the socket closed before its start message") from error
     raise NoStart("no start message among the first messages")
 
 
 def _start(message: Mapping[str, Any]) -> Start:
     start = message.get("start")
-    if not isinstance(start, dict) or not start.get("call_control_id"):
+    call_sid = start.get("call_control_id") if isinstance(start, dict) else None
+    if not isinstance(start, dict) or not isinstance(call_sid, str) or not _CALL.fullmatch(call_sid):
         raise NoStart("the start message names no call")
-    media = start.get("media_format")
-    encoding = str(media.get("encoding") if isinstance(media, dict) else "PCMU").upper()
-    if encoding not in ENCODINGS:
-        raise NoStart(f"the audio is {encoding}; set codec=PCMU on the stream")
+    told = start.get("media_format")
+    media = told if isinstance(told, dict) else {"encoding": "PCMU"}
+    encoding, rate = str(media.get("encoding")).upper(), str(media.get("sample_rate", _RATE))
+    if encoding not in ENCODINGS or rate != str(_RATE):
+        raise NoStart(f"the audio is {encoding[:40]} at {rate[:40]} Hz; set codec=PCMU on the stream")
     return Start(
         stream_id=str(message.get("stream_id") or ""),
-        call_sid=str(start["call_control_id"]),
+        call_sid=call_sid,
         encoding=encoding,
         parameters=_parameters(start.get("custom_parameters")),
     )
@@ -66,13 +71,15 @@ def _start(message: Mapping[str, Any]) -> Start:
 
 def _parameters(given: Any) -> dict[str, str]:
     """Accept every form in which Telnyx documents or may send them: an object, a list of pairs, JSON in a string."""
-    if isinstance(given, str):
+    if isinstance(given, str) and given:
         try:
             given = json.loads(given)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise NoStart("the custom parameters are a string that is not JSON") from None
-    if isinstance(given, list):
-        given = {str(p.get("name")): p.get("value") for p in given if isinstance(p, dict) and p.get("name")}
-    if not isinstance(given, dict):
+    if isinstance(given, list) and all(isinstance(p, dict) for p in given):
+        given = {str(p.get("name")): p.get("value") for p in given if p.get("name")}
+    if not given:
         return {}
+    if not isinstance(given, dict):
+        raise NoStart("the custom parameters are neither an object nor a list of pairs")
     return {str(name): str(value) for name, value in given.items() if value is not None}

@@ -1,10 +1,10 @@
 """Telnyx as the bot knows it: the frames of its stream, and the one place that hangs up."""
 
 import asyncio
-import binascii
 import json
 import time
 from typing import Any, Final
+from urllib.parse import quote
 
 import aiohttp
 from loguru import logger
@@ -16,6 +16,8 @@ from bot.stream import Start
 
 _ENDED_ALREADY: Final = "90018"
 _HANG_UP_TRIES: Final = 3
+_LONGEST_PAYLOAD: Final = 16_000
+"""Base64 of 1.5 s of sound. Telnyx sends 20 ms at a time; what is longer would hold up the conversation to be heard."""
 
 
 class TelnyxStream(TelnyxFrameSerializer):
@@ -53,8 +55,10 @@ class TelnyxStream(TelnyxFrameSerializer):
                     return InputTransportMessageFrame(message=message)
                 case "media" if message["media"].get("track", "inbound") not in {"inbound", "inbound_track"}:
                     return None
+                case "media" if len(message["media"].get("payload", "")) > _LONGEST_PAYLOAD:
+                    raise ValueError("more sound at once than a line carries")
             return await super().deserialize(data)
-        except (ValueError, KeyError, TypeError, AttributeError, binascii.Error) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             logger.warning("skipped a malformed message: {}", type(error).__name__)
             return None
 
@@ -64,7 +68,7 @@ async def hang_up(call_sid: str, settings: BotSettings) -> bool:
     key = settings.telnyx_api_key.get_secret_value()
     if not key:
         return False
-    url = f"{settings.telnyx_base_url.rstrip('/')}/calls/{call_sid}/actions/hangup"
+    url = f"{settings.telnyx_base_url.rstrip('/')}/calls/{quote(call_sid, safe=':')}/actions/hangup"
     timeout = aiohttp.ClientTimeout(total=3)
     async with aiohttp.ClientSession(timeout=timeout, headers={"Authorization": f"Bearer {key}"}) as session:
         for attempt in range(_HANG_UP_TRIES):

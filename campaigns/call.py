@@ -12,11 +12,22 @@ import hmac
 import json
 import re
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 BRIEF_TTL_S: Final = 900
 """A brief older than this is refused: longer than any ring (120 s at most) plus the queue before it."""
@@ -24,10 +35,17 @@ BRIEF_TTL_S: Final = 900
 CLOCK_SKEW_S: Final = 60
 """How far ahead of ours the other side's clock may be."""
 
+CALLBACK_LIMIT: Final = timedelta(days=366)
+"""Nobody who asks to be called again means a time farther from the call than this."""
+
 SIGNATURE_HEADER: Final = "dialout-signature"
 
 _PART = re.compile(r"(?P<name>.+)\.(?P<number>[1-9][0-9]*)")
 _CONTACT = "contact_"
+
+
+Moment = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(3000, 1, 1, tzinfo=UTC))]
+"""What a clock may show: times beyond it cannot be reckoned with in every zone."""
 
 
 class Disposition(StrEnum):
@@ -121,7 +139,7 @@ class Brief(_Frozen):
     voice: Voice = Voice()
     report_url: str
     brief_url: str = ""  # where the script is, if it is not here
-    issued_at: int  # Unix seconds
+    issued_at: int = Field(ge=0, lt=10**12)  # Unix seconds
     script: Script | None = None  # None: at brief_url
 
 
@@ -130,7 +148,7 @@ class Turn(_Frozen):
 
     role: Literal["bot", "contact"]
     text: str
-    at_s: float  # seconds since the stream's start
+    at_s: FiniteFloat  # seconds since the stream's start
     interrupted: bool = False
 
 
@@ -149,14 +167,21 @@ class Report(_Frozen):
     disposition: Disposition
     reason: str = ""  # a sentence for the operator
     answers: Mapping[str, str | int | bool] = Field(default_factory=dict)
-    callback_at: datetime | None = None  # with a zone
     transcript: tuple[Turn, ...] = ()
     call_sid: str = ""
-    started_at: datetime
-    ended_at: datetime
+    started_at: Moment
+    ended_at: Moment
+    callback_at: datetime | None = None  # with a zone, or it is left out
     first_audio_ms: int | None = None  # `start` received -> first frame of the greeting sent
     ended_by: Literal["bot", "contact", "unknown"] = "unknown"
     problems: tuple[str, ...] = ()  # what went wrong on the way, e.g. that the script could not be fetched
+
+    @field_validator("callback_at")
+    @classmethod
+    def _only_what_can_be_meant(cls, at: datetime | None, info: ValidationInfo) -> datetime | None:
+        # A model may have made it up. Without it, the campaign's own delay decides.
+        ended = info.data.get("ended_at")
+        return at if at and at.tzinfo and ended and abs(at - ended) <= CALLBACK_LIMIT else None
 
 
 JOINED_PATH: Final = "/joined"
@@ -182,13 +207,13 @@ def from_parameters(parameters: Mapping[str, str], secret: str, now: float) -> B
     """Read a brief back; raises `BriefRefused` if it is unsigned, altered, cut, or not of now (Unix seconds)."""
     wire = dict(parameters)
     signature = wire.pop("signature", "")
-    if not hmac.compare_digest(signature.encode(), _sign(secret, "brief", _canonical(wire)).encode()):
+    if not hmac.compare_digest(signature.encode(errors="replace"), _sign(secret, "brief", _canonical(wire)).encode()):
         raise BriefRefused(
             "the signature does not fit the parameters: check that BRIEF_SECRET is the same on both sides"
         )
     try:
         brief = _unflatten(_join(wire))
-    except (ValidationError, ValueError, KeyError) as error:
+    except (ValidationError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BriefRefused(f"the parameters are signed but are no brief: {error}") from error
     age_s = now - brief.issued_at
     if not -CLOCK_SKEW_S <= age_s <= BRIEF_TTL_S:

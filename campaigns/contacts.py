@@ -3,6 +3,7 @@
 import csv
 import json
 from array import array
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +15,12 @@ from campaigns import numbers
 FIELD_LIMIT: Final = 32_768
 """Characters of one field. A name is shorter; a quote that was never closed is longer."""
 
+ROW_LIMIT: Final = 4 * FIELD_LIMIT
+"""Bytes of one row. What is longer is no table of contacts, and is never held in memory as a whole."""
+
+LINES_LIMIT: Final = 200
+"""Lines of one row: each is read again when the row turns out to be none, and files may be long."""
+
 _DELIMITERS: Final = ",;\t"
 _SHOWN: Final = 60
 _PHONE: Final = "phone"
@@ -22,6 +29,12 @@ _TIMEZONE: Final = "timezone"
 
 class ContactsError(ValueError):
     """The file cannot be read as contacts at all. The message says what to change."""
+
+
+class Source(Protocol):
+    """A file opened in binary mode, as far as it is needed."""
+
+    def readline(self, size: int, /) -> bytes: ...
 
 
 class Rules(Protocol):
@@ -75,9 +88,9 @@ class ContactsReader:
     What grows with the file is the memory of the numbers seen: 16 bytes a row, for duplicates.
     """
 
-    def __init__(self, lines: Iterable[bytes], rules: Rules) -> None:
+    def __init__(self, file: Source, rules: Rules) -> None:
         """Read the header; raises ContactsError if the file cannot be one of contacts for this campaign."""
-        self._lines = iter(lines)
+        self._file = file
         self._rules = rules
         self.header = self._read_header()
         self._required = sorted(rules.required_columns)
@@ -85,17 +98,19 @@ class ContactsReader:
 
     def __iter__(self) -> Iterator[Contact | RowError]:
         csv.field_size_limit(FIELD_LIMIT)
-        text = _Text(self._lines, start=self._header_lines)
+        text = _Text(self._file, start=self._header_lines)
         rows = csv.reader(text, delimiter=self.header.delimiter, strict=True)
         while True:
-            line = text.line + 1
+            line = text.begin_row()
             try:
                 row = next(rows)
             except StopIteration:
                 return
             except csv.Error as error:
-                yield RowError(line, "", "", _csv_reason(error), (text.last.rstrip("\r\n")[:200],))
-                # The parser has lost its place: begin anew with the line after the one that it choked on.
+                # The parser has lost its place. A quote that was never closed has swallowed the lines behind its own:
+                # they are rows of their own until they prove otherwise.
+                first = text.keep_first_line()
+                yield RowError(line, "", "", _csv_reason(error), (first.rstrip("\r\n")[:200],))
                 rows = csv.reader(text, delimiter=self.header.delimiter, strict=True)
                 continue
             if any(row):
@@ -103,8 +118,10 @@ class ContactsReader:
 
     def _read_header(self) -> Header:
         self._header_lines = 0
-        for raw in self._lines:
+        while raw := self._file.readline(FIELD_LIMIT + 1):
             self._header_lines += 1
+            if len(raw) > FIELD_LIMIT:
+                raise ContactsError(f"the first line has more than {FIELD_LIMIT:,} bytes: is this a CSV file?")
             try:
                 text = raw.decode("utf-8-sig" if self._header_lines == 1 else "utf-8")
             except UnicodeDecodeError:
@@ -116,7 +133,7 @@ class ContactsReader:
     def _checked(self, header: Header) -> Header:
         names = header.names
         if len(set(names)) < len(names):
-            twice = sorted({name for name in names if names.count(name) > 1})
+            twice = sorted(name for name, count in Counter(names).items() if count > 1)
             raise ContactsError(f"the header names {', '.join(map(repr, twice))} more than once: rename or remove one")
         if _PHONE not in names:
             raise ContactsError(f"the header has no column phone; it has: {', '.join(names)}")
@@ -157,14 +174,15 @@ class ContactsReader:
         return Contact(phone, values, line)
 
 
-def read_contacts(lines: Iterable[bytes], rules: Rules) -> ContactsReader:
-    """Read contacts from the lines of a file opened in binary mode; raises ContactsError about the file as a whole."""
-    return ContactsReader(lines, rules)
+def read_contacts(file: Source, rules: Rules) -> ContactsReader:
+    """Read contacts from a file opened in binary mode; raises ContactsError about the file as a whole."""
+    return ContactsReader(file, rules)
 
 
 def write_rejects(file: TextIO, header: Header, errors: Iterable[RowError]) -> int:
     """Write bad rows as they stood, with a column `reason` behind; returns how many there were."""
-    writer = csv.writer(file, delimiter=header.delimiter, lineterminator="\n")
+    # With "\n" alone, the writer would leave a lone carriage return unquoted, which is no CSV.
+    writer = csv.writer(file, delimiter=header.delimiter, lineterminator="\r\n")
     writer.writerow([*header.names, "reason"])
     count = 0
     for count, error in enumerate(errors, 1):  # noqa: B007 - the count is the answer
@@ -184,19 +202,43 @@ def zones_of(contact: Contact) -> tuple[str, ...]:
 class _Text:
     """The lines after the header as text, counted. What is not UTF-8 becomes U+FFFD, and its row is refused."""
 
-    def __init__(self, lines: Iterator[bytes], *, start: int) -> None:
-        self._lines = lines
-        self.line = start
-        self.last = ""
+    def __init__(self, file: Source, *, start: int) -> None:
+        self._file = file
+        self._line = start
+        self._row: list[bytes] = []
+        self._size = 0
+        self._again: deque[bytes] = deque()
+
+    def begin_row(self) -> int:
+        """Return the number of the line that comes next."""
+        self._row, self._size = [], 0
+        return self._line + 1
+
+    def keep_first_line(self) -> str:
+        """Return the first line of the row that was begun; those behind it come again."""
+        self._again.extendleft(reversed(self._row[1:]))
+        self._line -= len(self._row) - 1
+        return self._row[0].decode("utf-8", "replace")
 
     def __iter__(self) -> "_Text":
         return self
 
     def __next__(self) -> str:
-        raw = next(self._lines)
-        self.line += 1
-        self.last = raw.decode("utf-8", "replace")
-        return self.last
+        line = self._again.popleft() if self._again else self._read()
+        self._line += 1
+        self._row.append(line)
+        self._size += len(line)
+        if len(self._row) > LINES_LIMIT or self._size > ROW_LIMIT:
+            raise csv.Error("row larger than the limit")
+        return line.decode("utf-8", "replace")
+
+    def _read(self) -> bytes:
+        line = rest = self._file.readline(ROW_LIMIT + 1)
+        if not line:
+            raise StopIteration
+        while rest and not rest.endswith(b"\n"):  # of a line without end, only as much is kept as shows that it is one
+            rest = self._file.readline(ROW_LIMIT)
+        return line
 
 
 class _FirstLines:
@@ -243,16 +285,22 @@ def _header(text: str) -> Header:
     try:
         names = next(csv.reader([text], delimiter=delimiter, strict=True))
     except (csv.Error, StopIteration) as error:
-        raise ContactsError(f"the header cannot be read: {error}") from None
+        raise ContactsError(f"the header {_csv_reason(error)}") from None
     trimmed: Sequence[str] = [name.strip() for name in names]
     if not all(trimmed):
         raise ContactsError(f"column {trimmed.index('') + 1} of the header has no name: name it or remove it")
     return Header(tuple(trimmed), delimiter)
 
 
-def _csv_reason(error: csv.Error) -> str:
+def _csv_reason(error: Exception) -> str:
     if "field larger" in str(error):
         return f"has a field of more than {FIELD_LIMIT:,} characters: is a quote missing?"
+    if "row larger" in str(error):
+        return f"has more than {ROW_LIMIT:,} bytes or {LINES_LIMIT} lines: is a quote missing?"
+    if "unexpected end" in str(error):
+        return "opens a quote that is never closed: add its end, or write it twice"
+    if "new-line character" in str(error):
+        return "has a carriage return without a line feed: save the file with the line ends of Windows or Unix"
     return f"cannot be read as CSV: {error}"
 
 

@@ -15,6 +15,7 @@ import redis
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from kombu.exceptions import OperationalError
 from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
 
 from campaigns.call import JOINED_PATH, SIGNATURE_HEADER, Joined, MessageRefused, Report, sign_message, verify_message
 from campaigns.templates import RenderError
@@ -28,6 +29,12 @@ log: Final = logging.getLogger(__name__)
 
 BODY_LIMIT: Final = 1_000_000
 """Bytes. A report with the transcript of an hour is a tenth of it; a callback, a thousandth."""
+
+BODY_S: Final = 10.0
+"""Seconds that a body may take. Telnyx and the bot send theirs in one piece, and again if we refuse it."""
+
+_CLOSE: Final = {"connection": "close"}
+"""With an answer to half a request: the rest of it is not read."""
 
 XML: Final = "application/xml"
 
@@ -59,12 +66,18 @@ async def _say_when_redis_is_away(request: Request, call_next: Callable[[Request
 
 
 async def body(request: Request) -> bytes:
-    """Return the request's body; 413 as soon as it passes the limit."""
+    """Return the request's body; 413 as soon as it passes the limit, 408 when its time is up."""
     received = bytearray()
-    async for chunk in request.stream():
-        received += chunk
-        if len(received) > BODY_LIMIT:
-            raise HTTPException(413, f"a body may have {BODY_LIMIT:,} bytes")
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for chunk in request.stream():
+                received += chunk
+                if len(received) > BODY_LIMIT:
+                    raise HTTPException(413, f"a body may have {BODY_LIMIT:,} bytes", _CLOSE)
+    except TimeoutError as error:
+        raise HTTPException(408, f"the body took more than {BODY_S:.0f} s: send it again", _CLOSE) from error
+    except ClientDisconnect as error:
+        raise HTTPException(400, "the body broke off: send it again", _CLOSE) from error
     return bytes(received)
 
 

@@ -11,6 +11,7 @@ from worker.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCa
 from worker.telnyx_codes import ANSWERED_BY, CALL_STATES, ending
 
 _DETAIL_LIMIT: Final = 300
+_LONGEST_CALL_S: Final = 1_000_000
 
 
 def read_status(form: Mapping[str, str]) -> CallEvent | None:
@@ -39,6 +40,8 @@ def _event(call_sid: str, status: str, details: Mapping[str, Any]) -> CallEvent 
     if state is not CallState.ENDED:
         return CallEvent(call_sid, state, at)
     duration = number(details.get("CallDuration") or details.get("duration"))
+    if duration is not None and not 0 <= duration <= _LONGEST_CALL_S:
+        duration = None
     cause = str(details.get("HangupCause") or "")
     sip = str(details.get("SipHangupCause") or "")
     message = str(details.get("ErrorMessage") or "")
@@ -76,7 +79,7 @@ def _timestamp(text: object) -> float | None:
     for read in (datetime.fromisoformat, parsedate_to_datetime):
         try:
             moment = read(text)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             continue
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     return None

@@ -1,75 +1,20 @@
-import base64
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from urllib.parse import urlencode
+from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
+from callbacks_server import SECRET, dialed, serving, signed
 from nacl.signing import SigningKey
 
 from campaigns.call import SIGNATURE_HEADER, Disposition, Joined, Report, Script, sign_message, verify_message
 from campaigns.campaign import Campaign
-from campaigns.contacts import Contact, zones_of
-from worker.embedded import EmbeddedRedis
-from worker.processes import Processes, free_port, wait_for_port
 from worker.store import Store
-
-KEY = SigningKey.generate()
-SECRET = "a brief secret"
-NAME = {"name": "Ada", "day": "Tuesday", "time": "nine"}
-
-
-@pytest.fixture(scope="module")
-def callbacks(server: EmbeddedRedis) -> Iterator[httpx.Client]:
-    port = free_port()
-    environment = {
-        "REDIS_URL": server.url, "DIALOUT_DATA": str(server.folder), "TELNYX_API_KEY": "k", "TELNYX_TEXML_APP_ID": "1",
-        "TELNYX_PUBLIC_KEY": base64.b64encode(bytes(KEY.verify_key)).decode(), "CALLER_IDS": "+12125550100",
-        "PUBLIC_URL": "https://dialer.example", "BRIEF_SECRET": SECRET, "STREAM_URL": "ws://agent.example/ws",
-    }  # fmt: skip
-    with Processes() as processes:
-        processes.start(
-            "callbacks", ["uvicorn", "worker.callbacks:app", "--port", str(port), "--log-level", "warning"], environment
-        )
-        wait_for_port(port, processes)
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
-            yield client
 
 
 @pytest.fixture
 def attempt(store: Store, reminder: Campaign) -> str:
-    store.define(reminder)
-    contact = Contact("+12125550111", NAME, 2)
-    store.enlist(reminder, [(contact, zones_of(contact))], store.now())
-    (attempt_id,) = store.claim(
-        reminder, store.zone_sets(reminder.name), account_lines=1, ahead=1, lease=timedelta(seconds=30)
-    )
-    case = store.case(attempt_id)
-    assert case
-    second = timedelta(seconds=1)
-    assert store.begin(
-        case,
-        "t",
-        lease=60 * second,
-        first_look=60 * second,
-        account_interval=second,
-        campaign_interval=second,
-        record={"v": "1"},
-    ).dial
-    return attempt_id
-
-
-def signed(form: dict[str, str], *, age_s: int = 0, key: SigningKey = KEY) -> dict[str, object]:
-    body, at = urlencode(form).encode(), str(int(time.time()) - age_s)
-    signature = base64.b64encode(key.sign(at.encode() + b"|" + body).signature).decode()
-    headers = {
-        "telnyx-timestamp": at, "telnyx-signature-ed25519": signature, "content-type": "application/x-www-form-urlencoded",
-    }  # fmt: skip
-    return {"content": body, "headers": headers}
+    return dialed(store, reminder)
 
 
 def state(store: Store, attempt_id: str) -> dict[str, str]:
@@ -189,21 +134,7 @@ def test_health_is_told(callbacks: httpx.Client, store: Store) -> None:
     assert callbacks.get("/healthz").json() == {"status": "ok"}
 
 
-def test_without_redis_the_sender_is_told_to_come_again() -> None:
-    port = free_port()
-    environment = os.environ | {
-        "REDIS_URL": "redis://127.0.0.1:9/0", "TELNYX_API_KEY": "k", "TELNYX_TEXML_APP_ID": "1", "CALLER_IDS": "+12125550100",
-        "PUBLIC_URL": "https://x", "BRIEF_SECRET": SECRET, "STREAM_URL": "ws://x",
-        "TELNYX_PUBLIC_KEY": base64.b64encode(bytes(KEY.verify_key)).decode(),
-    }  # fmt: skip
-    process = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "worker.callbacks:app", "--port", str(port), "--log-level", "critical"],
-        env=environment,
-    )
-    try:
-        wait_for_port(port, Processes())
-        answer = httpx.post(f"http://127.0.0.1:{port}/telnyx/status?attempt=a%231", **signed(BUSY))
+def test_without_redis_the_sender_is_told_to_come_again(tmp_path: Path) -> None:
+    with serving("redis://127.0.0.1:9/0", tmp_path) as server:
+        answer = server.client.post("/telnyx/status?attempt=a%231", **signed(BUSY))
         assert answer.status_code == 503
-    finally:
-        process.terminate()
-        process.wait(10)

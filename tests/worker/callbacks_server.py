@@ -1,0 +1,89 @@
+"""The callbacks server as its own process, and what its visitors send: shared by the tests of its doors."""
+
+import base64
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from subprocess import Popen
+from urllib.parse import urlencode
+
+import httpx
+from nacl.signing import SigningKey
+
+from campaigns.campaign import Campaign
+from campaigns.contacts import Contact, zones_of
+from worker.processes import Processes, free_port, wait_for_port
+from worker.store import Store
+
+KEY = SigningKey.generate()
+SECRET = "a brief secret"
+NAME = {"name": "Ada", "day": "Tuesday", "time": "nine"}
+
+
+@dataclass(frozen=True)
+class Server:
+    client: httpx.Client
+    port: int
+    process: Popen[str]
+    log: Path
+
+    @property
+    def resident_mb(self) -> float:
+        (line,) = [line for line in self._status().splitlines() if line.startswith("VmRSS:")]
+        return int(line.split()[1]) / 1024
+
+    def _status(self) -> str:
+        return Path(f"/proc/{self.process.pid}/status").read_text("utf-8")
+
+
+@contextmanager
+def serving(redis_url: str, folder: Path) -> Iterator[Server]:
+    port = free_port()
+    environment = {
+        "REDIS_URL": redis_url, "DIALOUT_DATA": str(folder), "TELNYX_API_KEY": "k", "TELNYX_TEXML_APP_ID": "1",
+        "TELNYX_PUBLIC_KEY": base64.b64encode(bytes(KEY.verify_key)).decode(), "CALLER_IDS": "+12125550100",
+        "PUBLIC_URL": "https://dialer.example", "BRIEF_SECRET": SECRET, "STREAM_URL": "ws://agent.example/ws",
+    }  # fmt: skip
+    with Processes(folder) as processes:
+        process = processes.start(
+            "callbacks", ["uvicorn", "worker.callbacks:app", "--port", str(port), "--log-level", "warning"], environment
+        )
+        wait_for_port(port, processes)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            yield Server(client, port, process, folder / "callbacks.log")
+
+
+def dialed(store: Store, campaign: Campaign) -> str:
+    """Enlist one contact, claim it and begin its attempt; returns the attempt's id."""
+    store.define(campaign)
+    contact = Contact("+12125550111", NAME, 2)
+    store.enlist(campaign, [(contact, zones_of(contact))], store.now())
+    (attempt_id,) = store.claim(
+        campaign, store.zone_sets(campaign.name), account_lines=1, ahead=1, lease=timedelta(seconds=30)
+    )
+    case = store.case(attempt_id)
+    assert case
+    second = timedelta(seconds=1)
+    assert store.begin(
+        case,
+        "t",
+        lease=60 * second,
+        first_look=60 * second,
+        account_interval=second,
+        campaign_interval=second,
+        record={"v": "1"},
+    ).dial
+    return attempt_id
+
+
+def signed(form: Mapping[str, str] | bytes, *, age_s: int = 0, key: SigningKey = KEY) -> dict[str, object]:
+    body = form if isinstance(form, bytes) else urlencode(form).encode()
+    at = str(int(time.time()) - age_s)
+    signature = base64.b64encode(key.sign(at.encode() + b"|" + body).signature).decode()
+    headers = {
+        "telnyx-timestamp": at, "telnyx-signature-ed25519": signature, "content-type": "application/x-www-form-urlencoded",
+    }  # fmt: skip
+    return {"content": body, "headers": headers}
