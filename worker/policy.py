@@ -248,7 +248,7 @@ def _without_report(evidence: Evidence, end: CallEvent, now: datetime) -> Settle
 
 def _by_report(report: Report, duration_s: int | None) -> Settled:
     if duration_s is None:
-        duration_s = round((report.ended_at - report.started_at).total_seconds())
+        duration_s = max(0, round((report.ended_at - report.started_at).total_seconds()))  # its clock may be set back
     return Settled(
         report.disposition,
         report.reason,

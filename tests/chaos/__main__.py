@@ -22,6 +22,7 @@ def main() -> int:
     short.add_argument("--lines", type=int, default=120)
     short.add_argument("--talkers", type=float, default=0.05, help="share of contacts who talk with the bot")
     short.add_argument("--kills-per-s", type=float, default=0.2)
+    short.add_argument("--kills", type=int, default=40, help="at most, spread over the run")
     short.add_argument("--calamity-every-s", type=float, default=12.0)
     short.add_argument("--longest-cut-s", type=float, default=8.0)
     short.add_argument("--storm-s", type=float, default=6.0)
@@ -42,7 +43,7 @@ def _storm(folder: Path, given: argparse.Namespace) -> int:
     cast = assemble(
         folder, given.contacts, rate=given.rate, lines=given.lines, talkers=given.talkers, seed=given.seed
     )  # fmt: skip
-    mood = Mood(given.kills_per_s, given.calamity_every_s, given.longest_cut_s, given.storm_s)
+    mood = Mood(given.kills_per_s, given.kills, given.calamity_every_s, given.longest_cut_s, given.storm_s)
     outcome = storm(
         folder, cast, mood=mood, rate=given.rate, lines=given.lines, seed=given.seed, limit_s=given.limit_s, show=_show
     )

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from worker import policy
 from worker.store import Store
@@ -16,6 +16,9 @@ from .auditor import Verdict, audit
 from .cast import Cast
 from .stage import Stage
 from .weather import Mood, Weather
+
+CALM: Final = 0.1
+"""The share of the contacts for whom the weather is over."""
 
 
 @dataclass
@@ -91,7 +94,7 @@ def storm(
         weather.start()
         enqueue(stage, cast)
         calm = False
-        enough = 0.1 * sum(len(part.contacts.read_text("utf-8").splitlines()) for part in cast.parts)
+        count = sum(len(part.contacts.read_text("utf-8").splitlines()) - 1 for part in cast.parts)
         stuck: list[str] = []
         shown = 0.0
         while True:
@@ -103,7 +106,8 @@ def storm(
             if time.monotonic() - shown > 10:
                 shown = time.monotonic()
                 show(f"{shown - began:4.0f} s: {waiting:,} contacts left, {len(stage.endings)} processes killed")
-            if not calm and waiting < enough:
+            weather.progress = (1 - waiting / count) / (1 - CALM)
+            if not calm and waiting < CALM * count:
                 weather.stop()
                 calm = True
             if not waiting:

@@ -40,9 +40,10 @@ STEPS: Final = {
 
 @dataclass(frozen=True)
 class Mood:
-    """How bad it is: kills a second, and the seconds between other calamities."""
+    """How bad it is: kills a second, up to so many spread over the run, and the seconds between other calamities."""
 
     kills_per_s: float
+    kills: int
     calamity_every_s: float
     longest_cut_s: float
     storm_s: float
@@ -55,6 +56,7 @@ class Weather:
         self.stage, self.mood = stage, mood
         self.dice = stage.dice
         self.happened: list[str] = []
+        self.progress = 0.0  # of the run, from 0 to 1: the kills keep step with it
         # Scripts travel by the SHA-1 of their text.
         self._patterns = {
             name: hashlib.sha1(text.encode()).hexdigest().encode() for name, text in read_scripts().items()
@@ -78,7 +80,8 @@ class Weather:
         calamity = time.monotonic() + self.mood.calamity_every_s
         while not self._clear.wait(self.dice.expovariate(self.mood.kills_per_s)):
             try:
-                self._kill()
+                if len(self.stage.endings) < 3 + self.mood.kills * self.progress:
+                    self._kill()
                 if time.monotonic() > calamity:
                     self._calamity()
                     calamity = time.monotonic() + self.mood.calamity_every_s * self.dice.uniform(0.5, 1.5)
