@@ -8,7 +8,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -195,12 +195,18 @@ def stop(
     _set_state(campaign, CampaignState.STOPPED, "stopped by the operator")
     if hang_up:
         from worker.app import carrier
+        from worker.carrier import CarrierError
 
-        store = _store()
+        store, failed = _store(), list[str]()
         for attempt_id in store.live(_name(campaign)):
             case = store.case(attempt_id)
             if case and case.begun and (sid := case.evidence.call_sid):
-                carrier().hang_up(sid)
+                try:
+                    carrier().hang_up(sid)
+                except CarrierError as error:
+                    failed.append(f"{case.phone}: {error}")
+        if failed:
+            raise Refused("\n".join(["These calls could not be ended; say it again:", *failed]))
 
 
 @app.command()
@@ -315,7 +321,7 @@ def up(port: Annotated[int, typer.Option(help="Of the callbacks server.")] = 800
         with Processes() as processes:
             processes.start_dialer(environment, port=port)
             err.print("Worker, beat and callbacks are running. Ctrl-C ends them.")
-            _until_interrupted(processes)
+            _until_interrupted(lambda: _revive(processes, server))
     finally:
         if server:
             server.stop()
@@ -350,7 +356,7 @@ def sandbox(  # noqa: PLR0917 - Typer's options
     try:
         with Processes() as processes:
             _announce(ours | processes.start_sandbox(options, ours).read("# ready"), env_file)
-            _until_interrupted(processes)
+            _until_interrupted(processes.check)
     finally:
         if server:
             server.stop()
@@ -629,14 +635,22 @@ def _announce(settings: dict[str, str], env_file: Path) -> None:
     )
 
 
-def _until_interrupted(processes: Processes) -> None:
+def _revive(processes: Processes, server: EmbeddedRedis | None) -> None:
+    """Start again what has died: nothing is lost by it, and nobody need watch."""
+    if server and server.revive():
+        err.print("The embedded Redis ended by itself, and was started again.", style="yellow")
+    for name in processes.revive():
+        err.print(f"The {name} ended by itself, and was started again.", style="yellow")
+
+
+def _until_interrupted(look: Callable[[], None]) -> None:
     import signal
 
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: ended.set())
     while not ended.wait(0.3):
-        processes.check()
+        look()
 
 
 def main() -> None:

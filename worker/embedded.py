@@ -78,6 +78,13 @@ class EmbeddedRedis:
         self._wait(timeout_s)
         return self
 
+    def revive(self) -> bool:
+        """Start the server again if it is ours and has ended by itself; True if so."""
+        if self._process is None or self._process.poll() is None:
+            return False
+        self.start(60)
+        return True
+
     def stop(self, timeout_s: float = 15.0) -> None:
         """End the server in good order, if it is ours."""
         if self._process and self._process.poll() is None:

@@ -20,6 +20,10 @@ READY_S: Final = 90.0
 """How long the sandbox may take to start on a small machine."""
 
 
+SHORTEST_LIFE_S: Final = 10.0
+"""What ends sooner after its start is not started again."""
+
+
 class ProcessDied(RuntimeError):
     """A process ended that should not have. The message says which, and where its log is."""
 
@@ -30,6 +34,7 @@ class Processes:
     def __init__(self, folder: Path | None = None, *, cwd: Path | None = None) -> None:
         self._folder, self._cwd = folder, cwd
         self._running: dict[str, subprocess.Popen[str]] = {}
+        self._starts: dict[str, tuple[Sequence[str], Mapping[str, str], float]] = {}
 
     def start(
         self, name: str, module: Sequence[str], environment: Mapping[str, str], *, piped: bool = False
@@ -51,6 +56,7 @@ class Processes:
         if log:
             log.close()  # the child has its own
         self._running[name] = process
+        self._starts[name] = (module, environment, time.monotonic())
         return process
 
     def start_dialer(self, environment: Mapping[str, str], *, port: int) -> None:
@@ -73,6 +79,19 @@ class Processes:
             if (code := process.poll()) is not None:
                 where = f"; see {self._folder / f'{name}.log'}" if self._folder else ""
                 raise ProcessDied(f"the {name} ended by itself (exit code {code}){where}")
+
+    def revive(self) -> list[str]:
+        """Start again what has ended by itself, and return its names.
+
+        Raises ProcessDied for one that did not live for ten seconds: it would only die again.
+        """
+        dead = [name for name, process in self._running.items() if process.poll() is not None]
+        for name in dead:
+            module, environment, started_at = self._starts[name]
+            if time.monotonic() - started_at < SHORTEST_LIFE_S:
+                self.check()
+            self.start(name, module, environment)
+        return dead
 
     def stop(self, patience_s: float = 15.0) -> None:
         """End all, the last started first."""

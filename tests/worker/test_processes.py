@@ -1,0 +1,62 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from worker.processes import ProcessDied, Processes, free_port
+
+SETTINGS = {
+    "REDIS_URL": "", "TELNYX_API_KEY": "k", "TELNYX_TEXML_APP_ID": "1", "CALLER_IDS": "+12125550100",
+    "PUBLIC_URL": "https://dialer.example", "BRIEF_SECRET": "s", "STREAM_URL": "ws://agent.example/ws",
+}  # fmt: skip
+
+
+def children(pid: int) -> dict[str, int]:
+    """The command lines of a process's children -> their ids."""
+    found = {}
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        found[Path(f"/proc/{child}/cmdline").read_text().replace("\0", " ")] = int(child)
+    return found
+
+
+def until_said(log: Path, words: str) -> None:
+    deadline = time.monotonic() + 60
+    while words not in log.read_text():
+        assert time.monotonic() < deadline, log.read_text()[-2000:]
+        time.sleep(0.1)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_what_dies_under_dialout_up_is_started_again(tmp_path: Path) -> None:
+    log = tmp_path / "up.log"
+    environment = os.environ | SETTINGS | {"DIALOUT_DATA": str(tmp_path / "data"), "COLUMNS": "200"}
+    with log.open("w") as file:
+        up = subprocess.Popen(
+            [sys.executable, "-m", "worker.cli", "up", "--port", str(free_port())],
+            env=environment,
+            stderr=file,
+            stdout=file,
+        )
+        try:
+            until_said(log, "Ctrl-C ends them")
+            time.sleep(11)  # what dies at once is not started again
+            before = children(up.pid)
+            for what, name in (("celery -A worker worker", "worker"), ("valkey", "embedded Redis")):
+                (pid,) = [pid for command, pid in before.items() if what in command]
+                os.kill(pid, signal.SIGKILL)
+                until_said(log, f"The {name} ended by itself, and was started again.")
+            assert len(children(up.pid)) == len(before) == 4
+        finally:
+            up.terminate()
+            assert up.wait(60) == 0
+
+
+def test_what_dies_at_once_is_not_started_again_and_its_log_is_named(tmp_path: Path) -> None:
+    with Processes(tmp_path) as processes:
+        processes.start("worker", ["worker.no_such_module"], {}).wait()
+        with pytest.raises(ProcessDied, match=r"the worker ended by itself .*worker\.log"):
+            processes.revive()
