@@ -96,8 +96,13 @@ def pieces(sound: np.ndarray, word: str) -> int:
 
 def test_one_row_becomes_a_conversation_and_its_outcome(stage: Stage, tmp_path: Path) -> None:
     definition = campaign("journey")
-    enlist(stage, definition, "(212) 555-0111,Ada Lovelace,Tuesday,half past nine,talks\n", tmp_path)
+    (contact,) = enlist(stage, definition, "(212) 555-0111,Ada Lovelace,Tuesday,half past nine,talks\n", tmp_path)
     (outcome,) = until_done(stage, definition.name, 90)
+    journal = stage.store.journal(stage.store.contact_id(definition.name, contact.phone))
+    heard_of = [entry["rule"] for entry in journal if entry["event"] == "heard"]
+    assert heard_of.index("joined") < heard_of.index("report"), (
+        "the bot says that it is there, and then what came of it"
+    )
 
     assert (outcome["state"], outcome["disposition"], outcome["attempts"]) == ("done", "completed", 1)
     assert outcome["duration_s"] > 3

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos storm` and `python -m tests.chaos drills`: `make chaos` runs the short form of both."""
+"""`python -m tests.chaos`, the short form of both; `… drills` and `… storm` with options for the long one."""
 
 import argparse
 import sys
@@ -15,7 +15,7 @@ def main() -> int:
     """Read the options, run, print the verdict last."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description="The dialer in a hostile world.")
     parser.add_argument("--folder", type=Path, help="keep logs and records here")
-    what = parser.add_subparsers(dest="what", required=True)
+    what = parser.add_subparsers(dest="what")
     short = what.add_parser("storm", help="everything at once, at random")
     short.add_argument("--contacts", type=int, default=240)
     short.add_argument("--rate", type=float, default=12.0, help="dials a second, of the account")
@@ -34,12 +34,22 @@ def main() -> int:
     single.add_argument("--times", type=int, default=2, help="how often worker and Redis are killed")
     given = parser.parse_args()
     folder = given.folder or Path(tempfile.mkdtemp(prefix="dialout-chaos-"))
-    folder.mkdir(parents=True, exist_ok=True)
     print(f"logs and records: {folder}", flush=True)
-    return _storm(folder, given) if given.what == "storm" else _drills(folder, given)
+    runs = {"drills": _drills, "storm": _storm}
+    chosen = [given.what] if given.what else list(runs)
+    verdicts = []
+    for name in chosen:
+        options = given if given.what else parser.parse_args([name])
+        place = folder / name
+        place.mkdir(parents=True)
+        verdicts.append((name, *runs[name](place, options)))
+        print(f"{name}: {verdicts[-1][2]}", flush=True)
+    passed = all(good for _, good, _ in verdicts)
+    print(f"{'PASSED' if passed else 'FAILED'}: " + "; ".join(f"{name}: {words}" for name, _, words in verdicts))
+    return 0 if passed else 1
 
 
-def _storm(folder: Path, given: argparse.Namespace) -> int:
+def _storm(folder: Path, given: argparse.Namespace) -> tuple[bool, str]:
     cast = assemble(
         folder, given.contacts, rate=given.rate, lines=given.lines, talkers=given.talkers, seed=given.seed
     )  # fmt: skip
@@ -51,25 +61,22 @@ def _storm(folder: Path, given: argparse.Namespace) -> int:
     for sentence in [*outcome.verdict.sentences()[:20], *(f"still under way: {attempt}" for attempt in outcome.stuck)]:
         print(sentence)
     verdict = outcome.verdict
-    passed = verdict.clean and not outcome.stuck
-    print(
-        f"{'PASSED' if passed else 'FAILED'}: {verdict.contacts:,} contacts, {verdict.calls:,} calls, "
-        f"{outcome.kills.total()} kills, {verdict.ambiguous} ambiguous answers: {verdict}."
+    return verdict.clean and not outcome.stuck, (
+        f"{verdict.contacts:,} contacts, {verdict.calls:,} calls, {outcome.kills.total()} kills, "
+        f"{verdict.ambiguous} ambiguous answers: {verdict}"
     )
-    return 0 if passed else 1
 
 
-def _drills(folder: Path, given: argparse.Namespace) -> int:
+def _drills(folder: Path, given: argparse.Namespace) -> tuple[bool, str]:
     done = drill(folder, away_s=given.away_s, storm_s=given.storm_s, times=given.times, show=_show)
     print(describe({name: value for name, value in vars(done).items() if name != "verdict"}))
     for sentence in done.problems[:20]:
         print(sentence)
     recovery = max(*done.after_worker_killed_s, *done.after_redis_killed_s, *done.after_redis_away_s)
-    print(
-        f"{'FAILED' if done.problems else 'PASSED'}: next dial within {recovery} s of every restart, pace back "
-        f"{done.pace_back_after_s} s after the 429s; {done.verdict.contacts:,} contacts: {done.verdict}."
+    return not done.problems, (
+        f"the next dial within {recovery} s of every restart, the pace back {done.pace_back_after_s} s after the 429s, "
+        f"{done.verdict.contacts:,} contacts: {done.verdict}"
     )
-    return 1 if done.problems else 0
 
 
 def _show(line: str) -> None:

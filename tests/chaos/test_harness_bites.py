@@ -2,13 +2,15 @@
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from celery import Celery
 
-from .auditor import audit_posts
+from .auditor import Verdict, audit_posts
 from .cast import Cast, assemble
 from .proxy import Trap
 from .run import enqueue, finish, left
@@ -72,44 +74,61 @@ def staged(folder: Path) -> Cast:
     )
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize(
-    ("changes", "trouble"),
-    [
-        (REDIALS_AFTER_A_TIMEOUT, the_answer_fails),
-        (RETRIES_IN_THE_SDK, the_answer_fails),
-        (DIALS_BEFORE_WRITING, the_worker_dies_once_the_phone_rings),
-        (DROPS_THE_FENCE, every_message_comes_six_times),
-    ],
-    ids=["re-dials after a failed answer", "lets the SDK retry", "dials before writing", "drops the fence"],
-)
-def test_a_dialer_that_breaks_a_promise_is_caught(
-    changes: list[tuple[str, str, str]], trouble: Callable[[Stage, Cast], None], tmp_path: Path
-) -> None:
-    cast, code = staged(tmp_path / "run"), mutated(tmp_path / "code", changes)
-    with Stage(tmp_path / "run", cast.people, rate=20, lines=20, code=code, bot=False) as stage:
+def sent_twice(folder: Path, changes: list[tuple[str, str, str]], trouble: Callable[[Stage, Cast], None]) -> list[str]:
+    """Run a dialer with some lines changed through some trouble; return what the auditor found within a minute."""
+    cast, code = staged(folder / "run"), mutated(folder / "code", changes)
+    with Stage(folder / "run", cast.people, rate=20, lines=20, code=code, bot=False) as stage:
         enqueue(stage, cast, before=lambda: trouble(stage, cast))
         deadline = time.monotonic() + 60
         while not (found := audit_posts(stage.records)) and time.monotonic() < deadline:
             time.sleep(0.5)
-    assert found, "nobody noticed"
+    return found
 
 
-@pytest.mark.timeout(300)
-def test_ours_goes_through_all_of_that_and_nothing_is_found(tmp_path: Path) -> None:
-    cast = staged(tmp_path)
+def ours(folder: Path) -> tuple[Verdict, list[str]]:
+    """Run our dialer through all of that; return the auditor's verdict, and what was killed."""
+    cast = staged(folder)
 
     def trouble() -> None:
         the_answer_fails(stage, cast)
         the_worker_dies_once_the_phone_rings(stage, cast)
         every_message_comes_six_times(stage, cast)
 
-    with Stage(tmp_path, cast.people, rate=20, lines=20, bot=False) as stage:
+    with Stage(folder, cast.people, rate=20, lines=20, bot=False) as stage:
         enqueue(stage, cast, before=trouble)
         deadline = time.monotonic() + 200
         while left(stage.store, cast) and time.monotonic() < deadline:
             time.sleep(0.3)
-        verdict = finish(stage, cast)
+        return finish(stage, cast), [ending.how for ending in stage.endings]
+
+
+DIALERS = {
+    "re-dials after a failed answer": (REDIALS_AFTER_A_TIMEOUT, the_answer_fails),
+    "lets the SDK retry": (RETRIES_IN_THE_SDK, the_answer_fails),
+    "dials before writing": (DIALS_BEFORE_WRITING, the_worker_dies_once_the_phone_rings),
+    "drops the fence": (DROPS_THE_FENCE, every_message_comes_six_times),
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Any]]]:
+    """All dialers, side by side: mostly they wait."""
+    with ThreadPoolExecutor() as pool:
+        started: dict[str, Future[Any]] = {"ours": pool.submit(ours, tmp_path_factory.mktemp("ours"))}
+        for name, (changes, trouble) in DIALERS.items():
+            started[name] = pool.submit(sent_twice, tmp_path_factory.mktemp("mutated"), changes, trouble)
+        yield started
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", DIALERS)
+def test_a_dialer_that_breaks_a_promise_is_caught(name: str, runs: dict[str, Future[Any]]) -> None:
+    assert runs[name].result(), "nobody noticed"
+
+
+@pytest.mark.timeout(300)
+def test_ours_goes_through_all_of_that_and_nothing_is_found(runs: dict[str, Future[Any]]) -> None:
+    verdict, killed = runs["ours"].result()
     assert verdict.clean, verdict.sentences()
     assert verdict.calls >= 8
-    assert [ending.how for ending in stage.endings] == ["after POST"]
+    assert killed == ["after POST"]

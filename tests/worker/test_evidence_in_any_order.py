@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -160,15 +159,3 @@ def test_whatever_the_order_one_conclusion_which_later_evidence_corrects_and_nev
     again = reminder.retry.delay_after(Disposition(disposition), 1) is not None
     assert (status.due, status.done) == ((1, 0) if again else (0, 1))
     assert store.is_do_not_call(CONTACT.phone) == (disposition == "do_not_call")
-
-
-@pytest.mark.parametrize("end", UNANSWERED)
-def test_every_cause_leads_to_the_retry_that_the_campaigns_rules_say(
-    store: Store, reminder: Campaign, end: Disposition
-) -> None:
-    attempt = Attempt(store, reminder)
-    store.witness(attempt.id, ledger.told(CallEvent(SID, CallState.ENDED, None, end, "told")))
-    attempt.sweep("no_answer")
-    ((_, first),) = store.status(reminder.name).due_by_zones.values()
-    delay = reminder.retry.delay_after(end, 1)
-    assert first == (NOON + delay if delay else None)

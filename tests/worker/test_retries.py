@@ -1,0 +1,132 @@
+"""What the carrier says of a call's end, as a form, against when its contact is rung again."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from campaigns.call import Disposition, Report
+from campaigns.campaign import Campaign, load_campaign
+from campaigns.contacts import Contact, zones_of
+from worker import ledger, settling, telnyx_codes
+from worker.carrier import read_status
+from worker.policy import DialAnswer
+from worker.store import Store
+
+NOON = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
+CONTACT = Contact("+12125550111", {"name": "Ada", "day": "Tuesday", "time": "nine"}, 2)
+MINUTE, HOUR, SECOND = timedelta(minutes=1), timedelta(hours=1), timedelta(seconds=1)
+
+RULES: dict[str, list[timedelta]] = {
+    "no_answer": [1 * HOUR, 4 * HOUR],
+    "busy": [10 * MINUTE, 30 * MINUTE],
+    "voicemail": [],
+    "callback": [2 * HOUR],
+    "failed": [5 * MINUTE, 30 * MINUTE],
+    "unconfirmed": [1 * HOUR],
+    "rejected": [],
+    "canceled": [],
+    "completed": [],
+    "do_not_call": [],
+    "wrong_number": [],
+    "invalid_number": [],
+}
+"""As campaigns/appointment_reminder/campaign.toml says; what it does not name is final."""
+
+FORMS = [
+    *[({"CallStatus": status}, end) for status, end in telnyx_codes.END_STATES.items() if end != "completed"],
+    *[({"CallStatus": "failed", "SipHangupCause": str(sip)}, end) for sip, end in telnyx_codes.SIP_CAUSES.items() if sip >= 400],
+    *[({"CallStatus": "failed", "ErrorMessage": f"refused {code}"}, meaning.disposition) for code, meaning in telnyx_codes.D_CODES.items()],
+    ({"CallStatus": "completed", "HangupCause": "user_busy"}, "busy"),
+    ({"CallStatus": "failed", "HangupCause": "user_busy", "SipHangupCause": "486"}, "busy"),
+    ({"CallStatus": "completed", "HangupCause": "no_answer"}, "no_answer"),
+    ({"CallStatus": "failed", "HangupCause": "timeout"}, "no_answer"),
+    ({"CallStatus": "failed", "HangupCause": "no_answer"}, "no_answer"),
+    ({"CallStatus": "failed", "HangupCause": "call_rejected"}, "rejected"),
+    ({"CallStatus": "failed", "HangupCause": "not_found"}, "invalid_number"),
+    ({"CallStatus": "failed", "HangupCause": "unallocated_number"}, "invalid_number"),
+    ({"CallStatus": "canceled", "HangupCause": "originator_cancel"}, "canceled"),
+    ({"CallStatus": "failed", "HangupCause": "unspecified"}, "failed"),
+]  # fmt: skip
+
+
+@pytest.fixture
+def sample() -> Campaign:
+    """The sample campaign as its file says, but for the window."""
+    path = Path(__file__).parents[2] / "campaigns" / "appointment_reminder"
+    return load_campaign(path)
+
+
+def rung(store: Store, campaign: Campaign, at: datetime) -> str:
+    """The attempt that is begun at an instant."""
+    store.clock_ms = int(at.timestamp() * 1000)
+    (attempt_id,) = store.claim(
+        campaign, store.zone_sets(campaign.name), account_lines=1, ahead=1, lease=6 * SECOND
+    )  # fmt: skip
+    case = store.case(attempt_id)
+    assert case
+    assert store.begin(
+        case, "t", lease=HOUR, first_look=SECOND, account_interval=SECOND, campaign_interval=SECOND, record={"v": "1"}
+    ).dial  # fmt: skip
+    return attempt_id
+
+
+def next_due(store: Store, campaign: Campaign) -> datetime | None:
+    ((_, first),) = store.status(campaign.name).due_by_zones.values()
+    return first
+
+
+def enlisted(store: Store, campaign: Campaign) -> None:
+    store.clock_ms = int(NOON.timestamp() * 1000)
+    store.define(campaign)
+    store.enlist(campaign, [(CONTACT, zones_of(CONTACT))], NOON)
+
+
+@pytest.mark.parametrize(
+    ("form", "end"), FORMS, ids=lambda value: " ".join(value.values()) if isinstance(value, dict) else str(value)
+)
+def test_every_documented_cause_leads_to_the_retries_that_the_campaigns_rules_say(
+    store: Store, sample: Campaign, form: dict[str, str], end: str
+) -> None:
+    enlisted(store, sample)
+    at = NOON
+    for delay in [*RULES[end], None]:
+        attempt_id = rung(store, sample, at)
+        event = read_status({"CallSid": f"v3:{attempt_id}", **form})
+        assert event
+        store.witness(attempt_id, ledger.told(event))
+        settling.conclude(store, attempt_id)
+        due = next_due(store, sample)
+        assert due == (at + delay if delay else None)
+        at = due or at
+    (row,) = store.outcomes(sample.name)
+    assert (row["state"], row["disposition"], row["attempts"]) == ("done", end, len(RULES[end]) + 1)
+
+
+@pytest.mark.parametrize("end", sorted(RULES.keys() - {"unconfirmed"}))
+def test_every_disposition_that_a_bot_reports_leads_to_the_retries_that_the_campaigns_rules_say(
+    store: Store, sample: Campaign, end: str
+) -> None:
+    enlisted(store, sample)
+    at = NOON
+    for delay in [*RULES[end], None]:
+        attempt_id = rung(store, sample, at)
+        event = read_status({"CallSid": f"v3:{attempt_id}", "CallStatus": "completed", "CallDuration": "9"})
+        assert event
+        store.witness(attempt_id, ledger.told(event))
+        report = Report(report_id="r", attempt_id=attempt_id, disposition=Disposition(end), started_at=at, ended_at=at)
+        store.witness(attempt_id, ledger.reported(report))
+        settling.conclude(store, attempt_id)
+        due = next_due(store, sample)
+        assert due == (at + delay if delay else None)
+        at = due or at
+
+
+def test_a_dial_that_the_carrier_refuses_is_settled_at_once_with_its_own_words(store: Store, sample: Campaign) -> None:
+    enlisted(store, sample)
+    attempt_id = rung(store, sample, NOON)
+    refused = DialAnswer(refused=Disposition.INVALID_NUMBER, reason="the carrier refused (422, 10016): not E.164")
+    store.witness(attempt_id, ledger.dialed(refused), token="t")
+    settling.conclude(store, attempt_id)
+    (row,) = store.outcomes(sample.name)
+    assert (row["state"], row["disposition"], row["reason"]) == ("done", "invalid_number", refused.reason)
