@@ -391,6 +391,14 @@ class Store:
             return Begun(dial=True, at=ledger.moment(rest[0]), wait_s=float(rest[1]) / 1000)
         return Begun(dial=False, why=rest[0])
 
+    def forbids(self, case: Case) -> str:
+        """Return what has come up against a dial that has begun and waits for its turn: paused, do_not_call or ""."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hget(_key("campaign", case.campaign.name), "state")
+            pipe.hexists(_key("dnc"), case.phone)
+            state, listed = pipe.execute()
+        return "do_not_call" if listed else "" if state == CampaignState.RUNNING else "paused"
+
     def postpone(self, case: Case, token: str, due: datetime, rule: str, reason: str, *, slow_to: float = 1.0) -> bool:
         """Give an attempt back unspent, because nothing rang; False if it is not ours to give back.
 

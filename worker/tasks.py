@@ -20,7 +20,7 @@ from worker.carrier import AccountBlocked, CarrierBusy, CarrierError, DialOrder,
 from worker.evidence import FoundCall
 from worker.policy import DialAnswer, Step
 from worker.settings import Settings, load_settings
-from worker.store import CampaignState, Case, StoreError
+from worker.store import Begun, CampaignState, Case, StoreError
 
 log: Final[logging.Logger] = get_task_logger(__name__)
 
@@ -44,6 +44,14 @@ _POST_WITHIN_S: Final = 10.0
 """How long after it asked for the store's permission a worker may use it: one that stood still meanwhile has lost it."""
 
 _INSIST_S: Final = 10.0
+
+_REASONS: Final = {
+    "do_not_call": "on the do-not-call list",
+    "paused": "the campaign was paused",
+    "on_a_call": "this number is on another call of ours",
+    "pace": "the pace did not allow it",
+}
+"""The store's rules in words."""
 
 Result = TypeVar("Result")
 
@@ -101,13 +109,18 @@ def place_call(attempt_id: str) -> None:
         return
     token = secrets.token_hex(8)
     asked_at = time.monotonic()
-    begun_at = _begin(case, token, settings, order.caller_id if order else "")
-    if begun_at is None:
+    begun = _begin(case, token, settings, order.caller_id if order else "")
+    if begun is None:
         return
     if order is None:
         _hear(attempt_id, DialAnswer(refused=Disposition.FAILED, reason=problem), token)
         return
-    verdict = policy.may_ring(case.campaign, case.zones, case.made, begun_at)
+    if begun.wait_s:
+        time.sleep(begun.wait_s)
+        if why := store().forbids(case):
+            _not_dialed(case, token, why, _REASONS[why], None if why == "do_not_call" else store().now())
+            return
+    verdict = policy.may_ring(case.campaign, case.zones, case.made, begun.at or now)
     if not verdict.allowed:
         _not_dialed(case, token, verdict.rule, verdict.reason, verdict.until)
         return
@@ -230,8 +243,8 @@ def _order(case: Case, settings: Settings, now: datetime) -> tuple[DialOrder | N
     return order, ""
 
 
-def _begin(case: Case, token: str, settings: Settings, caller_id: str) -> datetime | None:
-    """Write the attempt down as begun, and wait for its turn; returns when that is, or None if it is not ours to dial."""
+def _begin(case: Case, token: str, settings: Settings, caller_id: str) -> Begun | None:
+    """Write the attempt down as begun; returns when its turn is, or None if it is not ours to dial."""
     begun = _insist(
         lambda: store().begin(
             case,
@@ -244,20 +257,17 @@ def _begin(case: Case, token: str, settings: Settings, caller_id: str) -> dateti
         )
     )
     if begun.dial:
-        time.sleep(begun.wait_s)
-        return begun.at
+        return begun
     now = store().now()
     match begun.why:
         case "do_not_call":
-            settling.give_back(store(), case, "", "do_not_call", "on the do-not-call list", None)
+            settling.give_back(store(), case, "", begun.why, _REASONS[begun.why], None)
         case "paused":
-            settling.give_back(store(), case, "", "paused", "the campaign was paused", now)
+            settling.give_back(store(), case, "", begun.why, _REASONS[begun.why], now)
         case "on_a_call":
-            reason = "this number is on another call of ours"
-            settling.give_back(store(), case, "", "on_a_call", reason, now + BUSY_DELAY)
+            settling.give_back(store(), case, "", begun.why, _REASONS[begun.why], now + BUSY_DELAY)
         case "":
-            due = now + timedelta(seconds=begun.wait_s)
-            settling.give_back(store(), case, "", "pace", "the pace did not allow it", due)
+            settling.give_back(store(), case, "", "pace", _REASONS["pace"], now + timedelta(seconds=begun.wait_s))
         case _:
             log.info("%s is not ours to dial: %s", case.attempt_id, begun.why)
     return None

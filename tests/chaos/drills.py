@@ -33,18 +33,22 @@ class Drills:
     storm_s: float = 0.0
     dials_in_the_storm: int = 0
     pace_back_after_s: float = 0.0
-    spent_in_the_storm: list[str] = field(default_factory=list)
+    spent: list[str] = field(default_factory=list)
+    paused: dict[str, str] = field(default_factory=dict)
     without_callbacks: Counter[str] = field(default_factory=Counter)
     verdict: Verdict = field(default_factory=Verdict)
 
     @property
     def problems(self) -> list[str]:
         """Return a sentence for each promise that was not kept."""
-        found = self.verdict.sentences() + self.spent_in_the_storm
+        found = self.verdict.sentences() + self.spent
         waits = [*self.after_worker_killed_s, *self.after_redis_killed_s, *self.after_redis_away_s]
         found += [f"the next dial left {s:.1f} s after a restart" for s in waits if s > RECOVERY_S]
         if self.longest_gap_while_a_reply_hung_s > RECOVERY_S / 2:
             found.append(f"one hung reply held up the others for {self.longest_gap_while_a_reply_hung_s:.1f} s")
+        found += [
+            f"the account was blocked by {kind}, and nothing was paused" for kind, why in self.paused.items() if not why
+        ]
         if self.pace_back_after_s > PACE_BACK_S:
             found.append(f"the pace was back {self.pace_back_after_s:.1f} s after the storm")
         return found
@@ -79,6 +83,8 @@ def drill(folder: Path, *, away_s: float, storm_s: float, times: int, show: Call
         done.longest_gap_while_a_reply_hung_s = _hung(stage)
         show(f"429 to every dial for {storm_s:.0f} s")
         _storm(stage, done)
+        show("blocking the account in three ways")
+        _block(stage, done, [part.name for part in (*filler.parts, *silent.parts)])
         show("waiting for reconciliation")
         stage.dialout("stop", filler.parts[0].name)
         both = replace(filler, parts=(*filler.parts, *silent.parts))
@@ -87,7 +93,7 @@ def drill(folder: Path, *, away_s: float, storm_s: float, times: int, show: Call
             time.sleep(1)
         done.verdict = finish(stage, both)
         done.without_callbacks = Counter(row["disposition"] for row in stage_rows(silent))
-        done.spent_in_the_storm = _spent(stage, both)
+        done.spent = _spent(stage, both)
     return done
 
 
@@ -158,12 +164,26 @@ def _storm(stage: Stage, done: Drills) -> None:
     done.pace_back_after_s = 999.0
 
 
+def _block(stage: Stage, done: Drills, campaigns: list[str]) -> None:
+    for kind in ("401", "funds", "403"):
+        stage.faults(create=[{"kind": kind}])
+        deadline = time.monotonic() + 15
+        done.paused[kind] = ""
+        while not done.paused[kind] and time.monotonic() < deadline:
+            time.sleep(0.2)
+            done.paused[kind] = next((why for name in campaigns if (why := stage.store.campaign(name)[2])), "")
+        time.sleep(1)
+        stage.faults(create=[])
+        for name in campaigns:
+            stage.dialout("resume", name)
+
+
 def _spent(stage: Stage, cast: Cast) -> list[str]:
-    """Return who was refused by 429 and has more attempts on record than calls in the network."""
+    """Return who was refused for a moment, or with the whole account, and has more attempts on record than calls."""
     refused: set[str] = set()
     calls: Counter[str] = Counter()
     for record in map(json.loads, stage.records.read_text("utf-8").splitlines()):
-        if record["record"] == "request" and record["status"] == 429:
+        if record["record"] == "request" and record["status"] in {401, 403, 429}:
             refused.add(record["to"])
         elif record["record"] == "call":
             calls[record["to"]] += 1
@@ -171,4 +191,8 @@ def _spent(stage: Stage, cast: Cast) -> list[str]:
     for part in cast.parts:
         rows = stage_rows(replace(cast, parts=(part,)))
         attempts |= {row["phone"]: int(row["attempts"]) for row in rows}
-    return [f"{number} lost an attempt to a 429" for number in refused if calls[number] != attempts[number]]
+    return [
+        f"{number} lost an attempt to a refusal that was not about them"
+        for number in refused
+        if calls[number] != attempts[number]
+    ]
