@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from threading import BoundedSemaphore
 from typing import Final, TypeVar
 from urllib.parse import quote
 
@@ -44,6 +45,12 @@ _POST_WITHIN_S: Final = 10.0
 """How long after it asked for the store's permission a worker may use it: one that stood still meanwhile has lost it."""
 
 _INSIST_S: Final = 10.0
+
+_ASKED_LATELY: Final = timedelta(seconds=5)
+"""An attempt about which the carrier was asked so recently is not asked about again: requests pile up while it is slow."""
+
+_asking: Final = BoundedSemaphore(8)
+"""How many threads of a worker may ask the carrier at once: the others are for dialing and concluding."""
 
 _REASONS: Final = {
     "do_not_call": "on the do-not-call list",
@@ -160,9 +167,21 @@ def conclude(attempt_id: str) -> None:
 
 @task
 def reconcile(attempt_id: str) -> None:
-    """Ask the carrier what it knows of an attempt's call."""
+    """Ask the carrier what it knows of an attempt's call; if too many ask already, the sweep comes again."""
+    if not _asking.acquire(blocking=False):
+        return
+    try:
+        _ask_about(attempt_id)
+    finally:
+        _asking.release()
+
+
+def _ask_about(attempt_id: str) -> None:
     case = store().case(attempt_id)
     if case is None or not case.begun or case.concluded:
+        return
+    asked_at = case.evidence.asked_at
+    if asked_at and store().now() < asked_at + _ASKED_LATELY:
         return
     try:
         calls = _calls_of(case)

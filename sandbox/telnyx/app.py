@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 import re
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -86,6 +86,7 @@ class Net:
     record_to: Path | None = None
     organization: str = "61bf923e-5e4d-4595-a110-56190ea18a1b"
     calls: dict[str, Call] = field(default_factory=dict)
+    calls_to: defaultdict[str, list[Call]] = field(default_factory=lambda: defaultdict(list))
     faults: list[Fault] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -123,6 +124,7 @@ class Net:
             self, to, caller_id, person, ring, self.town.dice(far_end, ring), connection_id=self.app_id, **details
         )
         self.calls[call.sid] = call
+        self.calls_to[call.to].append(call)
         task = asyncio.create_task(call.run())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -249,9 +251,8 @@ def create_app(net: Net) -> FastAPI:
         page, size = int(query.get("Page", 0)), int(query.get("PageSize", 50))
         found = [
             call
-            for call in reversed(net.calls.values())
+            for call in reversed(net.calls_to[query["To"]] if "To" in query else list(net.calls.values()))
             if visible(call)
-            and query.get("To", call.to) == call.to
             and query.get("From", call.caller_id) == call.caller_id
             and query.get("Status", call.status) == call.status
             and f"{call.created_at:%Y-%m-%d}" >= query.get("StartTime>", query.get("StartTime_gt", ""))

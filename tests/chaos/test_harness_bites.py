@@ -1,6 +1,7 @@
 """The harness finds what it is there to find: a dialer that breaks a promise is caught, and ours, in the same drill, is not."""
 
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,7 +28,7 @@ REDIALS_AFTER_A_TIMEOUT = [
 ]
 RETRIES_IN_THE_SDK = [("worker/carrier.py", "max_retries=0", "max_retries=2")]
 DIALS_BEFORE_WRITING = [
-    ("worker/tasks.py", "    begun_at = _begin(", "    early = carrier().dial(order)\n    begun_at = _begin("),
+    ("worker/tasks.py", "    begun = _begin(", "    early = carrier().dial(order)\n    begun = _begin("),
     ("worker/tasks.py", "DialAnswer(call_sid=carrier().dial(order))", "DialAnswer(call_sid=early)"),
 ]
 DROPS_THE_FENCE = [
@@ -60,12 +61,21 @@ def the_worker_dies_once_the_phone_rings(stage: Stage, _: Cast) -> None:
 
 
 def every_message_comes_six_times(stage: Stage, cast: Cast) -> None:
+    """Once the first phone rings: while the campaign is paused, a message changes nothing whoever takes it."""
     store = stage.store
     ids = [f"{contact_id}#1" for part in cast.parts for contact_id in store.waiting(part.name, 50)]
-    with Celery(broker=f"redis+socket://{stage.redis.socket}?virtual_host=0") as queue:
-        queue.conf.broker_transport_options = {"global_keyprefix": "celery:"}
-        for attempt_id in ids * 6:
-            queue.send_task("worker.tasks.place_call", [attempt_id], queue="dial", exchange="dial", routing_key="dial")
+
+    def send() -> None:
+        while not stage.posts():
+            time.sleep(0.1)
+        with Celery(broker=f"redis+socket://{stage.redis.socket}?virtual_host=0") as queue:
+            queue.conf.broker_transport_options = {"global_keyprefix": "celery:"}
+            for attempt_id in ids * 6:
+                queue.send_task(
+                    "worker.tasks.place_call", [attempt_id], queue="dial", exchange="dial", routing_key="dial"
+                )
+
+    threading.Thread(target=send, daemon=True).start()
 
 
 def staged(folder: Path) -> Cast:

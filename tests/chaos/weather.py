@@ -90,7 +90,7 @@ class Weather:
 
     def _kill(self) -> None:
         if self.dice.random() < 0.5:
-            name = self.dice.choices(list(STEPS), (5, 3, 2))[0]
+            name = self.dice.choices(list(STEPS), (3, 4, 3))[0]
             step = self.dice.choice(STEPS[name])
             when: Literal["before", "after"] = "before" if self.dice.random() < 0.5 else "after"
             proxy = self.stage.proxies["carrier" if step == "POST" else name]
