@@ -12,7 +12,7 @@ import hmac
 import json
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from typing import Annotated, Final, Literal, Self
 
@@ -110,6 +110,12 @@ class Voice(_Frozen):
     model: str = ""
     language: str = "en"
     speed: float | None = Field(default=None, ge=0.6, le=1.5)  # Cartesia's range for sonic-3
+    volume: float | None = Field(default=None, ge=0.5, le=2)
+    emotion: str = ""
+    fallback: str = ""  # the voice to go on with if this one fails
+
+
+Option = str | int | float | bool
 
 
 class Model(_Frozen):
@@ -117,6 +123,34 @@ class Model(_Frozen):
 
     name: str = ""
     temperature: float | None = Field(default=None, ge=0, le=2)
+    fallback: str = ""  # the model to go on with if this one fails
+    options: Mapping[str, Option] = Field(default_factory=dict)  # passed on to OpenAI as they are
+
+
+class Listening(_Frozen):
+    """How the bot hears, and how turns are taken. Seconds."""
+
+    turn_end: Literal["smart", "pause"] = "smart"  # a turn ends by the sound of the voice, or by a pause alone
+    pause_s: float = Field(
+        default=0.8, ge=0.2, le=3
+    )  # that pause; with "smart", how long an open sentence is waited for
+    voice_s: float = Field(default=0.2, ge=0.1, le=1)  # so much voice over the bot's stops it
+    opening: Literal["plays_on", "yields"] = "plays_on"  # what the greeting does when somebody says "hello?" over it
+    patience_s: float = Field(
+        default=5, ge=2, le=30
+    )  # of silence before "are you still there?", and again before the end
+    model: str = ""  # Deepgram's; empty: the bot's own
+    keyterms: tuple[str, ...] = ()  # words to expect, beside the contact's own
+    options: Mapping[str, Option] = Field(default_factory=dict)  # passed on to Deepgram as they are
+
+
+class Hours(_Frozen):
+    """When the contact may be called again, in their own zone: what `call_back_later` is held against."""
+
+    zone: str  # IANA
+    start: time
+    end: time
+    weekdays: tuple[int, ...]  # 0 is Monday
 
 
 class Script(_Frozen):
@@ -124,7 +158,12 @@ class Script(_Frozen):
 
     instructions: str = ""
     voicemail: str = ""  # what to leave on a machine; empty: leave nothing
+    screening: str = ""  # what to tell a call screen; empty: the greeting
     answers: tuple[Question, ...] = ()
+    transfers: Mapping[str, str] = Field(default_factory=dict)  # name -> E.164: to whom a call may be handed over
+    menus: Literal["hang_up", "press_keys"] = "hang_up"  # what to do about "press 1 for sales"
+    hours: Hours | None = None
+    time_limit_s: int = Field(default=540, ge=20)  # the bot says goodbye then: before the carrier cuts
     model: Model = Model()
 
 
@@ -137,6 +176,7 @@ class Brief(_Frozen):
     greeting: str  # the first words, rendered: spoken at once
     contact: Mapping[str, str] = Field(default_factory=dict)  # the columns that the templates use
     voice: Voice = Voice()
+    listening: Listening = Listening()
     report_url: str
     brief_url: str = ""  # where the script is, if it is not here
     issued_at: int = Field(ge=0, lt=10**12)  # Unix seconds
@@ -150,6 +190,11 @@ class Turn(_Frozen):
     text: str
     at_s: FiniteFloat  # seconds since the stream's start
     interrupted: bool = False
+    latency_ms: int | None = None  # of the bot's: from the contact's last sound to its first
+
+
+AnsweredBy = Literal["human", "voicemail", "screening", "fax", "menu", "nobody", "unknown"]
+"""Who picked up, as the bot and the carrier's detection together see it."""
 
 
 class Joined(_Frozen):
@@ -157,6 +202,26 @@ class Joined(_Frozen):
 
     attempt_id: str
     call_sid: str = ""
+
+
+class OptOut(_Frozen):
+    """The person asks not to be called again. Sent during the call: it is a fact at once, whatever the report says."""
+
+    attempt_id: str
+    call_sid: str = ""
+    reason: str = ""
+
+
+class DetectionQuery(_Frozen):
+    """The bot asks what the carrier's answering-machine detection has heard; the answer waits for it for a while."""
+
+    attempt_id: str
+
+
+class DetectionAnswer(_Frozen):
+    """What it has heard so far."""
+
+    answered_by: Literal["human", "machine", "machine_ready", "fax", ""] = ""  # empty: nothing yet
 
 
 class Report(_Frozen):
@@ -174,6 +239,10 @@ class Report(_Frozen):
     callback_at: datetime | None = None  # with a zone, or it is left out
     first_audio_ms: int | None = None  # `start` received -> first frame of the greeting sent
     ended_by: Literal["bot", "contact", "unknown"] = "unknown"
+    answered_by: AnsweredBy = "unknown"
+    usage: Mapping[str, float] = Field(
+        default_factory=dict
+    )  # "openai.prompt_tokens", "deepgram.seconds", … -> how many
     problems: tuple[str, ...] = ()  # what went wrong on the way, e.g. that the script could not be fetched
 
     @field_validator("callback_at")
@@ -186,6 +255,12 @@ class Report(_Frozen):
 
 JOINED_PATH: Final = "/joined"
 """Where, below a brief's `report_url`, the bot says that it is on the call."""
+
+OPT_OUT_PATH: Final = "/opt-out"
+"""Where it says that the person wants no more calls."""
+
+DETECTION_PATH: Final = "/detection"
+"""Where it asks who the carrier believes has answered."""
 
 
 # --- the brief on the wire --------------------------------------------------------------------------------------------
@@ -229,6 +304,7 @@ def _flatten(brief: Brief) -> Iterator[tuple[str, str]]:
     for column, value in brief.contact.items():
         yield _CONTACT + column, value
     yield "voice", brief.voice.model_dump_json(exclude_defaults=True)
+    yield "listening", brief.listening.model_dump_json(exclude_defaults=True)
     yield "report_url", brief.report_url
     yield "issued_at", str(brief.issued_at)
     if brief.script is None:
@@ -236,19 +312,14 @@ def _flatten(brief: Brief) -> Iterator[tuple[str, str]]:
         return
     yield "instructions", brief.script.instructions
     yield "voicemail", brief.script.voicemail
-    yield "answers", json.dumps([q.model_dump(mode="json", exclude_defaults=True) for q in brief.script.answers])
-    yield "model", brief.script.model.model_dump_json(exclude_defaults=True)
+    yield "script", brief.script.model_dump_json(exclude={"instructions", "voicemail"}, exclude_defaults=True)
 
 
 def _unflatten(flat: Mapping[str, str]) -> Brief:
     script = None
     if "instructions" in flat:
-        script = Script(
-            instructions=flat["instructions"],
-            voicemail=flat["voicemail"],
-            answers=tuple(Question.model_validate(question) for question in json.loads(flat["answers"])),
-            model=Model.model_validate_json(flat["model"]),
-        )
+        long = {name: flat[name] for name in ("instructions", "voicemail")}
+        script = Script.model_validate_json(flat["script"]).model_copy(update=long)
     return Brief(
         attempt_id=flat["attempt_id"],
         campaign=flat["campaign"],
@@ -256,6 +327,7 @@ def _unflatten(flat: Mapping[str, str]) -> Brief:
         greeting=flat["greeting"],
         contact={name.removeprefix(_CONTACT): text for name, text in flat.items() if name.startswith(_CONTACT)},
         voice=Voice.model_validate_json(flat["voice"]),
+        listening=Listening.model_validate_json(flat["listening"]),
         report_url=flat["report_url"],
         brief_url=flat.get("brief_url", ""),
         issued_at=int(flat["issued_at"]),
@@ -309,7 +381,7 @@ def _canonical(wire: Mapping[str, str]) -> bytes:
 def sign_message(body: bytes, secret: str, *, purpose: str, now: float) -> str:
     """Return the value of the `dialout-signature` header for a body sent at `now` (Unix seconds).
 
-    `purpose` ("report", "joined", "script") keeps a signature made for one door from opening another.
+    `purpose` ("report", "joined", "opt-out", "detection", "script") keeps a signature made for one door from opening another.
     """
     at = int(now)
     return f"t={at},v1={_sign(secret, purpose, str(at).encode() + b'.' + body)}"
