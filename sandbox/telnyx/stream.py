@@ -12,6 +12,7 @@ from websockets.exceptions import WebSocketException
 
 from sandbox.audio import FRAME
 from sandbox.telnyx.records import timestamp
+from sandbox.telnyx.timeline import QUIET_S, SAME_BURST_S, Arrivals, Timeline, Voice
 
 SILENCE: Final = b"\xff" * FRAME
 TICK_S: Final = 0.02
@@ -23,9 +24,9 @@ _LOUD: Final = bytes(127 - (code & 0x7F) for code in range(256))
 AUDIBLE: Final = 40
 
 
-def is_voice(frame: bytes) -> bool:
-    """True if a PCMU frame is loud enough to be somebody speaking."""
-    return frame != SILENCE and max(frame.translate(_LOUD)) > AUDIBLE
+def is_voice(sound: bytes) -> bool:
+    """True if PCMU sound is loud enough somewhere to be somebody speaking."""
+    return sound != SILENCE and max(sound.translate(_LOUD), default=0) > AUDIBLE
 
 
 class Ear:
@@ -35,15 +36,24 @@ class Ear:
         self.heard = bytearray()  # all of it, PCMU, from the stream's start
         self.voiced_at: int | None = None  # the last tick with a voice in it
         self.ticks = 0
+        self.late_frames = 0  # ticks that found nothing to play in the middle of the bot's speech
+        self.longest_hole = 0  # the longest silence that this made, in ticks, with the filling of the jitter buffer
         self._queue = bytearray()
         self._marks: deque[tuple[int, str]] = deque()  # after how many bytes of the queue, which mark
         self._jitter = round(jitter_s / TICK_S)
         self._hold = 0
+        self._dry = self._dry_at = 0  # ticks that found nothing since the queue ran out in mid-speech, and when it did
+        self._cleared_at = 0
 
     def play(self, audio: bytes) -> None:
         """Queue audio to be played."""
         if not self._queue:
             self._hold = self._jitter
+        if self._dry and is_voice(audio):
+            if (self.ticks - self._dry_at) * TICK_S <= SAME_BURST_S:
+                self.late_frames += self._dry
+                self.longest_hole = max(self.longest_hole, self._dry + self._hold)
+            self._dry = 0
         self._queue += audio
 
     def mark(self, name: str) -> list[str]:
@@ -56,6 +66,8 @@ class Ear:
     def clear(self) -> list[str]:
         """Forget what is queued; returns its marks."""
         self._queue.clear()
+        self._hold = self._dry = 0
+        self._cleared_at = self.ticks  # what was said before is over: silence now is no hole
         marks = [name for _, name in self._marks]
         self._marks.clear()
         return marks
@@ -66,6 +78,9 @@ class Ear:
             self._hold -= 1
             frame = SILENCE
         else:
+            if not self._queue and (self._dry or self._spoke_just_now()):
+                self._dry_at = self._dry_at if self._dry else self.ticks
+                self._dry += 1
             frame = bytes(self._queue[:FRAME]).ljust(FRAME, b"\xff")
             del self._queue[:FRAME]
             self._marks = deque((left - FRAME, name) for left, name in self._marks)
@@ -77,6 +92,15 @@ class Ear:
         while self._marks and self._marks[0][0] <= 0:
             reached.append(self._marks.popleft()[1])
         return reached
+
+    @property
+    def hears_voice(self) -> bool:
+        """True if the last tick played a voice."""
+        return self.voiced_at == self.ticks - 1
+
+    def _spoke_just_now(self) -> bool:
+        voiced_at = self.voiced_at
+        return voiced_at is not None and self._cleared_at <= voiced_at > self.ticks - QUIET_S / TICK_S
 
 
 class Mouth:
@@ -114,6 +138,7 @@ class MediaStream:
             "custom_parameters": start["custom_parameters"],
             "connected_at": None,
             "started_at": None,
+            "start_sent_at": None,
             "first_bot_audio_at": None,
             "ended_at": None,
             "frames_sent": 0,
@@ -121,13 +146,21 @@ class MediaStream:
             "clears": 0,
             "marks": [],
             "error": None,
+            "late_frames": 0,
+            "longest_hole_s": 0.0,
+            "timeline": [],
         }
+        self.timeline = Timeline()
+        self.record["timeline"] = self.timeline.entries
         self.ended = asyncio.Event()
         self._url, self._start, self._stream_id = url, start, stream_id
         self._ear, self._mouth = ear, mouth
+        self._person, self._bot = Voice("person", self.timeline), Voice("bot", self.timeline)
+        self._arrivals = Arrivals(self.timeline)
         self._socket: ClientConnection | None = None
         self._sequence = 0
         self._chunk = 0
+        self._stopping = False
 
     async def run(self) -> None:
         """Carry the stream until the bot closes it, or `stop` is called."""
@@ -138,6 +171,8 @@ class MediaStream:
                 self._socket = socket
                 self.record["connected_at"] = timestamp()
                 await socket.send(json.dumps({"event": "connected", "version": "1.0.0"}))
+                self.record["start_sent_at"] = timestamp()
+                self.timeline.begin()
                 await self._send("start", start=self._start)
                 self.record["started_at"] = timestamp()
                 await self._carry(socket)
@@ -145,6 +180,8 @@ class MediaStream:
             self.record["error"] = f"{type(error).__name__}: {error}"
         finally:
             self.record["ended_at"] = timestamp()
+            self._person.end()
+            self._bot.end()
             self._socket = None
             self.ended.set()
 
@@ -153,9 +190,10 @@ class MediaStream:
         try:
             async for message in socket:
                 await self._receive(message)
+            if not self._stopping:
+                self.timeline.note("bot_closes")
         finally:
             pace.cancel()
-            # Read to the end even so: a mark may be on its way.
 
     async def _pace(self) -> None:
         clock = asyncio.get_running_loop()
@@ -166,11 +204,23 @@ class MediaStream:
                 # Against an absolute clock: a late tick is made up for, so that minutes do not drift.
                 tick += 1
                 await asyncio.sleep(max(0.0, begun + tick * TICK_S - clock.time()))
-                await self._send_frame(self._mouth.tick())
-                for name in self._ear.tick():
-                    await self._return_mark(name)
+                await self._speak()
+                await self._listen()
         except WebSocketException:
             return
+
+    async def _speak(self) -> None:
+        frame = self._mouth.tick()
+        self._person.frame(self.timeline.now(), TICK_S, loud=is_voice(frame))
+        await self._send_frame(frame)
+
+    async def _listen(self) -> None:
+        marks = self._ear.tick()
+        self._bot.frame(self.timeline.now(), TICK_S, loud=self._ear.hears_voice)
+        self.record["late_frames"] = self._ear.late_frames
+        self.record["longest_hole_s"] = round(self._ear.longest_hole * TICK_S, 2)
+        for name in marks:
+            await self._return_mark(name)
 
     async def _send_frame(self, frame: bytes) -> None:
         self._chunk += 1
@@ -200,6 +250,9 @@ class MediaStream:
                     await self._return_mark(reached)
             case "clear":
                 self.record["clears"] += 1
+                self.timeline.note("clear")
+                self._bot.end()
+                self._arrivals.end()
                 for name in self._ear.clear():
                     await self._return_mark(name)
             case _:
@@ -215,14 +268,18 @@ class MediaStream:
             await self._error(100004, "invalid_media")
         self.record["messages_received"] += 1
         self.record["first_bot_audio_at"] = self.record["first_bot_audio_at"] or timestamp()
+        if is_voice(audio):
+            self._arrivals.audible()
         self._ear.play(audio)
 
     async def _return_mark(self, name: str) -> None:
         self.record["marks"].append({"name": name, "at": timestamp()})
+        self.timeline.note(f"mark {name}")
         await self._send("mark", mark={"name": name})
 
     async def press(self, digit: str) -> None:
         """Tell the bot that a key was pressed."""
+        self.timeline.note(f"key {digit}")
         await self._send("dtmf", occurred_at=timestamp(), dtmf={"digit": digit})
 
     async def stop(self) -> None:
@@ -230,6 +287,8 @@ class MediaStream:
         if socket := self._socket:
             start = self._start
             stop = {"user_id": start["user_id"], "call_control_id": start["call_control_id"]}
+            self.timeline.note("stop")
+            self._stopping = True
             try:
                 await self._send("stop", stop=stop)
             except WebSocketException:
