@@ -65,7 +65,8 @@ async def take(
     start: Start, brief: Brief | None, socket: WebSocket, settings: BotSettings, *, handle_sigint: bool
 ) -> None:
     """Hold the talk of one call, and tell what came of it."""
-    conversation, floor = Conversation(brief, start.call_sid), Floor()
+    conversation = Conversation(brief, start.call_sid)
+    floor = Floor(conversation.began)
     stream, line = TelnyxStream(start, on_sound=floor.bot_sounds), Line(start.call_sid, settings)
     secret = settings.brief_secret.get_secret_value()
     joined = None

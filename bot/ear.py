@@ -141,6 +141,7 @@ class Heard(FrameProcessor):
     def __init__(self, floor: Floor, usage: dict[str, float]) -> None:
         super().__init__()
         self._floor, self._usage = floor, usage
+        self.silenced = asyncio.Event()  # an interruption has come through to the end
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Note it, and pass it on."""
@@ -149,6 +150,8 @@ class Heard(FrameProcessor):
             self._floor.spoken(frame.text)
         elif isinstance(frame, TTSStoppedFrame):
             self._floor.utterance_over()
+        elif isinstance(frame, InterruptionFrame):
+            self.silenced.set()
         elif isinstance(frame, MetricsFrame):
             self._count(frame)
         await self.push_frame(frame, direction)

@@ -8,6 +8,7 @@ from typing import Final
 class Floor:
     """The state of the talk, told by those who hear it. All times are seconds of one monotonic clock."""
 
+    began: float  # when the stream did
     bot_speaking: bool = False
     contact_speaking: bool = False
     bot_heard_at: float = 0.0  # the bot's last sound
@@ -144,7 +145,7 @@ class Floor:
         """How long neither side has been heard."""
         if self.contact_speaking:
             return 0.0
-        return now - max(self.bot_heard_at, self.contact_heard_at)
+        return now - max(self.began, self.bot_heard_at, self.contact_heard_at)
 
 
 BROKEN_OFF_S: Final = 1.2

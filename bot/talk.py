@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, Final
 
 from loguru import logger
@@ -52,6 +53,9 @@ OPT_OUT_S: Final = 2.0
 DETECTION_S: Final = 60.0
 """How long the carrier's detection is asked about: it decides within 30 s of the answer."""
 
+_SILENCED_S: Final = 0.5
+"""How long an interruption may take through the pipeline: milliseconds, unless something in it hangs."""
+
 _TICK_S: Final = 0.1
 
 
@@ -97,6 +101,7 @@ class Talk:
         self._mind = services.mind(brief, conversation.script, self._settings)
         self._voice = services.voice(brief, self._settings)
         self._output = transport.output()
+        self._heard = Heard(floor, conversation.usage)
         pipeline = Pipeline(
             [
                 transport.input(),  # what the contact says and presses
@@ -109,7 +114,7 @@ class Talk:
                 Lines(floor),  # what is to be said
                 self._voice,
                 self._output,  # what the contact hears
-                Heard(floor, conversation.usage),
+                self._heard,  # what has been heard, what it cost
                 assistant,  # what of it they heard
             ]
         )
@@ -184,8 +189,11 @@ class Talk:
             await self.session.queue_frame(TTSSpeakFrame(words))
 
     async def fall_silent(self) -> None:
-        """Say nothing more of what was to be said."""
+        """Say nothing more of what was to be said; return when nothing more comes."""
+        self._heard.silenced.clear()
         await self._ear.broadcast_interruption()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._heard.silenced.wait(), _SILENCED_S)
 
     async def opt_out(self, reason: str) -> None:
         """Part of Line, for tools and keys: a fact first, then confirmed aloud."""
