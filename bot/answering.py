@@ -88,7 +88,7 @@ async def _speak(talk: Talk, message: str, *, sure: bool) -> bool:
                 return False
         else:
             began = 0.0
-        if floor.bot_heard_at and not floor.bot_speaking and not floor.owes and not floor.to_say:
+        if floor.bot_heard_at and not floor.bot_speaking and not floor.owed_since and not floor.to_say:
             return True
     return True
 

@@ -51,13 +51,13 @@ class Conversation:
         if text.strip():
             self.turns.append(Turn(role="contact", text=text.strip(), at_s=self.seconds))
 
-    def said(self, text: str, *, interrupted: bool = False, latency_ms: int | None = None) -> None:
-        """The bot said something."""
+    def said(self, text: str, *, began: float = 0.0, interrupted: bool = False, latency_ms: int | None = None) -> None:
+        """The bot said something; `began` is when, on the monotonic clock."""
         if text.strip():
-            turn = Turn(
-                role="bot", text=text.strip(), at_s=self.seconds, interrupted=interrupted, latency_ms=latency_ms
-            )
+            at_s = round(began - self.began, 2) if began else self.seconds
+            turn = Turn(role="bot", text=text.strip(), at_s=at_s, interrupted=interrupted, latency_ms=latency_ms)
             self.turns.append(turn)
+            self.turns.sort(key=lambda turn: turn.at_s)
 
     def problem(self, text: str) -> None:
         """Something went wrong that the operator should know."""

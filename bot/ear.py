@@ -127,7 +127,7 @@ class Lines(FrameProcessor):
             case FunctionCallsStartedFrame():
                 self._floor.model_ends()
             case BotStartedSpeakingFrame():
-                self._floor.bot_starts()
+                self._floor.bot_starts(now)
             case BotStoppedSpeakingFrame():
                 self._floor.bot_stops()
             case _:

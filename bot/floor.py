@@ -22,6 +22,7 @@ class Floor:
     rest: str = ""  # what was cut off by an interruption
     unsaid: str = ""  # what the voice gave up on
     lost_thought: bool = False  # the model was cut off before it had said anything
+    turn_began: float = 0.0  # when the bot's present turn did
     latency_ms: int | None = None  # of the bot's last answer: from their last sound to its first
     _writing: bool = False
     _open_space: bool = False
@@ -85,9 +86,10 @@ class Floor:
         self.asked_voice_at = 0.0
         self.asked_model_at = 0.0
 
-    def bot_starts(self) -> None:
+    def bot_starts(self, now: float) -> None:
         """The bot is heard to speak."""
         self.bot_speaking = True
+        self.turn_began = self.turn_began or now
 
     def bot_stops(self) -> None:
         """It is silent again."""
@@ -109,9 +111,15 @@ class Floor:
         self.rest, self.lost_thought = "", False
 
     @property
-    def owes(self) -> bool:
-        """True while the next sound has to be the bot's."""
-        return bool(self.asked_voice_at or self.asked_model_at)
+    def owed_since(self) -> float:
+        """Since when the next sound has to be the bot's; 0: it has not."""
+        return min(filter(None, (self.asked_voice_at, self.asked_model_at)), default=0.0)
+
+    def turn_taken(self) -> tuple[float, int | None]:
+        """Return when the bot's turn began, and after what latency in ms; the next one begins anew."""
+        began, latency_ms = self.turn_began, self.latency_ms
+        self.turn_began, self.latency_ms = 0.0, None
+        return began, latency_ms
 
     @property
     def pending(self) -> str:
@@ -139,7 +147,7 @@ class Floor:
     def cut_short(self, now: float) -> bool:
         """True if the voice has stopped, though not for anybody's sake, with words left to say."""
         left = sum(map(len, self.to_say))
-        return left > 1 and not self.owes and not self.contact_speaking and now - self.bot_heard_at > BROKEN_OFF_S
+        return left > 1 and not self.owed_since and not self.contact_speaking and now - self.bot_heard_at > BROKEN_OFF_S
 
     def silent_s(self, now: float) -> float:
         """How long neither side has been heard."""

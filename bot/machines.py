@@ -110,6 +110,8 @@ class Impression:
             return Kind.FAX
         if machine := by_words(" ".join([*self.words[-3:], self.so_far])):
             return machine
+        if self.so_far:
+            return None  # words are coming, and tell more than the sound of them
         if self.words:
             return Kind.HUMAN
         return {"machine": Kind.VOICEMAIL, "machine_ready": Kind.VOICEMAIL, "human": Kind.HUMAN}.get(self.detected)

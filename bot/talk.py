@@ -36,7 +36,7 @@ from bot.clips import apology
 from bot.conversation import Conversation
 from bot.ear import OPT_OUT_KEY, Ear, Heard, Lines, Words
 from bot.floor import MODEL_WITHIN_S, SILENCE_S, VOICE_WITHIN_S, WORDS_WITHIN_S, Floor
-from bot.machines import Kind
+from bot.machines import Kind, is_backchannel
 from bot.services import RATE, Senses
 from bot.settings import BotSettings
 from bot.telnyx import Line, TelnyxStream
@@ -75,6 +75,10 @@ class Talk:
         self._clip = False  # the last words are the recorded apology
         self._not_heard = self._nudged = self._voice_again = self._model_again = False
 
+    def _attends(self) -> bool:
+        """True while turns are taken: not with a mailbox, and not during the last words."""
+        return not self._machine and self.conversation.disposition is None
+
     @property
     def _listening(self) -> Listening:
         return self.conversation.brief.listening if self.conversation.brief else Listening()
@@ -86,7 +90,7 @@ class Talk:
         conversation, floor, brief = self.conversation, self.floor, self.conversation.brief
         listening = self._listening
         self._context = LLMContext(tools=tools_for(conversation, conversation.script, self))
-        turns = strategies(listening, senses.tuned(listening), floor, attends=lambda: not self._machine)
+        turns = strategies(listening, senses.tuned(listening), floor, attends=self._attends)
         user, assistant = LLMContextAggregatorPair(
             self._context,
             user_params=LLMUserAggregatorParams(
@@ -173,8 +177,8 @@ class Talk:
 
         @assistant.event_handler("on_assistant_turn_stopped")
         async def _said(_assistant: object, message: AssistantTurnStoppedMessage) -> None:
-            latency_ms, floor.latency_ms = floor.latency_ms, None
-            conversation.said(message.content, interrupted=message.interrupted, latency_ms=latency_ms)
+            began, latency_ms = floor.turn_taken()
+            conversation.said(message.content, began=began, interrupted=message.interrupted, latency_ms=latency_ms)
 
         @self.session.event_handler("on_pipeline_error")
         async def _problem(_session: object, frame: ErrorFrame) -> None:
@@ -303,6 +307,9 @@ class Talk:
         if self._machine or self.conversation.disposition is not None:
             return True
         if self._screen is None:
+            if self.floor.opening and self.floor.bot_speaking and not is_backchannel(text):
+                self._beside(self._yield_the_floor())
+                return True
             return False
         if self._screen.person_speaks(text):
             self._screen = None
@@ -310,6 +317,12 @@ class Talk:
             brief = self.conversation.brief
             await self.say(brief.greeting if brief else "")
         return True
+
+    async def _yield_the_floor(self) -> None:
+        """The greeting plays on over a "hello?", but not over somebody who has really said something."""
+        await self.fall_silent()
+        self.floor.answered()
+        await self._think()
 
     async def _ask_detection(self) -> None:
         """Have the carrier's detection tell what it hears, while that may matter."""
@@ -369,9 +382,9 @@ class Talk:
         elif self._screen is not None:
             if self._screen.overdue:
                 conversation.conclude(Disposition.REJECTED, "a call screen kept us waiting, and nobody came", "")
-        elif not floor.owes and floor.silent_s(now) > self._listening.patience_s:
+        elif not floor.owed_since and floor.silent_s(now) > self._listening.patience_s:
             await self._nudge()
-        elif floor.owes and floor.silent_s(now) > SILENCE_S:
+        elif floor.owed_since and now - max(floor.owed_since, floor.bot_heard_at) > SILENCE_S:
             self._fail("dead air: a provider did not answer")
 
     def _voice_is_late(self) -> bool:
@@ -393,7 +406,7 @@ class Talk:
     async def _not_understood(self) -> None:
         """There was a voice, and no words came of it."""
         self.floor.spoke_since = 0.0
-        if self.floor.bot_speaking or self.floor.owes:
+        if self.floor.bot_speaking or self.floor.owed_since:
             return
         if self._not_heard:
             self._fail("nothing of what was said could be understood")

@@ -66,7 +66,8 @@ class Attention(BaseUserTurnStartStrategy):
             await self.trigger_user_turn_started(enable_interruptions=not self._greeting)
             return ProcessFrameResult.STOP
         if isinstance(frame, TranscriptionFrame | InterimTranscriptionFrame):
-            if self._greeting and self._floor.bot_speaking and len(frame.text.split()) >= WORDS_TO_INTERRUPT:
+            interim = isinstance(frame, InterimTranscriptionFrame)  # what a final one ends is for the judge
+            if interim and self._greeting and self._floor.bot_speaking and _takes_the_floor(frame.text):
                 await self.broadcast_frame(InterruptionFrame)
             # Words of a voice that was too soft or too short to be noticed as one.
             await self.trigger_user_turn_started(enable_interruptions=not self._greeting)
@@ -106,6 +107,10 @@ class Judge(FrameProcessor):
             await self.push_frame(TTSSpeakFrame(rest))
             return True
         return False
+
+
+def _takes_the_floor(text: str) -> bool:
+    return len(text.split()) >= WORDS_TO_INTERRUPT
 
 
 def _last_words(frame: LLMContextFrame) -> str:
