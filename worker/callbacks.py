@@ -144,6 +144,7 @@ def _inbound_document(case: Case, call_sid: str) -> str | None:
     try:
         brief = case.campaign.inbound_brief(
             case.contact,
+            case.zones,
             attempt_id=attempt_id,
             now=now,
             called_at=f"{local:%-I:%M %p}",
@@ -180,7 +181,7 @@ def script(attempt_id: str, request: Request) -> Response:
         raise HTTPException(404, "there is no such attempt")
     render = case.campaign.inbound_brief if case.inbound else case.campaign.brief
     extra = {"called_at": ""} if case.inbound else {}
-    brief = render(case.contact, attempt_id=attempt_id, report_url="", brief_url="", now=store().now(), **extra)
+    brief = render(case.contact, case.zones, attempt_id=attempt_id, report_url="", brief_url="", now=store().now(), **extra)
     text = (brief.script.model_dump_json() if brief.script else "{}").encode()
     secret = load_settings().brief_secret.get_secret_value()
     signature = sign_message(text, secret, purpose="script", now=time.time())
