@@ -124,6 +124,7 @@ def outcome(
     A column with the name of one of ours comes as `row_<name>`.
     """
     evidence = read_evidence(attempt) if attempt else None
+    report = evidence.report if evidence else None
     ours: dict[str, Any] = {
         "phone": contact["phone"],
         "state": state,
@@ -133,6 +134,10 @@ def outcome(
         "call_sid": (evidence.call_sid if evidence else "") or attempt.get("call_sid") or None,
         "duration_s": int(attempt["duration_s"]) if attempt.get("duration_s") else None,
         "answers": json.loads(attempt.get("answers") or "{}"),
+        "answered_by": report.answered_by if report else None,
+        "recording_url": (evidence.recording_url if evidence else "") or None,
+        "usage": dict(report.usage) if report else {},
+        "transcript": [turn.model_dump(mode="json") for turn in report.transcript] if report else [],
         "line": int(contact["line"]),
     }
     return ours | {(f"row_{name}" if name in ours else name): value for name, value in columns.items()}

@@ -171,6 +171,11 @@ class Evidence:
         """When we heard that somebody, or something, had picked up."""
         return min((at for at, event in self.events if event.state is CallState.ANSWERED), default=None)
 
+    @property
+    def recording_url(self) -> str:
+        """Where the carrier said that the recording is, if it made one."""
+        return next((event.recording_url for _, event in self.told if event.recording_url), "")
+
 
 @dataclass(frozen=True, slots=True)
 class Settled:

@@ -260,6 +260,7 @@ def _order(case: Case, settings: Settings, now: datetime) -> tuple[DialOrder | N
         amd_url=f"{base}/telnyx/amd?attempt={attempt}" if rules.machine_detection else None,
         ring_timeout_s=rules.ring_timeout_s,
         time_limit_s=rules.time_limit_s,
+        record=rules.record,
     )
     return order, ""
 
