@@ -44,6 +44,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from bot.conversation import Conversation
 from bot.dialer import NoScript, fetch_script, say_joined, send_report
+from bot.evals import EvalStream, accept_eval
 from bot.prompt import system_prompt
 from bot.settings import BotSettings, load_settings
 from bot.stream import NoStart, read_start
@@ -72,7 +73,8 @@ async def bot(runner_args: RunnerArguments) -> None:
     settings = load_settings()
     socket = runner_args.websocket
     try:
-        start = await read_start(socket)
+        evaluation = await accept_eval(runner_args) if settings.allow_evals else None
+        start = evaluation.start if evaluation else await read_start(socket)
         secret = settings.brief_secret.get_secret_value()
         brief = from_parameters(start.parameters, secret, time.time()) if start.parameters else None
     except (NoStart, BriefRefused) as refused:
@@ -81,16 +83,14 @@ async def bot(runner_args: RunnerArguments) -> None:
             await socket.close(1008)
         return
     conversation = Conversation(brief, start.call_sid)
-    stream = TelnyxStream(start)
+    stream = evaluation.stream if evaluation else TelnyxStream(start)
     joined = None
     if brief and brief.report_url:
         joined = asyncio.create_task(say_joined(brief, start.call_sid, secret))  # the greeting does not wait for it
-    transport = FastAPIWebsocketTransport(
-        websocket=socket,
-        params=FastAPIWebsocketParams(
-            audio_in_enabled=True, audio_out_enabled=True, audio_out_end_silence_secs=0, serializer=stream
-        ),
+    params = FastAPIWebsocketParams(
+        audio_in_enabled=True, audio_out_enabled=True, audio_out_end_silence_secs=0, serializer=stream
     )
+    transport = evaluation.transport if evaluation else FastAPIWebsocketTransport(websocket=socket, params=params)
     try:
         await converse(conversation, transport, stream, settings, handle_sigint=runner_args.handle_sigint)
     except asyncio.CancelledError:
@@ -145,7 +145,7 @@ async def converse(
     worker = PipelineWorker(
         pipeline,
         params=PipelineParams(audio_in_sample_rate=8000, audio_out_sample_rate=8000, enable_metrics=False),
-        enable_rtvi=False,
+        enable_rtvi=isinstance(stream, EvalStream),
         idle_timeout_secs=None,
         processor_unusable_policy=ProcessorUnusablePolicy.END,
     )
