@@ -22,6 +22,12 @@ from bot.telnyx import TelnyxStream
 
 CALL_SID: Final = "eval"
 
+INTERRUPTED_S: Final = 0.3
+"""How long the harness is left before it hears that the bot was interrupted: at that, it forgets what it has not read
+yet, and a tool that ends the call interrupts in the same moment in which the harness is told of it."""
+
+_INTERRUPTED: Final = '"bot-interrupted"'
+
 
 class EvalStream(TelnyxStream):
     """What goes over the wire is RTVI. Of Telnyx, the clocks stay, and the marks, which come back as soon as they are due."""
@@ -42,7 +48,10 @@ class EvalStream(TelnyxStream):
             await self.transport.input().push_frame(InputTransportMessageFrame(message=frame.message))
             return None
         await super().serialize(frame)
-        return await self._rtvi.serialize(frame)
+        message = await self._rtvi.serialize(frame)
+        if isinstance(message, str) and _INTERRUPTED in message:
+            await asyncio.sleep(INTERRUPTED_S)
+        return message
 
     async def deserialize(self, data: str | bytes) -> Frame | None:
         """Read one message of the harness."""

@@ -50,7 +50,7 @@ class Dialer:
         take = self._take
 
         class Desk(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:  # noqa: N802 - the base class's name
+            def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 if urlsplit(self.path).path == _PATH:
                     try:

@@ -81,7 +81,7 @@ class Scenario:
         told = report.model_dump(mode="json")
         for name, wanted in self.report.items():
             given = told.get(name)
-            if isinstance(wanted, dict) and isinstance(given, dict):
+            if isinstance(given, dict) and isinstance(wanted, dict) and wanted:  # {}: there is to be nothing
                 given = {key: given.get(key) for key in wanted}
             if given != wanted:
                 return f"the report's {name} is {given!r}, not {wanted!r}"

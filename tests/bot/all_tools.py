@@ -30,7 +30,9 @@ def tools_for(conversation: Conversation, script: Script | None) -> ToolsSchema:
     offered = _tools_for(conversation, script)
     functions = {direct.name: direct.function for direct in offered.direct_functions}
     present = {tool.name: functions.get(tool.name, tool) for tool in offered.standard_tools}
-    return ToolsSchema(standard_tools=[*({"do_not_call": do_not_call, "wrong_number": wrong_number} | present).values()])
+    return ToolsSchema(
+        standard_tools=[*({"do_not_call": do_not_call, "wrong_number": wrong_number} | present).values()]
+    )
 
 
 agent.tools_for = tools_for
