@@ -14,6 +14,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from bot.conversation import Conversation
 from bot.dialer import say_joined, send_report
+from bot.evals import Evaluation, accept_eval
 from bot.floor import Floor
 from bot.services import warm_up
 from bot.settings import BotSettings, load_settings
@@ -37,7 +38,8 @@ async def bot(runner_args: RunnerArguments) -> None:
     settings = load_settings()
     socket = runner_args.websocket
     try:
-        start = await read_start(socket)
+        evaluation = await accept_eval(runner_args) if settings.allow_evals else None
+        start = evaluation.start if evaluation else await read_start(socket)
         brief = _brief(start, settings)
     except (NoStart, BriefRefused, TooMany) as refused:
         logger.warning("refused a stream: {}", refused)
@@ -47,7 +49,7 @@ async def bot(runner_args: RunnerArguments) -> None:
     if brief is None:
         _unbriefed.add(start.stream_id)
     try:
-        await take(start, brief, socket, settings, handle_sigint=runner_args.handle_sigint)
+        await take(start, brief, socket, settings, evaluation, handle_sigint=runner_args.handle_sigint)
     finally:
         _unbriefed.discard(start.stream_id)
 
@@ -62,22 +64,27 @@ def _brief(start: Start, settings: BotSettings) -> Brief | None:
 
 
 async def take(
-    start: Start, brief: Brief | None, socket: WebSocket, settings: BotSettings, *, handle_sigint: bool
+    start: Start,
+    brief: Brief | None,
+    socket: WebSocket,
+    settings: BotSettings,
+    evaluation: Evaluation | None,
+    *,
+    handle_sigint: bool,
 ) -> None:
     """Hold the talk of one call, and tell what came of it."""
     conversation = Conversation(brief, start.call_sid)
     floor = Floor(conversation.began)
-    stream, line = TelnyxStream(start, on_sound=floor.bot_sounds), Line(start.call_sid, settings)
+    stream, line = evaluation.stream if evaluation else TelnyxStream(start), Line(start.call_sid, settings)
+    stream.on_sound = floor.bot_sounds
     secret = settings.brief_secret.get_secret_value()
     joined = None
     if brief and brief.report_url:
         joined = asyncio.create_task(say_joined(brief, start.call_sid, secret))  # the greeting does not wait for it
-    transport = FastAPIWebsocketTransport(
-        websocket=socket,
-        params=FastAPIWebsocketParams(
-            audio_in_enabled=True, audio_out_enabled=True, audio_out_end_silence_secs=0, serializer=stream
-        ),
+    params = FastAPIWebsocketParams(
+        audio_in_enabled=True, audio_out_enabled=True, audio_out_end_silence_secs=0, serializer=stream
     )
+    transport = evaluation.transport if evaluation else FastAPIWebsocketTransport(socket, params)
     talk = Talk(conversation, line, stream, settings, floor)
     try:
         await talk.run(transport, _spare.take(), handle_sigint=handle_sigint)

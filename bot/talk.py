@@ -35,6 +35,7 @@ from bot.answering import Screen, leave_message
 from bot.clips import apology
 from bot.conversation import Conversation
 from bot.ear import OPT_OUT_KEY, Ear, Heard, Lines, Words
+from bot.evals import EvalStream
 from bot.floor import MODEL_WITHIN_S, SILENCE_S, VOICE_WITHIN_S, WORDS_WITHIN_S, Floor
 from bot.machines import Kind, is_backchannel
 from bot.services import RATE, Senses
@@ -127,7 +128,7 @@ class Talk:
             params=PipelineParams(
                 audio_in_sample_rate=RATE, audio_out_sample_rate=RATE, enable_metrics=True, enable_usage_metrics=True
             ),
-            enable_rtvi=False,
+            enable_rtvi=isinstance(self._stream, EvalStream),  # what a harness speaks
             idle_timeout_secs=None,
             processor_unusable_policy=ProcessorUnusablePolicy.CONTINUE,
         )

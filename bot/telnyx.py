@@ -30,7 +30,7 @@ class TelnyxStream(TelnyxFrameSerializer):
     Its own hang-up is off: it cannot be pointed elsewhere, tries once, and cuts what has not been played yet.
     """
 
-    def __init__(self, start: Start, on_sound: Callable[[float], None]) -> None:
+    def __init__(self, start: Start) -> None:
         super().__init__(
             stream_id=start.stream_id,
             outbound_encoding=start.encoding,  # Telnyx's point of view: what comes out of the call
@@ -38,14 +38,14 @@ class TelnyxStream(TelnyxFrameSerializer):
             params=TelnyxFrameSerializer.InputParams(auto_hang_up=False),
         )
         self.first_audio_at: float | None = None
-        self._on_sound = on_sound
+        self.on_sound: Callable[[float], None] = lambda _at: None
 
     async def serialize(self, frame: Frame) -> str | bytes | None:
         """Note when sound leaves; the rest is Pipecat's."""
         if isinstance(frame, AudioRawFrame) and frame.audio.count(0) < len(frame.audio):
             now = time.monotonic()
             self.first_audio_at = self.first_audio_at or now
-            self._on_sound(now)
+            self.on_sound(now)
         return await super().serialize(frame)
 
     async def deserialize(self, data: str | bytes) -> Frame | None:

@@ -404,7 +404,7 @@ frames = (
 @given(data=frames)
 @example(data="[" * 5000)
 async def test_no_frame_makes_the_serializer_raise(data: str | bytes) -> None:
-    stream = TelnyxStream(Start(stream_id="s", call_sid="c", encoding="PCMU", parameters={}), on_sound=lambda _at: None)
+    stream = TelnyxStream(Start(stream_id="s", call_sid="c", encoding="PCMU", parameters={}))
     await stream.setup(SimpleNamespace(audio_in_sample_rate=8000))
     frame = await stream.deserialize(data)
     audio = getattr(frame, "audio", b"")
