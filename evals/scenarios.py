@@ -18,10 +18,11 @@ from pipecat.evals.scenario import EvalScenarioFile, EvalSimulationScenario
 from pipecat.evals.script import EvalExpectation, EvalScriptScenario, EvalScriptTurn
 
 from campaigns.call import Brief, Report, to_parameters
-from campaigns.campaign import Campaign, CampaignError, load_campaign
+from campaigns.campaign import Addressed, Campaign, CampaignError, load_campaign
 from campaigns.contacts import Contact
 from campaigns.templates import RenderError
 
+_ZONES: Final = ("America/New_York",)
 _NOBODYS_NUMBER: Final = "+12125550199"
 _HANG_UP_MS: Final = 20_000
 _OURS: Final = ("contact", "called_at", "report")
@@ -60,11 +61,10 @@ class Scenario:
     def brief(self, attempt_id: str, report_url: str, now: datetime) -> Brief:
         """Render the brief of this conversation; raises RenderError."""
         contact = Contact(_NOBODYS_NUMBER, self.contact, line=0)
+        addressed = Addressed(attempt_id=attempt_id, report_url=report_url, brief_url="", now=now)
         if self.called_at:
-            return self.campaign.inbound_brief(
-                contact, attempt_id=attempt_id, report_url=report_url, brief_url="", now=now, called_at=self.called_at
-            )
-        return self.campaign.brief(contact, attempt_id=attempt_id, report_url=report_url, brief_url="", now=now)
+            return self.campaign.inbound_brief(contact, _ZONES, called_at=self.called_at, **addressed)
+        return self.campaign.brief(contact, _ZONES, **addressed)
 
     def body(self, attempt_id: str, report_url: str, now: datetime, secret: str) -> dict[str, Any]:
         """Return the session's body for the bot: the brief, signed, as Telnyx would have brought it."""

@@ -45,7 +45,7 @@ def test_a_time_at_which_we_may_not_call_is_refused_with_what_to_propose(text: s
         parse_when(text, HOURS, NOW)
 
 
-@given(st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31)))
+@given(st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31)))  # noqa: DTZ001 - local times
 def test_whatever_is_accepted_is_within_the_hours(at: datetime) -> None:
     try:
         moment = parse_when(at.isoformat(), HOURS, NOW)
