@@ -25,6 +25,8 @@ TALKED_OVER_S: Final = 0.8
 """So much voice over our message means that the greeting was not over."""
 
 _TRIES: Final = 3
+_TONE: Final = "its tone"
+_BY_THE_CARRIER: Final = "its tone, by the carrier's ear"
 _TICK_S: Final = 0.05
 
 
@@ -48,24 +50,26 @@ async def leave_message(talk: Talk) -> None:
     if not message:
         conversation.conclude(Disposition.VOICEMAIL, "a mailbox answered; the campaign leaves no message", "")
         return
+    told = set[str]()
     for _ in range(_TRIES):
-        if not (signal := await _signal(talk)):
+        if not (signal := await _signal(talk, told)):
             break
-        if await _speak(talk, message, sure=signal == "its tone"):
+        told.add(signal)
+        if await _speak(talk, message, sure=signal == _TONE):
             conversation.conclude(Disposition.VOICEMAIL, f"a mailbox answered; the message was left after {signal}", "")
             return
     conversation.conclude(Disposition.VOICEMAIL, "a mailbox answered, and never let us leave a message", "")
 
 
-async def _signal(talk: Talk) -> str:
-    """Wait until the mailbox records; returns what told it, or nothing."""
+async def _signal(talk: Talk, told: set[str]) -> str:
+    """Wait until the mailbox records; returns what told it, or nothing. The carrier is believed once."""
     floor = talk.floor
     until = time.monotonic() + GREETING_S
     while (now := time.monotonic()) < until:
         if talk.beep.is_set():
-            return "its tone"
-        if talk.conversation.impression.detected == "machine_ready":
-            return "its tone, by the carrier's ear"
+            return _TONE
+        if talk.conversation.impression.detected == "machine_ready" and _BY_THE_CARRIER not in told:
+            return _BY_THE_CARRIER
         heard = floor.contact_heard_at and not floor.contact_speaking
         if heard and now - floor.contact_heard_at > QUIET_S and not floor.bot_speaking:
             return "its silence"

@@ -84,6 +84,9 @@ class Conversation:
         self.contact_left.set()
         if self.disposition is not None:
             return
+        if self.handed_over:
+            self.ended_by, self.disposition, self.reason = "bot", Disposition.COMPLETED, "handed over"
+            return
         self.ended_by = "contact"
         match self.impression.kind:
             case Kind.VOICEMAIL:

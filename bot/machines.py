@@ -89,6 +89,7 @@ class Impression:
     so_far: str = ""  # of what is being said
     detected: str = ""  # by the carrier: human, machine, machine_ready or fax
     fax_tone: bool = False
+    beeped: bool = False
 
     def hear(self, text: str) -> None:
         """Take in what was said."""
@@ -97,14 +98,14 @@ class Impression:
 
     def put_through(self) -> None:
         """The screen is past: whoever speaks now is a person."""
-        self.words, self.so_far, self.detected = [self.words[-1] if self.words else ""], "", "human"
+        self.words, self.so_far, self.detected = self.words[-1:], "", "human"
 
     @property
     def kind(self) -> Kind | None:
         """Who it is, or None as long as that is open.
 
         Words beat the carrier's detection, which hears only how somebody speaks: it takes a screen for a mailbox, and a
-        person who answers at length for a machine.
+        person who answers at length for a machine. Without words it is believed once there has been a tone.
         """
         if self.fax_tone or self.detected == "fax":
             return Kind.FAX
@@ -112,9 +113,10 @@ class Impression:
             return machine
         if self.so_far:
             return None  # words are coming, and tell more than the sound of them
-        if self.words:
+        if self.words or self.detected == "human":
             return Kind.HUMAN
-        return {"machine": Kind.VOICEMAIL, "machine_ready": Kind.VOICEMAIL, "human": Kind.HUMAN}.get(self.detected)
+        ready = self.detected == "machine_ready" or (self.detected == "machine" and self.beeped)
+        return Kind.VOICEMAIL if ready else None
 
 
 # --- tones ------------------------------------------------------------------------------------------------------------

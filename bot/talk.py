@@ -220,6 +220,7 @@ class Talk:
         words = self.conversation.phrases.handing_over
         await self.say(words)
         await self._ear.playout(self._lines.queue_frame, within=PLAYOUT_S + len(words) / 10)
+        self.conversation.handed_over = True  # from now on the stream's end is not the contact's
         self.conversation.handed_over = await self._line.hand_over(number)
         return self.conversation.handed_over
 
@@ -277,6 +278,8 @@ class Talk:
             self._recognize()
         else:
             self.beep.set()
+            self.conversation.impression.beeped = True
+            self._recognize()
 
     def _on_words(self, text: str, final: bool) -> None:
         impression = self.conversation.impression

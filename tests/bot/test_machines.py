@@ -59,11 +59,15 @@ def test_words_beat_the_carriers_detection(detected: str) -> None:
     assert talker.kind is Kind.HUMAN
 
 
+def test_without_words_a_machine_is_believed_once_there_was_a_tone() -> None:
+    assert Impression(detected="machine").kind is None, "it may be a person who says nothing"
+    assert Impression(detected="machine", beeped=True).kind is Kind.VOICEMAIL
+    assert Impression(detected="machine_ready").kind is Kind.VOICEMAIL
+    assert Impression(beeped=True).kind is None
+
+
 def test_while_words_are_coming_the_detection_is_not_believed() -> None:
-    impression = Impression(detected="machine")
-    assert impression.kind is Kind.VOICEMAIL
-    impression.so_far = "Hi, the person"
-    assert impression.kind is None
+    assert Impression(detected="machine_ready", so_far="Hi, the person").kind is None
 
 
 def test_a_fax_is_a_fax_whatever_else_is_heard() -> None:
