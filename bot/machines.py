@@ -122,12 +122,12 @@ class Impression:
 # --- tones ------------------------------------------------------------------------------------------------------------
 
 _RATE: Final = 8000
-_PURE: Final = 0.8
+_PURE: Final = 0.88
 """The share of its energy that a tone has at one frequency. Vowels, with their harmonics, stay below a half."""
 
 _QUIETEST: Final = 200.0
-_BEEP_FRAMES: Final = 6
-"""Of 20 ms. Mailboxes beep for 0.15 s to 1 s."""
+_BEEP_FRAMES: Final = 8
+"""Of 20 ms. Mailboxes beep for 0.2 s to 1 s."""
 
 _ANSWER_TONE_HZ: Final = (2070.0, 2130.0)
 _CALLING_TONE_HZ: Final = (1070.0, 1130.0)
@@ -156,7 +156,7 @@ class ToneEar:
 
     def _frame(self, samples: "np.ndarray[tuple[int], np.dtype[np.float32]]") -> Literal["beep", "fax", ""]:
         hertz = _pitch_of_tone(samples)
-        if hertz and (not self.frames or abs(hertz - self.hertz) < 60):  # noqa: PLR2004 - a bin and a half
+        if hertz and (not self.frames or abs(hertz - self.hertz) < 40):  # noqa: PLR2004 - most of a bin
             self.frames += 1
             self.hertz = hertz if self.frames == 1 else 0.8 * self.hertz + 0.2 * hertz
             if self.frames == _ANSWER_TONE_FRAMES and _ANSWER_TONE_HZ[0] < self.hertz < _ANSWER_TONE_HZ[1]:

@@ -77,7 +77,7 @@ def test_a_fax_is_a_fax_whatever_else_is_heard() -> None:
 
 
 @pytest.mark.parametrize("hertz", [440, 850, 1000, 1400, 2100])
-@pytest.mark.parametrize("seconds", [0.18, 0.4, 0.9])
+@pytest.mark.parametrize("seconds", [0.22, 0.4, 0.9])
 def test_a_mailboxs_tone_is_heard_when_it_ends(hertz: float, seconds: float) -> None:
     assert heard(silence(0.3), sine(hertz, seconds=seconds)) == ["beep"]
 
