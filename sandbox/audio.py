@@ -3,7 +3,7 @@
 import wave
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,11 +60,18 @@ def alaw_encode(samples: Samples) -> bytes:
     return _alaw_tables()[1][samples.astype(np.int32) + 32768].tobytes()
 
 
-def write_stereo_wav(path: Path, left: Samples, right: Samples) -> None:
+@lru_cache(maxsize=1)
+def law_tables() -> tuple[bytes, bytes]:
+    """Return the tables by which `bytes.translate` makes PCMA of PCMU, and PCMU of PCMA."""
+    codes = bytes(range(256))
+    return alaw_encode(ulaw_decode(codes)), ulaw_encode(alaw_decode(codes))
+
+
+def write_stereo_wav(path: Path | BinaryIO, left: Samples, right: Samples) -> None:
     """Write two sides of a call, padded to one length."""
     both = np.zeros((max(len(left), len(right)), 2), np.int16)
     both[: len(left), 0], both[: len(right), 1] = left, right
-    with wave.open(str(path), "wb") as file:
+    with wave.open(str(path) if isinstance(path, Path) else path, "wb") as file:
         file.setnchannels(2)
         file.setsampwidth(2)
         file.setframerate(RATE)

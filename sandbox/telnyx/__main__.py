@@ -31,6 +31,8 @@ def main() -> int:
     parser.add_argument("--number", action="append", help="a number of ours, in E.164")
     parser.add_argument("--dials-per-5s", type=int, default=150)
     parser.add_argument("--ring-scale", type=float, default=1.0, help="how long a ring lasts, against what was asked")
+    parser.add_argument("--jitter-s", type=float, default=0.2, help="the jitter buffer before the callee's ear")
+    parser.add_argument("--codec", choices=["PCMU", "PCMA"], default="PCMU", help="of what people say")
     given = parser.parse_args()
     key = SigningKey(base64.b64decode(given.private_key)) if given.private_key else SigningKey.generate()
     try:
@@ -51,6 +53,8 @@ def main() -> int:
         dials_per_5s=given.dials_per_5s,
         ring_scale=given.ring_scale,
         record_to=given.record,
+        jitter_s=given.jitter_s,
+        codec=given.codec,
     )
     return serve(create_app(net), given.host, given.port)
 

@@ -1,6 +1,7 @@
 """Telnyx's REST API, as far as a dialer of TeXML calls uses it, and the switches and windows of a test network."""
 
 import asyncio
+import io
 import json
 import random
 import re
@@ -33,6 +34,7 @@ _ENUMS: Final = {
 }
 _RANGES: Final = {"Timeout": (5, 120), "TimeLimit": (30, 14_400), "MachineDetectionTimeout": (500, 60_000)}
 _NUMBER: Final = re.compile(r"\+[1-9]\d{6,14}|sip:.+")
+_DIGITS: Final = re.compile(r"[0-9A-D*#wW]{1,64}")
 
 FAULTS: Final = {
     "429": (429, "90103", "Dials per second limit exceeded"),
@@ -80,10 +82,13 @@ class Net:
     app_status_url: str = ""
     static_texml: str = ""
     dials_per_5s: int = 150
+    codec: str = "PCMU"  # of what people say, where a document asks for none
     jitter_s: float = 0.2
     ring_scale: float = 1.0
     list_delay_s: float = 1.0
     record_to: Path | None = None
+    base_url: str = ""  # where we are asked: known from the first request
+    update_refuses: str = ""  # "json" or "form": a call's update is refused in that form
     organization: str = "61bf923e-5e4d-4595-a110-56190ea18a1b"
     calls: dict[str, Call] = field(default_factory=dict)
     calls_to: defaultdict[str, list[Call]] = field(default_factory=lambda: defaultdict(list))
@@ -174,6 +179,7 @@ def create_app(net: Net) -> FastAPI:
 
     @app.middleware("http")
     async def guard(request: Request, call_next: Any) -> Response:
+        net.base_url = net.base_url or str(request.base_url).rstrip("/")
         if request.url.path.startswith("/v2"):
             sent = request.headers.get("authorization")
             if sent is None:
@@ -275,6 +281,10 @@ def create_app(net: Net) -> FastAPI:
         call = net.calls.get(unquote(sid))
         if call is None:
             return _not_found()
+        form = "json" if "json" in request.headers.get("content-type", "") else "form"
+        net.records.write("update", call_sid=call.sid, form=form, refused=form == net.update_refuses, body=body)
+        if form == net.update_refuses:
+            return error(422, "10015", f"Request body could not be read as {form}")
         if call.is_over:
             return error(422, "90018", "Call has already ended")
         if body.get("Status"):
@@ -293,12 +303,21 @@ def create_app(net: Net) -> FastAPI:
             return error(422, "90015", "Invalid Call Control ID")
         if call.is_over:
             return error(422, "90018", "Call has already ended")
-        if action == "hangup":
-            call.hang_up("caller")
-        elif action == "send_dtmf":
-            call.record["dtmf_sent"] = call.record.get("dtmf_sent", "") + str((await _body(request)).get("digits", ""))
-        else:
-            return _not_found()
+        body = await _body(request)
+        match action:
+            case "hangup":
+                call.hang_up("caller")
+            case "send_dtmf":
+                if not _DIGITS.fullmatch(str(body.get("digits", ""))):
+                    return error(422, "90014", "digits must be 0-9, A-D, *, #, w or W", "/digits")
+                call.sends_digits(str(body["digits"]))
+            case "transfer":
+                if not _NUMBER.fullmatch(str(body.get("to", ""))):
+                    return error(422, "10016", "Phone number must be in +E.164 format: to", "/to")
+                # The document still owns the call: when the bot closes its stream, what follows <Connect> ends it all.
+                call.bridge(str(body["to"]))
+            case _:
+                return _not_found()
         return JSONResponse({"data": {"result": "ok"}})
 
     @app.get("/v2/calls/{sid}")
@@ -332,6 +351,21 @@ def _add_switches(app: FastAPI, net: Net) -> None:
     async def requests() -> list[dict[str, Any]]:
         return net.records.of("request")
 
+    @app.get("/sandbox/calls/{sid}")
+    async def one(sid: str) -> Response:
+        call = net.calls.get(unquote(sid))
+        return JSONResponse(call.detail()) if call else _not_found()
+
+    @app.get("/sandbox/recordings/{sid}.wav")
+    async def recording(sid: str) -> Response:
+        """Both sides of a call: the person on the left, the bot on the right."""
+        call = net.calls.get(unquote(sid))
+        if call is None:
+            return _not_found()
+        file = io.BytesIO()
+        write_stereo_wav(file, ulaw_decode(bytes(call.mouth.spoken)), ulaw_decode(bytes(call.ear.heard)))
+        return Response(file.getvalue(), media_type="audio/wav")
+
     @app.get("/sandbox/calls/{sid}/heard")
     async def heard(sid: str) -> Response:
         """What the callee heard, as 16-bit samples at 8 kHz."""
@@ -349,15 +383,18 @@ def _add_switches(app: FastAPI, net: Net) -> None:
 
     @app.post("/sandbox/faults")
     async def faults(body: dict[str, Any]) -> Response:
-        """`{"create": [{"kind": "500", "probability": 0.1, "count": 3}], "callbacks": {"drop": 0.1}, "list_delay_s": 1}`."""
+        """`{"create": [{"kind": "500", "probability": 0.1, "count": 3}], "callbacks": {"drop": 0.1}, "list_delay_s": 1}`.
+
+        Also `"update_refuses": "json"` (or "form", or ""), and of calls to come `"jitter_s"` and `"codec"`.
+        """
         if "create" in body:
             net.faults = [Fault(**fault) for fault in body["create"]]
             if unknown := [f.kind for f in net.faults if f.kind not in {*FAULTS, *AFTER, "cut-before"}]:
                 return JSONResponse({"error": f"no such fault: {unknown}"}, 422)
         for name, value in body.get("callbacks", {}).items():
             setattr(net.courier.faults, name, value)
-        net.list_delay_s = body.get("list_delay_s", net.list_delay_s)
-        net.voice_url = body.get("voice_url", net.voice_url)
+        for name in ("list_delay_s", "voice_url", "jitter_s", "codec", "update_refuses"):
+            setattr(net, name, body.get(name, getattr(net, name)))
         return JSONResponse({"ok": True})
 
     @app.post("/sandbox/ring")

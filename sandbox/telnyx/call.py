@@ -5,10 +5,11 @@ import contextlib
 import random
 import secrets
 import uuid
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
+from urllib.parse import quote
 from xml.etree.ElementTree import Element, ParseError
 
 import httpx
@@ -17,9 +18,10 @@ from defusedxml.ElementTree import fromstring
 
 from sandbox.audio import ulaw_encode
 from sandbox.clips import CLIPS, clip
-from sandbox.people import Person
+from sandbox.people import Person, Town
 from sandbox.speech import synthesize
 from sandbox.telnyx.callbacks import Courier
+from sandbox.telnyx.detection import Greeting, detect
 from sandbox.telnyx.records import Records, timestamp
 from sandbox.telnyx.stream import AUDIBLE, TICK_S, Ear, MediaStream, Mouth
 
@@ -38,7 +40,8 @@ _NOT_ANSWERED: Final[Mapping[str, tuple[str, str, str]]] = {
 TERMINAL: Final = ("completed", "busy", "no-answer", "canceled", "failed")
 """The statuses that end a call."""
 
-_AMD_AFTER_S: Final = {"human": 1.2, "machine": 2.0, "fax": 1.5}
+_BRIDGED_S: Final = (3.0, 6.0)
+"""How long people talk with whom they have been put through to."""
 
 
 class Network(Protocol):
@@ -46,8 +49,11 @@ class Network(Protocol):
 
     courier: Courier
     records: Records
+    town: Town
     account: str
     organization: str
+    base_url: str
+    codec: str
     jitter_s: float
     ring_scale: float
 
@@ -82,6 +88,8 @@ class Call:
         self.ended = asyncio.Event()
         self.cause = self.sip = self.source = ""
         self.session = str(uuid.uuid4())
+        self._greeting = Greeting()
+        self._bridged_at: float | None = None
         self._over = asyncio.Event()
         self._redirect = asyncio.Event()
         self._sequence = 0
@@ -107,8 +115,7 @@ class Call:
             if not await self._ring():
                 return
         self._step("in-progress")
-        if by := self._detection():
-            asyncio.get_running_loop().create_task(by)
+        detecting = asyncio.create_task(by) if (by := self._detection()) else None
         person = asyncio.create_task(self._hold())
         document = asyncio.create_task(self._follow_document())
         limit = float(self.options.get("TimeLimit") or 14_400)
@@ -122,7 +129,7 @@ class Call:
             self.hang_up("caller")
         if self.stream:
             await self.stream.stop()
-        for task in (person, document, over):
+        for task in filter(None, (person, document, over, detecting)):
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
@@ -165,7 +172,29 @@ class Call:
         """True once the call has ended, or is ending."""
         return self._over.is_set() or self.ended.is_set()
 
+    def sends_digits(self, digits: str) -> None:
+        """Let them hear the keys that the bot pressed."""
+        self.record["dtmf_sent"] = self.record.get("dtmf_sent", "") + digits
+        if self.stream:
+            self.stream.sends_digits(digits)
+
+    def bridge(self, to: str) -> None:
+        """Connect them with somebody else: `bridged_s` begins."""
+        self.record |= {"bridged_to": to, "bridged_s": 0.0}
+        self._bridged_at = asyncio.get_running_loop().time()
+
+    def _unbridge(self) -> None:
+        if self._bridged_at is not None:
+            self.record["bridged_s"] = round(asyncio.get_running_loop().time() - self._bridged_at, 2)
+            self._bridged_at = None
+
+    @property
+    def is_put_through(self) -> bool:
+        """True once they have been connected with somebody else."""
+        return "bridged_to" in self.record
+
     def _finish(self, status: str, cause: str, sip: str, source: str) -> bool:
+        self._unbridge()
         self.cause, self.sip, self.source = cause, sip, source
         self._over.set()
         self._step(status)
@@ -193,6 +222,8 @@ class Call:
             if status == "completed":
                 # Telnyx tells the cause of calls that were answered only.
                 form |= {"HangupCause": self.cause, "CallSessionId": self.session, "EndTime": timestamp(now)}
+                if str(self.options.get("Record")).lower() == "true":
+                    form |= {"RecordingUrl": self.recording_url, "RecordingDuration": str(self.seconds)}
         self.network.courier.send(str(self.options.get("StatusCallback") or ""), form, self.record["callbacks"])
 
     def _form(self) -> dict[str, str]:
@@ -207,22 +238,18 @@ class Call:
             "To": self.to,
         }
 
-    def _detection(self) -> Any:
+    def _detection(self) -> Coroutine[Any, Any, None] | None:
         url = str(self.options.get("AsyncAmdStatusCallback") or "")
         wanted = str(self.options.get("MachineDetection") or "Disable")
         if not url or wanted == "Disable":
             return None
-        by = self.person.answered_by
-        answers = {"machine": ["machine_start", "machine_end_beep"] if wanted == "DetectMessageEnd" else ["machine"]}
 
-        async def tell() -> None:
-            for answer in answers.get(by, [by]):
-                delay = 4.5 if answer == "machine_end_beep" else _AMD_AFTER_S[by]
-                await asyncio.sleep(delay)
-                form = self._form() | {"AnsweredBy": answer, "MachineDetectionDuration": str(int(delay * 1000))}
-                self.network.courier.send(url, form, self.record["callbacks"])
+        def tell(answer: str) -> None:
+            after_ms = int((datetime.now(UTC) - self.times["in-progress"]).total_seconds() * 1000)
+            form = self._form() | {"AnsweredBy": answer, "MachineDetectionDuration": str(after_ms)}
+            self.network.courier.send(url, form, self.record["callbacks"])
 
-        return tell()
+        return detect(self.person.answered_by, wanted, self._greeting, tell)
 
     # --- the document -------------------------------------------------------------------------------------------------
 
@@ -288,13 +315,22 @@ class Call:
                 self.redirect(url=text)
                 await asyncio.Event().wait()
             case "Dial":
-                # Bridged to somebody who is not part of this network: they talk for a while.
-                await asyncio.sleep(5)
+                number = verb.find("Number")
+                await self._dial(((number.text if number is not None else None) or text).strip())
             case "Hangup" | "Reject":
                 return False
             case _:
                 self.record["verbs"].append(f"{verb.tag} is not known here: skipped")
         return True
+
+    async def _dial(self, number: str) -> None:
+        """Ring somebody of the town, and let them talk for a while."""
+        answers = self.network.town.person(number, 1).ring
+        self.record["dial_status"] = "completed" if answers == "answered" else answers
+        if answers == "answered":
+            self.bridge(number)
+            await asyncio.sleep(self.random.uniform(*_BRIDGED_S))
+            self._unbridge()
 
     async def _connect(self, verb: Element) -> None:
         stream = verb.find("Stream")
@@ -303,6 +339,8 @@ class Call:
         self.record["stream_attributes"] = dict(stream.attrib)
         if stream.get("bidirectionalMode", "mp3") != "rtp":
             self.record["verbs"].append("Stream: mp3 mode is not played here")
+        codec = stream.get("codec", "default")
+        codec = codec if codec in {"PCMU", "PCMA"} else self.network.codec
         parameters = {p.get("name", ""): p.get("value", "") for p in stream.iter("Parameter")}
         start = {
             "user_id": self.network.organization,
@@ -312,9 +350,10 @@ class Call:
             "to": self.to,
             "client_state": None,
             "custom_parameters": parameters,
-            "media_format": {"encoding": "PCMU", "sample_rate": 8000, "channels": 1},
+            "media_format": {"encoding": codec, "sample_rate": 8000, "channels": 1},
         }
-        self.stream = MediaStream(stream.get("url", ""), start, str(uuid.uuid4()), self.ear, self.mouth)
+        url, bot_codec = stream.get("url", ""), stream.get("bidirectionalCodec", "PCMU")
+        self.stream = MediaStream(url, start, str(uuid.uuid4()), self.ear, self.mouth, bot_codec=bot_codec)
         await self.stream.run()
 
     async def _say_to_them(self, text: str) -> None:
@@ -334,10 +373,12 @@ class Call:
         """Speak a clip to its end."""
         audio = clip(name)
         self.record["said"].append({"at": timestamp(), "by": "person", "words": CLIPS[name] or name})
+        self._greeting.begins()
         self.mouth.say(audio)
         # Without a stream nobody carries the sound, but saying it takes as long.
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.mouth.quiet.wait(), len(audio) / 8000 + 1)
+        self._greeting.has_said(name)
 
     async def pause(self, seconds: float) -> None:
         """Wait."""
@@ -388,6 +429,11 @@ class Call:
         if (answered := self.times.get("in-progress")) is None:
             return 0
         return round((self.times.get("completed", datetime.now(UTC)) - answered).total_seconds())
+
+    @property
+    def recording_url(self) -> str:
+        """Where both sides can be listened to afterwards."""
+        return f"{self.network.base_url}/sandbox/recordings/{quote(self.sid, safe='')}.wav"
 
     def detail(self) -> dict[str, Any]:
         """Return the call detail record."""

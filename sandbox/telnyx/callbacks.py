@@ -90,5 +90,7 @@ class Courier:
     async def close(self) -> None:
         """Wait a little for what is on its way, then stop."""
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=1)
+            _, late = await asyncio.wait(self._tasks, timeout=1)
+            for task in late:
+                task.cancel()
         await self._client.aclose()

@@ -10,7 +10,7 @@ from typing import Any, Final
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
-from sandbox.audio import FRAME
+from sandbox.audio import FRAME, law_tables
 from sandbox.telnyx.records import timestamp
 from sandbox.telnyx.timeline import QUIET_S, SAME_BURST_S, Arrivals, Timeline, Voice
 
@@ -130,9 +130,14 @@ class Mouth:
 
 
 class MediaStream:
-    """One stream: opens the WebSocket, tells `start`, and carries sound until either side ends it."""
+    """One stream: opens the WebSocket, tells `start`, and carries sound until either side ends it.
 
-    def __init__(self, url: str, start: dict[str, Any], stream_id: str, ear: Ear, mouth: Mouth) -> None:
+    `start` names the codec of what the person says; `bot_codec` is that of what the bot sends.
+    """
+
+    def __init__(
+        self, url: str, start: dict[str, Any], stream_id: str, ear: Ear, mouth: Mouth, *, bot_codec: str = "PCMU"
+    ) -> None:
         self.record: dict[str, Any] = {
             "url": url,
             "custom_parameters": start["custom_parameters"],
@@ -158,6 +163,10 @@ class MediaStream:
         self._person, self._bot = Voice("person", self.timeline), Voice("bot", self.timeline)
         self._arrivals = Arrivals(self.timeline)
         self._socket: ClientConnection | None = None
+        to_alaw, from_alaw = law_tables()
+        codec = start.get("media_format", {}).get("encoding", "PCMU")
+        self._sent_as = to_alaw if codec == "PCMA" else None  # for `bytes.translate`; None changes nothing
+        self._taken_as = from_alaw if bot_codec == "PCMA" else None
         self._sequence = 0
         self._chunk = 0
         self._stopping = False
@@ -224,7 +233,7 @@ class MediaStream:
 
     async def _send_frame(self, frame: bytes) -> None:
         self._chunk += 1
-        payload = base64.b64encode(frame).decode()
+        payload = base64.b64encode(frame.translate(self._sent_as)).decode()
         media = {
             "track": "inbound",
             "chunk": str(self._chunk),
@@ -260,7 +269,7 @@ class MediaStream:
 
     async def _hear(self, frame: dict[str, Any]) -> None:
         try:
-            audio = base64.b64decode(frame["media"]["payload"], validate=True)
+            audio = base64.b64decode(frame["media"]["payload"], validate=True).translate(self._taken_as)
         except (KeyError, TypeError, binascii.Error, ValueError):
             await self._error(100004, "invalid_media")
             return
@@ -281,6 +290,10 @@ class MediaStream:
         """Tell the bot that a key was pressed."""
         self.timeline.note(f"key {digit}")
         await self._send("dtmf", occurred_at=timestamp(), dtmf={"digit": digit})
+
+    def sends_digits(self, digits: str) -> None:
+        """Note that the bot pressed keys."""
+        self.timeline.note(f"dtmf {digits}")
 
     async def stop(self) -> None:
         """End the stream because the call is over."""
