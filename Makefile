@@ -3,7 +3,7 @@
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --locked
 
-.PHONY: install rehearse test chaos lint
+.PHONY: install rehearse test chaos bench-bot lint
 
 # uv by pip where it is missing, in a folder of its own: nothing is installed outside this checkout.
 .uv/bin/uv:
@@ -22,6 +22,10 @@ test: install
 # The short form; docs/reliability.md has the commands of the long one.
 chaos: install
 	@$(RUN) python -m tests.chaos
+
+# The short form; docs/performance.md has the commands of the long one.
+bench-bot: install
+	@$(RUN) python -m bench.bot all
 
 lint: install
 	@$(UV) lock --check --quiet
