@@ -3,7 +3,7 @@
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --locked
 
-.PHONY: install rehearse test chaos bench-bot lint
+.PHONY: install rehearse test evals chaos bench-bot lint
 
 # uv by pip where it is missing, in a folder of its own: nothing is installed outside this checkout.
 .uv/bin/uv:
@@ -18,6 +18,10 @@ rehearse: install
 
 test: install
 	@$(RUN) pytest
+
+# Against the providers' stand-ins; docs/evals.md says how to run them against the real ones.
+evals: install
+	@$(RUN) python -m evals
 
 # The short form; docs/reliability.md has the commands of the long one.
 chaos: install

@@ -55,7 +55,6 @@ class Dialer:
         self.refused: list[str] = []  # messages whose signature or form was wrong
         self._secret = secret
         self._detected: dict[str, str] = {}
-        self._told: dict[str, str] = {}
         self._news: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._ended: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._joined: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
@@ -116,7 +115,7 @@ class Dialer:
         @app.post(f"/reports{DETECTION_PATH}")
         async def detection(request: Request) -> Response:
             asked = await self._read(request, DetectionQuery, "detection")
-            answer = DetectionAnswer.model_validate({"answered_by": await self._detection(asked.attempt_id)})
+            answer = DetectionAnswer.model_validate({"answered_by": await self._detection(asked)})
             return self._signed(answer, "detection")
 
         @app.get("/briefs/{attempt_id}")
@@ -150,13 +149,12 @@ class Dialer:
             self.refused.append(f"{purpose}: {error}")
             raise HTTPException(422, str(error)) from error
 
-    async def _detection(self, attempt_id: str) -> str:
-        """Return what is known as soon as it is more than was told before, or when the time is up."""
-        if self._detected.get(attempt_id, "") == self._told.get(attempt_id, ""):
-            self._news[attempt_id].clear()
-            await _happens(self._news[attempt_id], DETECTION_HOLD_S)
-        told = self._told[attempt_id] = self._detected.get(attempt_id, "")
-        return told
+    async def _detection(self, asked: DetectionQuery) -> str:
+        """Return what is heard beyond what the bot knows already, or nothing new when the time is up."""
+        if self._detected.get(asked.attempt_id, "") == asked.known:
+            self._news[asked.attempt_id].clear()
+            await _happens(self._news[asked.attempt_id], DETECTION_HOLD_S)
+        return self._detected.get(asked.attempt_id, "")
 
     def _signed(self, word: BaseModel, purpose: str) -> Response:
         body = word.model_dump_json().encode()

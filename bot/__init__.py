@@ -1,4 +1,4 @@
-"""The Pipecat Cloud agent. The base image does `from bot import bot`, which this package answers."""
+"""The Pipecat Cloud agent. The base image does `from bot import bot` and asks `bot.readyz()`, which this package answers."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -16,3 +16,8 @@ def __getattr__(name: str) -> Any:
     function = importlib.import_module("bot.bot").bot
     globals()["bot"] = function
     return function
+
+
+async def readyz() -> bool:
+    """Say whether calls may come: not before the agent is built and warm, or the first one would wait for it."""
+    return callable(globals().get("bot"))  # while it is being built, the name is the submodule's

@@ -5,18 +5,11 @@ import time
 import uuid
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
-from campaigns.call import Brief, Disposition, Report, Turn
-
-BY_THE_BOT: Final = {
-    Disposition.COMPLETED: "Thank you. Goodbye.",
-    Disposition.CALLBACK: "Thank you, we will call you again. Goodbye.",
-    Disposition.DO_NOT_CALL: "Understood. You will not be called again. Goodbye.",
-    Disposition.WRONG_NUMBER: "I am sorry for the disturbance. Goodbye.",
-    Disposition.VOICEMAIL: "",
-}
-"""The dispositions that the model may end a call with, and the last words when it gives none."""
+from bot.machines import Impression, Kind
+from bot.phrases import phrases
+from campaigns.call import AnsweredBy, Brief, Disposition, Report, Script, Turn
 
 
 class Conversation:
@@ -24,8 +17,11 @@ class Conversation:
 
     def __init__(self, brief: Brief | None, call_sid: str) -> None:
         self.brief, self.call_sid = brief, call_sid
+        self.script: Script | None = brief.script if brief else None  # comes later if it travels by brief_url
+        self.phrases = phrases(brief.voice.language if brief else "en")
+        self.impression = Impression()
         self.started_at = datetime.now(UTC)
-        self._started = time.monotonic()
+        self.began = time.monotonic()
         self.turns: list[Turn] = []
         self.answers: dict[str, str | int | bool] = {}
         self.problems: list[str] = []
@@ -36,14 +32,15 @@ class Conversation:
         self.first_audio_ms: int | None = None
         self.contact_left = asyncio.Event()
         self.hung_up = False  # by us, and the carrier has confirmed it
-        self.last_heard_at = self._started
+        self.handed_over = False  # to somebody else: the call goes on without us
+        self.usage: dict[str, float] = {}
         self._say_goodbye: Callable[[str], Coroutine[Any, Any, None]] | None = None
         self._goodbye: asyncio.Task[None] | None = None
 
     @property
     def seconds(self) -> float:
         """Seconds since the stream's start."""
-        return round(time.monotonic() - self._started, 2)
+        return round(time.monotonic() - self.began, 2)
 
     def on_goodbye(self, say: Callable[[str], Coroutine[Any, Any, None]]) -> None:
         """Register who speaks the last words, waits until they are heard, and hangs up."""
@@ -51,14 +48,16 @@ class Conversation:
 
     def heard(self, text: str) -> None:
         """The contact said something."""
-        self.last_heard_at = time.monotonic()
         if text.strip():
             self.turns.append(Turn(role="contact", text=text.strip(), at_s=self.seconds))
 
-    def said(self, text: str, *, interrupted: bool = False) -> None:
-        """The bot said something."""
+    def said(self, text: str, *, began: float = 0.0, interrupted: bool = False, latency_ms: int | None = None) -> None:
+        """The bot said something; `began` is when, on the monotonic clock."""
         if text.strip():
-            self.turns.append(Turn(role="bot", text=text.strip(), at_s=self.seconds, interrupted=interrupted))
+            at_s = round(began - self.began, 2) if began else self.seconds
+            turn = Turn(role="bot", text=text.strip(), at_s=at_s, interrupted=interrupted, latency_ms=latency_ms)
+            self.turns.append(turn)
+            self.turns.sort(key=lambda turn: turn.at_s)
 
     def problem(self, text: str) -> None:
         """Something went wrong that the operator should know."""
@@ -70,7 +69,7 @@ class Conversation:
         if self.disposition is not None:
             return
         self.disposition, self.reason, self.ended_by = disposition, reason, "bot"
-        words = BY_THE_BOT.get(disposition, "") if goodbye is None else goodbye
+        words = self.phrases.goodbyes.get(disposition, "") if goodbye is None else goodbye
         if self._say_goodbye:
             # A task of its own: what asked for the end may be cancelled by an interruption, the end may not.
             self._goodbye = asyncio.create_task(self._say_goodbye(words))
@@ -86,12 +85,27 @@ class Conversation:
         if self.disposition is not None:
             return
         self.ended_by = "contact"
-        if any(turn.role == "contact" for turn in self.turns):
-            self.disposition, self.reason = Disposition.COMPLETED, "the contact hung up after talking with the bot"
-        elif self.first_audio_ms is None:
-            self.disposition, self.reason = Disposition.FAILED, "the contact hung up before the bot said anything"
-        else:
-            self.disposition, self.reason = Disposition.REJECTED, "the contact hung up without a word"
+        match self.impression.kind:
+            case Kind.VOICEMAIL:
+                self.disposition, self.reason = Disposition.VOICEMAIL, "a mailbox answered, and took no message"
+            case Kind.MENU | Kind.FAX as kind:
+                self.disposition, self.reason = Disposition.VOICEMAIL, f"a machine answered: a {kind}"
+            case Kind.SCREENING:
+                self.disposition, self.reason = Disposition.REJECTED, "a call screen did not put us through"
+            case _ if any(turn.role == "contact" for turn in self.turns):
+                self.disposition, self.reason = Disposition.COMPLETED, "the contact hung up after talking with the bot"
+            case _ if self.first_audio_ms is None:
+                self.disposition, self.reason = Disposition.FAILED, "the contact hung up before the bot said anything"
+            case _:
+                self.disposition, self.reason = Disposition.REJECTED, "the contact hung up without a word"
+
+    @property
+    def answered_by(self) -> AnsweredBy:
+        """Who picked up, as it looks now."""
+        kind = self.impression.kind
+        if kind:
+            return kind.value
+        return "nobody" if self.disposition is Disposition.NO_ANSWER else "unknown"
 
     def report(self) -> Report:
         """Return what came of the call."""
@@ -108,5 +122,7 @@ class Conversation:
             ended_at=datetime.now(UTC),
             first_audio_ms=self.first_audio_ms,
             ended_by=self.ended_by,
+            answered_by=self.answered_by,
+            usage=self.usage,
             problems=tuple(self.problems[:20]),
         )

@@ -9,11 +9,16 @@ from loguru import logger
 from pydantic import ValidationError
 
 from campaigns.call import (
+    DETECTION_PATH,
     JOINED_PATH,
+    OPT_OUT_PATH,
     SIGNATURE_HEADER,
     Brief,
+    DetectionAnswer,
+    DetectionQuery,
     Joined,
     MessageRefused,
+    OptOut,
     Report,
     Script,
     sign_message,
@@ -21,6 +26,7 @@ from campaigns.call import (
 )
 
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=5)
+_LONG_POLL: Final = aiohttp.ClientTimeout(total=15)
 _FETCHES: Final = 3
 _GIVE_UP_S: Final = 60.0
 _LONGEST_PAUSE_S: Final = 10.0
@@ -58,12 +64,43 @@ async def say_joined(brief: Brief, call_sid: str, secret: str) -> bool:
     return await _deliver(joined, brief.report_url + JOINED_PATH, secret, "joined", longest_pause_s=_JOINED_PAUSE_S)
 
 
+async def opt_out(brief: Brief, call_sid: str, reason: str, secret: str) -> bool:
+    """Have the number put onto the do-not-call list; True once it is there."""
+    wish = OptOut(attempt_id=brief.attempt_id, call_sid=call_sid, reason=reason[:500])
+    return await _deliver(wish, brief.report_url + OPT_OUT_PATH, secret, "opt-out", longest_pause_s=_JOINED_PAUSE_S)
+
+
+async def ask_detection(brief: Brief, known: str, secret: str) -> str:
+    """Wait for what the carrier's detection has heard beyond `known`; "" if it is nothing, or cannot be learnt now."""
+    body = DetectionQuery(attempt_id=brief.attempt_id, known=known).model_dump_json().encode()
+    now = time.time()
+    headers = {
+        SIGNATURE_HEADER: sign_message(body, secret, purpose="detection", now=now),
+        "content-type": "application/json",
+    }
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=_LONG_POLL) as session,
+            session.post(brief.report_url + DETECTION_PATH, data=body, headers=headers) as answer,
+        ):
+            text = await answer.read()
+            if answer.status != 200:  # noqa: PLR2004
+                return ""
+            given = answer.headers.get(SIGNATURE_HEADER, "")
+            verify_message(text, given, secret, purpose="detection", now=time.time())
+            return DetectionAnswer.model_validate_json(text).answered_by
+    except (aiohttp.ClientError, TimeoutError, MessageRefused, ValidationError):
+        return ""
+
+
 async def send_report(report: Report, url: str, secret: str) -> bool:
     """Deliver a report, the same one until it is acknowledged; False if nobody took it within a minute."""
     return await _deliver(report, url, secret, "report", longest_pause_s=_LONGEST_PAUSE_S)
 
 
-async def _deliver(word: Joined | Report, url: str, secret: str, purpose: str, *, longest_pause_s: float) -> bool:
+async def _deliver(
+    word: Joined | OptOut | Report, url: str, secret: str, purpose: str, *, longest_pause_s: float
+) -> bool:
     body = word.model_dump_json().encode()
     deadline = time.monotonic() + _GIVE_UP_S
     pause = 0.5

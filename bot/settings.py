@@ -31,9 +31,13 @@ class BotSettings(BaseModel):
     telnyx_api_key: SecretStr = SecretStr("")  # empty: the carrier ends the call when the stream closes
     telnyx_base_url: str = "https://api.telnyx.com/v2"
     brief_secret: SecretStr
-    inbound_greeting: str = "Hello, this is an automated assistant. We may have tried to call you. How can I help you?"
-    max_call_s: float = 540.0  # the goodbye comes before the carrier's time limit cuts
-    patience_s: float = 7.0  # of silence before a nudge, and again before the end
+    inbound_greeting: str = ""  # for callers of whom nothing is known; empty: the house's words
+    max_call_s: float = 540.0  # for a brief that does not say: the goodbye comes before the carrier's time limit cuts
+    unbriefed_calls: int = (
+        3  # how many such calls at once; 0 refuses them, for agents that only briefed calls can reach
+    )
+    unbriefed_call_s: float = 120.0  # and how long each may last
+    allow_evals: bool = False  # let an eval harness in; never where people are called
 
 
 @lru_cache(maxsize=1)

@@ -1,10 +1,12 @@
-"""Telnyx as the bot knows it: the frames of its stream, and the one place that hangs up."""
+"""Telnyx as the bot knows it: the frames of its stream, and the one place that hangs up or hands over."""
 
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import quote
+from xml.sax.saxutils import escape
 
 import aiohttp
 from loguru import logger
@@ -16,6 +18,8 @@ from bot.stream import Start
 
 _ENDED_ALREADY: Final = "90018"
 _HANG_UP_TRIES: Final = 3
+_OK: Final = 200
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=3)
 _LONGEST_PAYLOAD: Final = 16_000
 """Base64 of 1.5 s of sound. Telnyx sends 20 ms at a time; what is longer would hold up the conversation to be heard."""
 
@@ -33,15 +37,15 @@ class TelnyxStream(TelnyxFrameSerializer):
             inbound_encoding="PCMU",
             params=TelnyxFrameSerializer.InputParams(auto_hang_up=False),
         )
-        self.started_at = time.monotonic()
         self.first_audio_at: float | None = None
-        self.last_audio_at: float | None = None
+        self.on_sound: Callable[[float], None] = lambda _at: None
 
     async def serialize(self, frame: Frame) -> str | bytes | None:
         """Note when sound leaves; the rest is Pipecat's."""
         if isinstance(frame, AudioRawFrame) and frame.audio.count(0) < len(frame.audio):
-            self.last_audio_at = time.monotonic()
-            self.first_audio_at = self.first_audio_at or self.last_audio_at
+            now = time.monotonic()
+            self.first_audio_at = self.first_audio_at or now
+            self.on_sound(now)
         return await super().serialize(frame)
 
     async def deserialize(self, data: str | bytes) -> Frame | None:
@@ -63,21 +67,79 @@ class TelnyxStream(TelnyxFrameSerializer):
             return None
 
 
-async def hang_up(call_sid: str, settings: BotSettings) -> bool:
-    """End the call; True if it is over. Without a key, closing the stream ends it."""
-    key = settings.telnyx_api_key.get_secret_value()
-    if not key:
-        return False
-    url = f"{settings.telnyx_base_url.rstrip('/')}/calls/{quote(call_sid, safe=':')}/actions/hangup"
-    timeout = aiohttp.ClientTimeout(total=3)
-    async with aiohttp.ClientSession(timeout=timeout, headers={"Authorization": f"Bearer {key}"}) as session:
+class Line:
+    """One call at Telnyx, and what can be done to it from here."""
+
+    def __init__(self, call_sid: str, settings: BotSettings) -> None:
+        self._sid = call_sid
+        self._base = settings.telnyx_base_url.rstrip("/")
+        self._key = settings.telnyx_api_key.get_secret_value()
+
+    async def hang_up(self) -> bool:
+        """End the call; True if it is over. Without a key, closing the stream ends it."""
         for attempt in range(_HANG_UP_TRIES):
-            try:
-                async with session.post(url, json={}) as answer:
-                    if answer.status == 200 or _ENDED_ALREADY in await answer.text():  # noqa: PLR2004
-                        return True
-                    logger.warning("hang-up was answered {}", answer.status)
-            except (aiohttp.ClientError, TimeoutError) as error:
-                logger.warning("hang-up failed: {}", type(error).__name__)
+            status, text = await self._post(self._action("hangup"), {})
+            if status == _OK or _ENDED_ALREADY in text:
+                return True
+            if not self._key:
+                return False
+            logger.warning("hang-up was answered {}", status or "not at all")
             await asyncio.sleep(0.3 * 2**attempt)
-    return False
+        return False
+
+    async def send_digits(self, digits: str) -> bool:
+        """Press keys; `w` waits half a second."""
+        status, _ = await self._post(self._action("send_dtmf"), {"digits": digits})
+        return status == _OK
+
+    async def hand_over(self, number: str) -> bool:
+        """Connect the contact with somebody else; True once Telnyx has taken it. The stream ends, the call goes on.
+
+        By a new document rather than the transfer action: what follows `<Connect>` in the old one would hang up on them
+        as soon as our stream is closed (pipecat-ai/docs#986).
+        """
+        status, text = await self._get(f"{self._base}/whoami")
+        if status != _OK:
+            return False
+        account = _organization(text)
+        document = f"<Response><Dial><Number>{escape(number)}</Number></Dial><Hangup/></Response>"
+        url = f"{self._base}/texml/Accounts/{quote(account, safe='')}/Calls/{quote(self._sid, safe=':')}"
+        for form in (True, False):  # the reference says a form, the SDK sends JSON
+            status, text = await self._post(url, {"Texml": document}, form=form)
+            if status == _OK:
+                return True
+            logger.warning("handing over was answered {}", status or "not at all")
+        return False
+
+    def _action(self, name: str) -> str:
+        return f"{self._base}/calls/{quote(self._sid, safe=':')}/actions/{name}"
+
+    async def _get(self, url: str) -> tuple[int, str]:
+        return await self._request("GET", url)
+
+    async def _post(self, url: str, body: dict[str, str], *, form: bool = False) -> tuple[int, str]:
+        return await self._request("POST", url, **{"data" if form else "json": body})
+
+    async def _request(self, method: str, url: str, **body: Any) -> tuple[int, str]:
+        """Return the status, 0 if there was none, and the text."""
+        if not self._key:
+            return 0, ""
+        headers = {"Authorization": f"Bearer {self._key}"}
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=_TIMEOUT, headers=headers) as session,
+                session.request(method, url, **body) as answer,
+            ):
+                return answer.status, await answer.text()
+        except (aiohttp.ClientError, TimeoutError, UnicodeDecodeError) as error:
+            logger.warning("Telnyx could not be asked: {}", type(error).__name__)
+            return 0, ""
+
+
+def _organization(text: str) -> str:
+    try:
+        told = json.loads(text)
+    except ValueError:
+        return ""
+    data = told.get("data", told) if isinstance(told, dict) else {}
+    return str(data.get("organization_id", "")) if isinstance(data, dict) else ""

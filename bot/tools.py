@@ -1,8 +1,8 @@
 """What the model may do. What has an effect goes on when the contact speaks over it."""
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final, Protocol
 
 from pipecat.adapters.llm.schemas.direct_function import tool_options
 from pipecat.adapters.llm.schemas.function_schema import FunctionSchema
@@ -11,14 +11,28 @@ from pipecat.frames.frames import FunctionCallResultProperties
 from pipecat.services.llm_service import FunctionCallParams
 
 from bot.answers import BadAnswer, parse_answer
-from bot.conversation import BY_THE_BOT, Conversation
+from bot.conversation import Conversation
 from bot.prompt import questions
+from bot.when import BadTime, parse_when
 from campaigns.call import Disposition, Question, Script
 
-_SILENTLY = FunctionCallResultProperties(run_llm=False)
+_SILENTLY: Final = FunctionCallResultProperties(run_llm=False)
+
+ENDINGS: Final = (Disposition.COMPLETED, Disposition.VOICEMAIL)
+"""What the model ends a call with by `end_call`; for the others there are tools of their own."""
 
 
-def tools_for(conversation: Conversation, script: Script | None) -> ToolsSchema:
+class Line(Protocol):
+    """What tools do to the call."""
+
+    async def opt_out(self, reason: str) -> None: ...
+
+    async def hand_over(self, number: str) -> bool: ...
+
+    async def send_digits(self, digits: str) -> bool: ...
+
+
+def tools_for(conversation: Conversation, script: Script | None, line: Line) -> ToolsSchema:
     """Return the tools of one call, bound to its conversation."""
 
     @tool_options(cancel_on_interruption=False, timeout_secs=8)
@@ -26,37 +40,57 @@ def tools_for(conversation: Conversation, script: Script | None) -> ToolsSchema:
         """End the phone call. Call it as soon as the conversation has come to its end.
 
         Args:
-            disposition: One of completed, callback, do_not_call, wrong_number, voicemail.
+            disposition: completed, or voicemail if a machine has answered.
             reason: One sentence for the operator: what came of the call.
             goodbye: The last words to the person, one short sentence; leave it empty for the usual ones.
         """
-        if disposition not in {kind.value for kind in BY_THE_BOT}:
-            await params.result_callback({"error": f"disposition must be one of {', '.join(BY_THE_BOT)}"})
+        if disposition not in ENDINGS:
+            told = ", ".join(ENDINGS)
+            await params.result_callback({"error": f"disposition must be one of {told}; for the rest there are tools"})
             return
         await params.result_callback({"ok": True}, properties=_SILENTLY)
-        last_words: str | None = goodbye or None
-        if disposition == Disposition.VOICEMAIL:
-            last_words = script.voicemail if script else ""
-        conversation.conclude(Disposition(disposition), reason, last_words)
+        conversation.conclude(Disposition(disposition), reason, goodbye or None)
 
     @tool_options(cancel_on_interruption=False, timeout_secs=8)
     async def call_back_later(params: FunctionCallParams, when: str) -> None:
         """End the call because the person wants to be called at another time.
 
         Args:
-            when: When to call: an ISO 8601 date and time with offset if it is certain, else the person's own words.
+            when: The person's own date and time, as ISO 8601 without an offset (2026-11-25T15:00); if they named none,
+                their words.
         """
-        await params.result_callback({"ok": True}, properties=_SILENTLY)
         try:
-            at = datetime.fromisoformat(when)
-            conversation.callback_at = at if at.tzinfo else None
-        except ValueError:
-            pass
+            at = parse_when(when, script.hours if script else None, datetime.now(UTC))
+        except BadTime as error:
+            await params.result_callback({"error": str(error)})
+            return
+        await params.result_callback({"ok": True}, properties=_SILENTLY)
+        conversation.callback_at = at
         conversation.conclude(Disposition.CALLBACK, f"asked to be called again: {when[:200]}")
 
-    tools: list[Any] = [end_call, call_back_later]
+    @tool_options(cancel_on_interruption=False, timeout_secs=15)
+    async def do_not_call(params: FunctionCallParams, reason: str) -> None:
+        """Never call this person again, and end the call. Call it at once when they ask for it, in whatever words.
+
+        Args:
+            reason: What they said, in a few words.
+        """
+        await params.result_callback({"ok": True}, properties=_SILENTLY)
+        await line.opt_out(reason)
+
+    @tool_options(cancel_on_interruption=False, timeout_secs=8)
+    async def wrong_number(params: FunctionCallParams) -> None:
+        """End the call because somebody else than our contact has this number."""
+        await params.result_callback({"ok": True}, properties=_SILENTLY)
+        conversation.conclude(Disposition.WRONG_NUMBER, "said that this is the wrong number")
+
+    tools: list[Any] = [end_call, call_back_later, do_not_call, wrong_number]
     if script and script.answers:
         tools.append(_record_answer(conversation, script.answers))
+    if script and script.transfers:
+        tools.append(_transfer(conversation, script.transfers, line))
+    if script and script.menus == "press_keys":
+        tools.append(_send_digits(line))
     return ToolsSchema(standard_tools=tools)
 
 
@@ -86,4 +120,46 @@ def _record_answer(conversation: Conversation, wanted: Sequence[Question]) -> Fu
         },
         required=["key", "value"],
         handler=record_answer,
+    )
+
+
+def _transfer(conversation: Conversation, numbers: Mapping[str, str], line: Line) -> FunctionSchema:
+    @tool_options(cancel_on_interruption=False, timeout_secs=20)
+    async def transfer(params: FunctionCallParams) -> None:
+        to = str(params.arguments.get("to", ""))
+        if to not in numbers:
+            await params.result_callback({"error": f"to must be one of {', '.join(numbers)}"})
+            return
+        if await line.hand_over(numbers[to]):
+            await params.result_callback({"ok": True}, properties=_SILENTLY)
+            conversation.conclude(Disposition.COMPLETED, f"handed over to {to}", "")
+        else:
+            await params.result_callback({"error": "they cannot be reached now; offer that somebody calls back"})
+
+    return FunctionSchema(
+        name="transfer",
+        description="Put the person through to a colleague. Only when they ask for one, or need one.",
+        properties={"to": {"type": "string", "enum": list(numbers), "description": "To whom."}},
+        required=["to"],
+        handler=transfer,
+    )
+
+
+def _send_digits(line: Line) -> FunctionSchema:
+    @tool_options(cancel_on_interruption=False, timeout_secs=8)
+    async def send_digits(params: FunctionCallParams) -> None:
+        digits = str(params.arguments.get("digits", ""))
+        if not 0 < len(digits) <= 20 or set(digits) - set("0123456789*#w"):  # noqa: PLR2004
+            await params.result_callback({"error": "digits are 0 to 9, * and #, 20 at most"})
+            return
+        sent = await line.send_digits(digits)
+        result: dict[str, Any] = {"ok": True} if sent else {"error": "the keys could not be pressed"}
+        await params.result_callback(result, properties=_SILENTLY if sent else None)
+
+    return FunctionSchema(
+        name="send_digits",
+        description="Press keys in a telephone menu, then wait for what it says.",
+        properties={"digits": {"type": "string", "description": "The keys, in order."}},
+        required=["digits"],
+        handler=send_digits,
     )

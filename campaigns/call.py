@@ -216,6 +216,7 @@ class DetectionQuery(_Frozen):
     """The bot asks what the carrier's answering-machine detection has heard; the answer waits for it for a while."""
 
     attempt_id: str
+    known: str = ""  # what it has been told already: answered when something else is known
 
 
 class DetectionAnswer(_Frozen):

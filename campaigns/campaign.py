@@ -4,18 +4,20 @@ import difflib
 import hashlib
 import re
 import tomllib
-from datetime import date, datetime, time, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, cast
+from typing import Annotated, Any, Final, Literal, Self, TypedDict, Unpack, cast
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from campaigns import numbers
-from campaigns.call import Brief, Direction, Disposition, Model, Question, Script, Voice
+from campaigns.call import Brief, Direction, Disposition, Hours, Listening, Model, Question, Script, Voice
 from campaigns.contacts import Contact
-from campaigns.templates import INSTRUCTIONS_LIMIT, SPOKEN_LIMIT, RenderError, columns_of, render, syntax_problem
+from campaigns.disclosure import NOTICES, problems
+from campaigns.templates import INSTRUCTIONS_LIMIT, SPOKEN_LIMIT, RenderError, Templates, columns_of, render
 
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: Final[tuple[Weekday, ...]] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -25,15 +27,12 @@ FINAL: Final = frozenset(
 )
 """Dispositions after which nobody is rung again."""
 
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_GOODBYE_S: Final = 20
+"""How long before the carrier cuts a call the bot says goodbye."""
 
-DISCLOSURES: Final = {
-    "en": ("automated", "virtual", "artificial", "ai", "assistant"),
-    "de": ("automatisch", "automatisierte", "ki", "virtuelle", "assistent", "assistentin"),
-    "es": ("automatizado", "automatizada", "automático", "automática", "ia", "virtual", "asistente"),
-    "fr": ("automatisé", "automatisée", "automatique", "ia", "virtuel", "virtuelle", "assistant", "assistante"),
-}
-"""One of these words tells the person, in the first utterance, that no human is speaking (EU AI Act, art. 50(1))."""
+_SHORTEST_TALK_S: Final = 20
+
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class CampaignError(ValueError):
@@ -59,8 +58,15 @@ def _e164(value: str) -> str:
         raise ValueError(str(error)) from error
 
 
+def _transfer_name(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", value):
+        raise ValueError("name it with a-z, 0-9 and _, beginning with a letter")
+    return value
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(seconds=1), le=timedelta(days=30))]
 OwnNumber = Annotated[str, AfterValidator(_e164)]
+TransferName = Annotated[str, AfterValidator(_transfer_name)]
 
 
 class _Table(BaseModel):
@@ -99,6 +105,9 @@ class CallRules(_Table):
     ring_timeout_s: int = Field(default=30, ge=15, le=120)  # 15: shorter rings count as abandoned (47 CFR 64.1200)
     time_limit_s: int = Field(default=600, ge=30, le=14_400)
     machine_detection: bool = True
+    menus: Literal["hang_up", "press_keys"] = "hang_up"  # what the bot does about "press 1 for sales"
+    record: bool = False  # in stereo, by the carrier
+    record_notice: str = Field(default="", max_length=200)  # empty: the language's own, if we have one
 
 
 class Retry(_Table):
@@ -122,22 +131,20 @@ class Retry(_Table):
         return delays[attempts_made - 1] if 1 <= attempts_made <= len(delays) else None
 
 
-class Templates(_Table):
-    """The texts of the campaign's templates."""
+class _Rules(TypedDict):
+    transfers: Mapping[str, str]
+    menus: Literal["hang_up", "press_keys"]
+    time_limit_s: int
+    model: Model
 
-    greeting: str
-    instructions: str
-    voicemail: str = ""
-    inbound_greeting: str = (
-        "Hello, this is the automated assistant of {{ campaign.business_name }}. Thank you for calling back. "
-        "How can I help you?"
-    )
-    inbound_instructions: str = "The person rings back after we called them. Help with what the call was about.\n"
 
-    @property
-    def texts(self) -> tuple[str, ...]:
-        """All of them."""
-        return tuple(self.model_dump().values())
+class Addressed(TypedDict):
+    """Of which attempt a brief is, and where the bot turns to about it."""
+
+    attempt_id: str
+    report_url: str
+    brief_url: str
+    now: datetime
 
 
 class Campaign(_Table):
@@ -158,32 +165,21 @@ class Campaign(_Table):
     answers: dict[str, Question] = Field(default_factory=dict)
     voice: Voice = Voice()
     model: Model = Model()
+    listening: Listening = Listening()
+    transfers: dict[TransferName, OwnNumber] = Field(default_factory=dict)
     templates: Templates
 
     @model_validator(mode="after")
-    def _greeting_says_who_speaks(self) -> Self:
-        if problem := next((f"{name}.j2: {p}" for name, p in self._template_problems()), None):
-            raise ValueError(problem)
+    def _who_is_recorded_is_told(self) -> Self:
+        if self.call.record and not self.record_notice:
+            raise ValueError(f"call.record_notice: say in {self.language!r} that the call is recorded")
         return self
 
-    def _template_problems(self) -> list[tuple[str, str]]:
-        texts = self.templates.model_dump()
-        problems = [(name, problem) for name, text in texts.items() if (problem := syntax_problem(text))]
-        greeting = self.templates.greeting
-        if self.business_name not in greeting and "campaign.business_name" not in greeting:
-            problems.append(("greeting", f"the first words must name the business: {self.business_name}"))
-        words = set(re.findall(r"\w+", greeting.lower()))
-        if self.language in DISCLOSURES and not words.intersection(DISCLOSURES[self.language]):
-            told = ", ".join(DISCLOSURES[self.language][:3])
-            problems.append(
-                ("greeting", f"the first words must say that this is an automated call (a word like {told})")
-            )
-        voicemail = self.templates.voicemail
-        digits = re.sub(r"\D", "", voicemail)
-        says_number = "campaign.callback_number" in voicemail or self.callback_number[-7:] in digits
-        if voicemail.strip() and not says_number:
-            problems.append(("voicemail", f"the message must say the number to call back: {self.callback_number}"))
-        return problems
+    @property
+    def record_notice(self) -> str:
+        """What people are told of the recording; nothing if there is none."""
+        own = " ".join(self.call.record_notice.split()) or NOTICES.get(self.language, "")
+        return own if self.call.record else ""
 
     @property
     def allowed_countries(self) -> tuple[str, ...]:
@@ -206,74 +202,87 @@ class Campaign(_Table):
         """A short hash of the whole definition, kept with each attempt."""
         return hashlib.blake2b(self.model_dump_json().encode(), digest_size=6).hexdigest()
 
-    def brief(self, contact: Contact, *, attempt_id: str, report_url: str, brief_url: str, now: datetime) -> Brief:
+    def brief(self, contact: Contact, zones: Sequence[str], **addressed: Unpack[Addressed]) -> Brief:
         """Render what the bot is told about one attempt; raises RenderError."""
         values = {**contact.columns, "campaign": self}
-        return self._brief(
-            contact,
-            attempt_id=attempt_id,
-            direction=Direction.OUTBOUND,
-            greeting=self._spoken("greeting", values),
+        script = Script(
             instructions=self._instructions("instructions", values),
             voicemail=self._spoken("voicemail", values, may_be_empty=True),
-            report_url=report_url,
-            brief_url=brief_url,
-            now=now,
+            screening=self._spoken("screening", values, may_be_empty=True),
+            hours=self._hours(zones),
+            answers=tuple(self.answers.values()),
+            **self._rules,
         )
+        return self._brief(Direction.OUTBOUND, "greeting", values, script, **addressed)
 
     def inbound_brief(
-        self, contact: Contact, *, attempt_id: str, report_url: str, brief_url: str, now: datetime, called_at: str
+        self, contact: Contact, zones: Sequence[str], *, called_at: str, **addressed: Unpack[Addressed]
     ) -> Brief:
         """Render what the bot is told when the contact rings back. `called_at` is when we rang, in their words."""
         values = {**contact.columns, "campaign": self, "called_at": called_at}
         both = (self._instructions(name, values) for name in ("inbound_instructions", "instructions"))
-        return self._brief(
-            contact,
-            attempt_id=attempt_id,
-            direction=Direction.INBOUND,
-            greeting=self._spoken("inbound_greeting", values),
+        script = Script(
             instructions="\n\n".join(both),
-            voicemail="",
-            report_url=report_url,
-            brief_url=brief_url,
-            now=now,
+            hours=self._hours(zones),
+            answers=tuple(self.answers.values()),
+            **self._rules,
         )
+        return self._brief(Direction.INBOUND, "inbound_greeting", values, script, **addressed)
+
+    def unknown_brief(self, **addressed: Unpack[Addressed]) -> Brief:
+        """Render what the bot is told when someone rings whom we never rang: nothing of them, and no questions."""
+        values = {"campaign": self}
+        script = Script(instructions=self._instructions("unknown_instructions", values), **self._rules)
+        return self._brief(Direction.INBOUND, "unknown_greeting", values, script, **addressed)
 
     def _brief(
         self,
-        contact: Contact,
-        *,
-        attempt_id: str,
         direction: Direction,
         greeting: str,
-        instructions: str,
-        voicemail: str,
-        report_url: str,
-        brief_url: str,
-        now: datetime,
+        values: Mapping[str, Any],
+        script: Script,
+        **addressed: Unpack[Addressed],
     ) -> Brief:
+        first_words = self._spoken(greeting, values)
+        if self.record_notice not in first_words:
+            first_words = f"{first_words} {self.record_notice}"
         return Brief(
-            attempt_id=attempt_id,
+            attempt_id=addressed["attempt_id"],
             campaign=self.name,
             direction=direction,
-            greeting=greeting,
-            contact={name: contact.columns[name] for name in sorted(self.columns) if name in contact.columns},
+            greeting=first_words,
+            contact={name: values[name] for name in sorted(self.columns) if name in values},
             voice=self.voice.model_copy(update={"language": self.language}),
-            report_url=report_url,
-            brief_url=brief_url,
-            issued_at=int(now.timestamp()),
-            script=Script(
-                instructions=instructions, voicemail=voicemail, answers=tuple(self.answers.values()), model=self.model
-            ),
+            listening=self.listening,
+            report_url=addressed["report_url"],
+            brief_url=addressed["brief_url"],
+            issued_at=int(addressed["now"].timestamp()),
+            script=script,
         )
 
-    def _spoken(self, name: str, values: dict[str, Any], *, may_be_empty: bool = False) -> str:
+    @property
+    def _rules(self) -> _Rules:
+        return {
+            "transfers": self.transfers,
+            "menus": self.call.menus,
+            "time_limit_s": max(_SHORTEST_TALK_S, self.call.time_limit_s - _GOODBYE_S),
+            "model": self.model,
+        }
+
+    def _hours(self, zones: Sequence[str]) -> Hours | None:
+        if not zones:
+            return None
+        window = self.calling_window
+        days = tuple(WEEKDAYS.index(day) for day in window.weekdays)
+        return Hours(zone=zones[0], start=window.start, end=window.end, weekdays=days)
+
+    def _spoken(self, name: str, values: Mapping[str, Any], *, may_be_empty: bool = False) -> str:
         text = render(f"{name}.j2", getattr(self.templates, name), values, limit=SPOKEN_LIMIT, spoken=True)
         if not text and not may_be_empty:
             raise RenderError(f"{name}.j2 comes to nothing for this contact: nobody may answer to silence")
         return text
 
-    def _instructions(self, name: str, values: dict[str, Any]) -> str:
+    def _instructions(self, name: str, values: Mapping[str, Any]) -> str:
         source = getattr(self.templates, name)
         return render(f"{name}.j2", source, values, limit=INSTRUCTIONS_LIMIT, spoken=False)
 
@@ -297,6 +306,9 @@ def load_campaign(folder: Path) -> Campaign:
     for reserved in ("name", "templates"):
         if reserved in table:
             raise CampaignError(f"{toml}: {reserved}: this is taken from the folder; remove the key")
+    voice: Any = table.get("voice")
+    if isinstance(voice, dict) and "language" in voice:
+        raise CampaignError(f"{toml}: voice.language: the voice speaks the campaign's language; remove the key")
     answers: Any = table.get("answers")
     if isinstance(answers, dict):
         tables = cast("dict[str, Any]", answers)
@@ -305,10 +317,28 @@ def load_campaign(folder: Path) -> Campaign:
         }
     table |= {"name": folder.resolve().name, "templates": _read_templates(folder)}
     try:
-        return Campaign.model_validate(table)
+        campaign = Campaign.model_validate(table)
     except ValidationError as error:
-        problems = [_sentence(toml, problem) for problem in error.errors()]
-        raise CampaignError("\n".join(problems)) from None
+        raise CampaignError("\n".join(_sentence(toml, problem) for problem in error.errors())) from None
+    if unsaid := _unsaid(campaign):
+        raise CampaignError("\n".join(str(folder / problem) for problem in unsaid))
+    return campaign
+
+
+def _unsaid(campaign: Campaign) -> list[str]:
+    """Return what is wrong with the templates. Asked of folders only: what was enlisted once goes on as it is."""
+    found = problems(
+        campaign.templates,
+        language=campaign.language,
+        business_name=campaign.business_name,
+        callback_number=campaign.callback_number,
+    )
+    if not found:
+        try:
+            campaign.unknown_brief(attempt_id="", report_url="", brief_url="", now=datetime(2026, 1, 1, tzinfo=UTC))
+        except RenderError as error:
+            found = [str(error)]
+    return found
 
 
 def _read_templates(folder: Path) -> dict[str, str]:
@@ -326,7 +356,7 @@ def _read_templates(folder: Path) -> dict[str, str]:
 
 
 def _sentence(toml: Path, problem: ErrorDetails) -> str:
-    path = ".".join(str(part) for part in problem["loc"])
+    path = ".".join(str(part) for part in problem["loc"] if part != "[key]")
     reason = problem["msg"].removeprefix("Value error, ")
     if path == "name":
         return f"{toml.parent}: a campaign's folder is named with a-z, 0-9 and _, beginning with a letter"
@@ -335,8 +365,6 @@ def _sentence(toml: Path, problem: ErrorDetails) -> str:
         reason = "there is no such key" + (f"; did you mean {near[0]}?" if near else "")
     elif problem["type"] == "missing":
         reason = "this key is missing"
-    elif not path and ".j2: " in reason:
-        return f"{toml.parent / reason}"
     return f"{toml}: {path + ': ' if path else ''}{reason[0].lower()}{reason[1:]}"
 
 

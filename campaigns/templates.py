@@ -1,4 +1,7 @@
-"""Templates: what they ask of a row, and what comes of them for one contact. Values are data and are never compiled."""
+"""Templates: what a campaign says, what that asks of a row, and what comes of it for one contact.
+
+Values are data and are never compiled.
+"""
 
 import re
 from collections.abc import Mapping
@@ -8,6 +11,7 @@ from typing import Any, Final
 from jinja2 import StrictUndefined, Template, TemplateError, TemplateSyntaxError, nodes
 from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic import BaseModel, ConfigDict
 
 SPOKEN_LIMIT: Final = 1_000
 """Characters of a greeting or a voicemail message: about a minute of speech."""
@@ -25,6 +29,40 @@ class RenderError(ValueError):
     """A template cannot be rendered for this contact. The message names the template and what is missing."""
 
 
+class Templates(BaseModel):
+    """The texts of a campaign's templates. Those with a default here need no file in an English campaign."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    greeting: str
+    instructions: str
+    voicemail: str = ""
+    screening: str = (
+        "This is the automated assistant of {{ campaign.business_name }}, with a call for the person at this number."
+    )
+    inbound_greeting: str = (
+        "Hello, this is the automated assistant of {{ campaign.business_name }}. Thank you for calling back. "
+        "How can I help you?"
+    )
+    inbound_instructions: str = "The person rings back after we called them. Help with what the call was about.\n"
+    unknown_greeting: str = (
+        "Hello, this is the automated assistant of {{ campaign.business_name }}. How can I help you?"
+    )
+    unknown_instructions: str = """\
+Someone rings {{ campaign.business_name }} whom we never called: you know neither who they are nor what it is about.
+
+- Ask how you can help. You can say who we are, and that you are an automated assistant; do not guess at anything else.
+- If they want a person and the call can be handed over, hand it over. If not, say that you cannot help with it here.
+- If they want no calls from us, see to it that they get none, and tell them so.
+- Then thank them, say goodbye, and end the call as completed.
+"""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All of them."""
+        return tuple(self.model_dump().values())
+
+
 _environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, trim_blocks=True)
 
 
@@ -34,7 +72,7 @@ def columns_of(source: str) -> tuple[frozenset[str], frozenset[str]]:
     It can do without a column that it only asks for by `is defined` or `| default(…)`. Raises TemplateSyntaxError.
     """
     tree = _environment.parse(source)
-    used = find_undeclared_variables(tree) - OURS
+    used = variables_of(source) - OURS
     guarded: set[str] = set()
     counts: dict[str, int] = {}
     for name in tree.find_all(nodes.Name):
@@ -43,6 +81,11 @@ def columns_of(source: str) -> tuple[frozenset[str], frozenset[str]]:
         if node.name in {"defined", "undefined", "default", "d"} and isinstance(node.node, nodes.Name):
             guarded.add(node.node.name)
     return frozenset(used - guarded), frozenset(used & guarded)
+
+
+def variables_of(source: str) -> frozenset[str]:
+    """Return every name that a template takes from outside, ours included. Raises TemplateSyntaxError."""
+    return frozenset(find_undeclared_variables(_environment.parse(source)))
 
 
 def syntax_problem(source: str) -> str:

@@ -3,13 +3,15 @@
     python -m sandbox.agent bot.bot:bot --port 8933
 
 As the base image does: the socket is accepted first, `?body=` is base64 of JSON, and what the bot raises is logged and
-swallowed, so that the caller sees nothing but a closed socket. Unlike it, one process takes several calls at once.
+swallowed, so that the caller sees nothing but a closed socket; the bot's module may answer /readyz by a `readyz()`. Unlike
+it, one process takes several calls at once.
 """
 
 import argparse
 import asyncio
 import base64
 import importlib
+import inspect
 import json
 import logging
 import sys
@@ -24,9 +26,10 @@ from sandbox.server import serve
 
 log = logging.getLogger("sandbox.agent")
 Bot = Callable[[Any], Awaitable[None]]
+Readyz = Callable[[], Any]  # or a coroutine function; it returns a bool, or a dict with a bool "ready"
 
 
-def create_app(bot: Bot, *, max_sessions: int) -> FastAPI:
+def create_app(bot: Bot, *, max_sessions: int, readyz: Readyz = lambda: True) -> FastAPI:
     """Return the agent's front door."""
     # Only here: the other stand-ins must run where Pipecat is not installed.
     from pipecat.runner.types import WebSocketRunnerArguments
@@ -34,10 +37,17 @@ def create_app(bot: Bot, *, max_sessions: int) -> FastAPI:
     app = FastAPI(title="Pipecat Cloud stand-in", docs_url=None)
     live: set[str] = set()
 
-    @app.get("/readyz")
     @app.get("/livez")
-    async def ready() -> Response:
+    async def alive() -> Response:
         return JSONResponse({"status": "ok", "sessions": len(live)})
+
+    @app.get("/readyz")
+    async def ready() -> Response:
+        answer = readyz()
+        if inspect.isawaitable(answer):
+            answer = await answer
+        is_ready = answer.get("ready", False) if isinstance(answer, dict) else answer
+        return JSONResponse({"status": "ok" if is_ready else "not ready"}, 200 if is_ready else 503)
 
     @app.websocket("/ws/telnyx")
     @app.websocket("/ws")
@@ -68,10 +78,11 @@ def _body(socket: WebSocket) -> Any:
         return None
 
 
-def load(name: str) -> Bot:
-    """Import `package.module:function`."""
-    module, _, function = name.partition(":")
-    return getattr(importlib.import_module(module), function or "bot")
+def load(name: str) -> tuple[Bot, Readyz]:
+    """Import `package.module:function`; returns the bot, and how its module says that it is ready."""
+    path, _, function = name.partition(":")
+    module = importlib.import_module(path)
+    return getattr(module, function or "bot"), getattr(module, "readyz", lambda: True)
 
 
 def main() -> int:
@@ -84,11 +95,11 @@ def main() -> int:
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
-        bot = load(given.bot)
+        bot, readyz = load(given.bot)
     except (ImportError, AttributeError) as error:
         sys.stderr.write(f"cannot import {given.bot}: {error}\n")
         return 1
-    return serve(create_app(bot, max_sessions=given.max_sessions), given.host, given.port)
+    return serve(create_app(bot, max_sessions=given.max_sessions, readyz=readyz), given.host, given.port)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import httpx
@@ -18,6 +19,27 @@ from worker.processes import BEAT, CALLBACKS, WORKER, Processes, free_port, wait
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))["services"]
+
+
+PIPECAT_CLOUD_KEYS = {  # of pipecatcloud 1.4.0, which refuses any other
+    "agent_name", "image", "build_id", "image_credentials", "secret_set", "region", "scaling", "docker", "build",
+    "agent_profile", "krisp_viva", "git", "websocket_auth", "max_session_duration", "resources", "architecture",
+}  # fmt: skip
+
+
+def test_pipecat_cloud_is_told_all_that_it_can_be_told() -> None:
+    text = (ROOT / "bot/pcc-deploy.toml").read_text("utf-8")
+    settings = tomllib.loads(text)
+    assert settings.keys() <= PIPECAT_CLOUD_KEYS
+    assert settings["scaling"].keys() == {"min_agents", "max_agents"}
+    reasons = text.partition("# Left out:")[2]
+    assert not [key for key in PIPECAT_CLOUD_KEYS - settings.keys() if key not in reasons]
+    for line in text.partition("# Left out:")[0].splitlines():
+        assert "=" not in line.partition("#")[0] or "#" in line, f"no comment: {line}"
+
+
+def test_an_image_is_built_from_what_is_named_and_from_nothing_else() -> None:
+    assert (ROOT / ".dockerignore").read_text("utf-8").splitlines()[0] == "*"
 
 
 def test_redis_keeps_everything_and_is_not_published() -> None:

@@ -1,7 +1,8 @@
 """From a contact to the document that connects its call: what both the dial and its preflight do."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, TypedDict
 from urllib.parse import quote
 
 from campaigns.call import Brief
@@ -13,14 +14,22 @@ from worker.settings import Settings
 _PREFLIGHT_SECRET: Final = "not-a-secret"  # noqa: S105 - `check` measures documents; nobody gets to see them
 
 
-def outbound_document(contact: Contact, campaign: Campaign, settings: Settings, attempt_id: str, now: datetime) -> str:
+class Addresses(TypedDict):
+    """Where the bot turns to about an attempt."""
+
+    report_url: str
+    brief_url: str
+
+
+def outbound_document(
+    contact: Contact, zones: Sequence[str], campaign: Campaign, settings: Settings, *, attempt_id: str, now: datetime
+) -> str:
     """Return the document of an attempt; raises RenderError or DocumentTooLong."""
-    urls = addresses(settings, attempt_id)
-    brief = campaign.brief(contact, attempt_id=attempt_id, now=now, **urls)
+    brief = campaign.brief(contact, zones, attempt_id=attempt_id, now=now, **addresses(settings, attempt_id))
     return document(brief, campaign, settings)
 
 
-def addresses(settings: Settings, attempt_id: str) -> dict[str, str]:
+def addresses(settings: Settings, attempt_id: str) -> Addresses:
     """Return where the bot reports, and where it fetches what did not fit."""
     base = settings.public_url.rstrip("/")
     return {"report_url": f"{base}/reports", "brief_url": f"{base}/briefs/{quote(attempt_id, safe='')}"}

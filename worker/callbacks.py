@@ -5,36 +5,21 @@ Every route checks who speaks, writes the word down, and answers; concluding is 
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 from urllib.parse import parse_qsl
 
 import redis
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
-from kombu.exceptions import OperationalError
-from pydantic import ValidationError
-from starlette.requests import ClientDisconnect
 
-from campaigns.call import JOINED_PATH, SIGNATURE_HEADER, Joined, MessageRefused, Report, sign_message, verify_message
-from campaigns.templates import RenderError
-from worker import briefing, ledger, policy, redis_server, tasks, texml
 from worker import carrier as telnyx
+from worker import inbound, ledger, redis_server, reports
 from worker.app import carrier, store
+from worker.hearing import Body, hear
 from worker.settings import load_settings
-from worker.store import Case, Heard
 
 log: Final = logging.getLogger(__name__)
-
-BODY_LIMIT: Final = 1_000_000
-"""Bytes. A report with the transcript of an hour is a tenth of it; a callback, a thousandth."""
-
-BODY_S: Final = 10.0
-"""Seconds that a body may take. Telnyx and the bot send theirs in one piece, and again if we refuse it."""
-
-_CLOSE: Final = {"connection": "close"}
-"""With an answer to half a request: the rest of it is not read."""
 
 XML: Final = "application/xml"
 
@@ -53,6 +38,7 @@ async def _examine_redis(url: str) -> None:
 
 
 app = FastAPI(title="dialout callbacks", docs_url=None, redoc_url=None, lifespan=_lifespan)
+app.include_router(reports.router)
 
 
 @app.middleware("http")
@@ -63,26 +49,6 @@ async def _say_when_redis_is_away(request: Request, call_next: Callable[[Request
     except redis.RedisError as error:
         log.error("the store cannot be reached: %s", error)  # noqa: TRY400 - the trace says nothing more
         return Response("the store cannot be reached; tell me again\n", 503, {"retry-after": "2"})
-
-
-async def body(request: Request) -> bytes:
-    """Return the request's body; 413 as soon as it passes the limit, 408 when its time is up."""
-    received = bytearray()
-    try:
-        async with asyncio.timeout(BODY_S):
-            async for chunk in request.stream():
-                received += chunk
-                if len(received) > BODY_LIMIT:
-                    raise HTTPException(413, f"a body may have {BODY_LIMIT:,} bytes", _CLOSE)
-    except TimeoutError as error:
-        raise HTTPException(408, f"the body took more than {BODY_S:.0f} s: send it again", _CLOSE) from error
-    except ClientDisconnect as error:
-        raise HTTPException(400, "the body broke off: send it again", _CLOSE) from error
-    return bytes(received)
-
-
-Body = Annotated[bytes, Depends(body)]
-Word = TypeVar("Word", Joined, Report)
 
 
 def telnyx_form(request: Request, body: Body) -> dict[str, str]:
@@ -109,7 +75,7 @@ def status(form: Form, attempt: AttemptId = "") -> Response:
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
     if event and (attempt_id := attempt or store().attempt_of_call(event.call_sid)):
-        _hear(attempt_id, ledger.told(event))
+        hear(attempt_id, ledger.told(event))
     return Response(status_code=200)
 
 
@@ -120,71 +86,14 @@ def detection(form: Form, attempt: AttemptId = "") -> Response:
         detected = telnyx.read_detection(form)
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
-    _hear(attempt, ledger.detected(detected))
+    hear(attempt, ledger.detected(detected))
     return Response(status_code=200)
 
 
 @app.post("/telnyx/inbound")
-def inbound(form: Form) -> Response:
+def ring(form: Form) -> Response:
     """Someone rings us: connect them with the bot, and tell it what we know of them."""
-    document = None
-    last = store().last_attempt_to(form.get("From", ""))
-    if last and (case := store().case(last)) and form.get("CallSid"):
-        document = _inbound_document(case, form["CallSid"])
-    return Response(document or texml.static_document(briefing.stream_url(load_settings())), media_type=XML)
-
-
-def _inbound_document(case: Case, call_sid: str) -> str | None:
-    """Return the document for a contact who rings back, or None if what we know cannot be put into words."""
-    settings = load_settings()
-    now = store().now()
-    called_at = case.evidence.begun_at if case.begun else now
-    local = policy.in_zone_of(case.zones, called_at)
-    attempt_id = store().answer(case, call_sid, policy.lease(case.campaign))
-    try:
-        brief = case.campaign.inbound_brief(
-            case.contact,
-            attempt_id=attempt_id,
-            now=now,
-            called_at=f"{local:%-I:%M %p}",
-            **briefing.addresses(settings, attempt_id),
-        )
-        return briefing.document(brief, case.campaign, settings)
-    except (RenderError, texml.DocumentTooLong) as error:
-        log.warning("%s rang us, and hears the house's greeting: %s", attempt_id, error)
-        return None
-
-
-@app.post("/reports")
-def report(request: Request, body: Body) -> Response:
-    """The bot says what came of a call. Sent again, it changes nothing."""
-    _check(body, request, "report")
-    heard = _read(Report, body)
-    return _known(_hear(heard.attempt_id, ledger.reported(heard)))
-
-
-@app.post(f"/reports{JOINED_PATH}")
-def joined(request: Request, body: Body) -> Response:
-    """The bot says that it is on the call."""
-    _check(body, request, "joined")
-    heard = _read(Joined, body)
-    return _known(_hear(heard.attempt_id, ledger.joined(heard)))
-
-
-@app.get("/briefs/{attempt_id}")
-def script(attempt_id: str, request: Request) -> Response:
-    """Return the long part of a brief that did not fit into the call's document, signed."""
-    _check(attempt_id.encode(), request, "script")
-    case = store().case(attempt_id)
-    if case is None:
-        raise HTTPException(404, "there is no such attempt")
-    render = case.campaign.inbound_brief if case.inbound else case.campaign.brief
-    extra = {"called_at": ""} if case.inbound else {}
-    brief = render(case.contact, attempt_id=attempt_id, report_url="", brief_url="", now=store().now(), **extra)
-    text = (brief.script.model_dump_json() if brief.script else "{}").encode()
-    secret = load_settings().brief_secret.get_secret_value()
-    signature = sign_message(text, secret, purpose="script", now=time.time())
-    return Response(text, media_type="application/json", headers={SIGNATURE_HEADER: signature})
+    return Response(inbound.document(form), media_type=XML)
 
 
 @app.get("/healthz")
@@ -192,34 +101,3 @@ def health() -> dict[str, str]:
     """200 while the store answers, 503 while it does not."""
     store().now()
     return {"status": "ok"}
-
-
-def _check(message: bytes, request: Request, purpose: str) -> None:
-    secret = load_settings().brief_secret.get_secret_value()
-    try:
-        verify_message(message, request.headers.get(SIGNATURE_HEADER, ""), secret, purpose=purpose, now=time.time())
-    except MessageRefused as refused:
-        raise HTTPException(403, str(refused)) from refused
-
-
-def _read(kind: type[Word], body: bytes) -> Word:
-    try:
-        return kind.model_validate_json(body)
-    except ValidationError as error:
-        raise HTTPException(422, f"this is no {kind.__name__}: {error.errors()[0]['msg']}") from error
-
-
-def _known(heard: Heard) -> Response:
-    if heard is Heard.UNKNOWN:
-        raise HTTPException(404, "there is no such attempt")
-    return Response(status_code=200)
-
-
-def _hear(attempt_id: str, testimony: ledger.Testimony) -> Heard:
-    heard = store().witness(attempt_id, testimony)
-    if heard is Heard.NEWS:
-        try:
-            tasks.conclude.delay(attempt_id)
-        except OperationalError:
-            log.warning("the broker is away; the sweep will conclude %s", attempt_id)
-    return heard

@@ -72,6 +72,7 @@ class DialOrder:
     amd_url: str | None  # None: no answering-machine detection
     ring_timeout_s: int
     time_limit_s: int
+    record: bool = False
 
 
 class Carrier:
@@ -266,6 +267,8 @@ def _options(order: DialOrder) -> dict[str, Any]:
             "AsyncAmdStatusCallback": order.amd_url,
             "AsyncAmdStatusCallbackMethod": "POST",
         }
+    if order.record:
+        options |= {"Record": True, "RecordingChannels": "dual"}
     return options
 
 

@@ -62,11 +62,11 @@ def _problem(
     def bad(column: str, reason: str) -> RowError:
         return RowError(contact.line, column, contact.phone, reason, tuple(contact.columns.values()))
 
+    zones = zones_of(contact)
     try:
-        document = briefing.outbound_document(contact, campaign, settings, "x" * 16 + "#1", now)
+        document = briefing.outbound_document(contact, zones, campaign, settings, attempt_id="x" * 16 + "#1", now=now)
     except (RenderError, texml.DocumentTooLong) as error:
         return bad("", str(error))
-    zones = zones_of(contact)
     opening = policy.next_opening(campaign.calling_window, zones, now)
     if opening is None:
         return bad("phone", "has no known time zone; add a column timezone")

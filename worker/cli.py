@@ -513,12 +513,13 @@ def _error_facts(error: RowError) -> dict[str, Any]:
 
 
 def _write_csv(rows: list[dict[str, Any]], file: Any) -> None:
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(file, names, lineterminator="\n")
+    # What was said is in the JSON forms: a cell is no place for it.
+    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name != "transcript"]
+    writer = csv.DictWriter(file, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        answers = json.dumps(row["answers"], ensure_ascii=False)
-        writer.writerow({**row, "answers": answers})
+        tables = {name: json.dumps(row[name], ensure_ascii=False) for name in ("answers", "usage")}
+        writer.writerow(row | tables)
 
 
 def _print_json(facts: Any) -> None:

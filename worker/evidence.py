@@ -37,6 +37,7 @@ class CallEvent:
     disposition: Disposition | None = None  # with ENDED: what the carrier's cause means; COMPLETED: it was answered
     cause: str = ""  # with ENDED: the carrier's own words, e.g. "busy: user_busy, SIP 486"
     duration_s: int | None = None
+    recording_url: str = ""  # with ENDED: where the call's recording is, while the carrier lets one fetch it
 
 
 @dataclass(frozen=True, slots=True)

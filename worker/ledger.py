@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from campaigns.call import Joined, Report
+from campaigns.call import Joined, OptOut, Report
 from worker.evidence import CallEvent, CallState, Detection, FoundCall
 from worker.policy import DialAnswer, Evidence
 
@@ -54,6 +54,11 @@ def joined(bot: Joined) -> Testimony:
     return Testimony("joined", bot.model_dump_json())
 
 
+def opted_out(asked: OptOut) -> Testimony:
+    """The person's, as the bot passes it on, that they want no more calls."""
+    return Testimony("opt_out", asked.model_dump_json())
+
+
 def reported(report: Report) -> Testimony:
     """The bot's, of what came of the call."""
     return Testimony("report", report.model_dump_json())
@@ -72,6 +77,7 @@ def read_evidence(attempt: Mapping[str, str]) -> Evidence:
     """Read an attempt's hash back into what `policy.settle` decides from. An attempt never begun gives no evidence."""
     dial: DialAnswer | None = None
     bot: Joined | None = None
+    opt_out: OptOut | None = None
     report: Report | None = None
     reported_at = hung_up_at = None
     events: list[tuple[datetime, CallEvent]] = []
@@ -95,6 +101,8 @@ def read_evidence(attempt: Mapping[str, str]) -> Evidence:
                 report, reported_at = Report.model_validate_json(text), at
             case "joined":
                 bot = Joined.model_validate_json(text)
+            case "opt_out":
+                opt_out = OptOut.model_validate_json(text)
             case "hung_up":
                 hung_up_at = at
             case _:  # pragma: no cover - a newer version wrote it; it is kept, and not understood
@@ -107,6 +115,7 @@ def read_evidence(attempt: Mapping[str, str]) -> Evidence:
         found=tuple(calls),
         detected=tuple(detections),
         joined=bot,
+        opt_out=opt_out,
         report=report,
         reported_at=reported_at,
         asked_at=_moment_or_none(attempt.get("asked_at")),
@@ -124,6 +133,7 @@ def outcome(
     A column with the name of one of ours comes as `row_<name>`.
     """
     evidence = read_evidence(attempt) if attempt else None
+    report = evidence.report if evidence else None
     ours: dict[str, Any] = {
         "phone": contact["phone"],
         "state": state,
@@ -133,6 +143,10 @@ def outcome(
         "call_sid": (evidence.call_sid if evidence else "") or attempt.get("call_sid") or None,
         "duration_s": int(attempt["duration_s"]) if attempt.get("duration_s") else None,
         "answers": json.loads(attempt.get("answers") or "{}"),
+        "answered_by": report.answered_by if report else None,
+        "recording_url": (evidence.recording_url if evidence else "") or None,
+        "usage": dict(report.usage) if report else {},
+        "transcript": [turn.model_dump(mode="json") for turn in report.transcript] if report else [],
         "line": int(contact["line"]),
     }
     return ours | {(f"row_{name}" if name in ours else name): value for name, value in columns.items()}

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from campaigns.call import Disposition, Joined, Report
+from campaigns.call import Disposition, Joined, OptOut, Report
 from campaigns.campaign import CallingWindow, Campaign
 from worker.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
 
@@ -147,6 +147,7 @@ class Evidence:
     found: tuple[tuple[datetime, FoundCall], ...] = ()  # by asking the carrier
     detected: tuple[Detection, ...] = ()
     joined: Joined | None = None
+    opt_out: OptOut | None = None
     report: Report | None = None
     reported_at: datetime | None = None
     asked_at: datetime | None = None  # when the carrier was last asked
@@ -163,13 +164,23 @@ class Evidence:
     def call_sid(self) -> str:
         """The carrier's id of the call, from whoever named it first."""
         named = [self.ours, self.dial.call_sid if self.dial else "", *(event.call_sid for _, event in self.events)]
-        named += [witness.call_sid for witness in (self.joined, self.report) if witness]
+        named += [witness.call_sid for witness in (self.joined, self.opt_out, self.report) if witness]
         return next((sid for sid in named if sid), "")
 
     @property
     def answered_at(self) -> datetime | None:
         """When we heard that somebody, or something, had picked up."""
         return min((at for at, event in self.events if event.state is CallState.ANSWERED), default=None)
+
+    @property
+    def bot_came(self) -> bool:
+        """True if the bot has spoken up from the call, in whatever matter."""
+        return bool(self.joined or self.opt_out)
+
+    @property
+    def recording_url(self) -> str:
+        """Where the carrier said that the recording is, if it made one."""
+        return next((event.recording_url for _, event in self.told if event.recording_url), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,9 +214,18 @@ class Waiting:
 def settle(evidence: Evidence, now: datetime) -> Settled | Waiting:
     """Decide how an attempt ended from all that was heard, whatever the order in which it came.
 
-    The bot's report counts most: it was there. Then the carrier's own word, then its list, then silence. What rests on
-    less than a report or a definite word of the carrier's is a guess.
+    The person's own word counts most: who asked not to be called again is not called again, whatever else is heard,
+    or never is. Then the bot's report: it was there. Then the carrier's own word, then its list, then silence. What
+    rests on less than a report or a definite word of the carrier's is a guess.
     """
+    decided = _by_the_others(evidence, now)
+    if isinstance(decided, Waiting) or not evidence.opt_out:
+        return decided
+    reason = evidence.opt_out.reason or "asked not to be called again"
+    return replace(decided, disposition=Disposition.DO_NOT_CALL, reason=reason, callback_at=None)
+
+
+def _by_the_others(evidence: Evidence, now: datetime) -> Settled | Waiting:
     end = _the_end(evidence)
     if evidence.report and evidence.reported_at:
         if end is None and now < evidence.reported_at + END_GRACE:
@@ -241,7 +261,7 @@ def _without_report(evidence: Evidence, end: CallEvent, now: datetime) -> Settle
         return Waiting(heard_at + REPORT_GRACE)
     if any(detection.answered_by in _MACHINES for detection in evidence.detected):
         return Settled(Disposition.VOICEMAIL, "a machine answered, and the bot reported nothing", True, end.duration_s)
-    came = "no report came from the bot" if evidence.joined else "no bot came"
+    came = "no report came from the bot" if evidence.bot_came else "no bot came"
     reason = f"the call was answered, but {came}"
     return Settled(Disposition.FAILED, reason, guess=True, duration_s=end.duration_s)
 
@@ -263,11 +283,11 @@ def _while_silent(evidence: Evidence, now: datetime) -> Settled | Waiting:
     if evidence.hung_up_at or now >= evidence.lease_until:
         return _at_the_last(evidence, now)
     asked = evidence.asked_at or evidence.begun_at
-    if evidence.answered_at and not evidence.joined:
+    if evidence.answered_at and not evidence.bot_came:
         if asked >= evidence.answered_at + BOT_GRACE:
             return _then(Step.HANG_UP, asked + HANG_UP_AFTER, now)
         return _then(Step.ASK, evidence.answered_at + BOT_GRACE, now)
-    if evidence.joined:
+    if evidence.bot_came:
         patience = TALK_LOOK
     elif evidence.events:
         patience = RING_LOOK
@@ -296,7 +316,7 @@ def _then(step: Step, at: datetime, now: datetime) -> Waiting:
 
 
 def _unheard(evidence: Evidence) -> Settled:
-    if evidence.answered_at or evidence.joined:
+    if evidence.answered_at or evidence.bot_came:
         reason = "the call was answered, and nothing was heard of it since"
         return Settled(Disposition.FAILED, reason, guess=True)
     if evidence.events or (evidence.dial and evidence.dial.call_sid):

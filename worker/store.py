@@ -22,6 +22,7 @@ a Redis Cluster: the limits of an account are only atomic within one slot.
     {dialout}:attempt:<id>             hash: what we did, and heard:<kind> -> what a witness said (JSON)
     {dialout}:number:<phone>           hash: the last attempt to ring this number
     {dialout}:call:<sid>               string: the attempt that an inbound call belongs to, for a day
+    {dialout}:caller:<hash>            string: who rings us though no attempt rang them (JSON), for a day
     {dialout}:dnc                      hash: phone -> since when and from whom (JSON)
     {dialout}:journal:<contact>        list: each thing that happened (JSON)
 """
@@ -44,6 +45,7 @@ from campaigns.call import Disposition
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
 from worker import ledger
+from worker.evidence import AnsweredBy
 from worker.policy import Before, Evidence, Settled
 from worker.redis_server import connect
 
@@ -53,6 +55,12 @@ _SCRIPTS: Final = (
     "answer",
 )  # fmt: skip
 _BATCH: Final = 500
+_DAY_MS: Final = 86_400_000
+_CALLER: Final = "caller#"
+"""What the attempt ids of callers whom we never rang begin with: no contact's id looks like it."""
+
+_DETECTIONS: Final = (AnsweredBy.FAX, AnsweredBy.MACHINE_READY, AnsweredBy.MACHINE, AnsweredBy.HUMAN)
+"""The strongest first: what is said later of one call is said with more to go on."""
 
 
 class StoreError(Exception):
@@ -151,6 +159,14 @@ class Standing:
     reason: str
     made: int
     due: datetime | None  # with state due
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody who rings us though no attempt of ours rang them."""
+
+    phone: str  # E.164, or nothing where it was withheld
+    campaign: str  # in whose name we answer
 
 
 class Heard(IntEnum):
@@ -423,6 +439,13 @@ class Store:
         args = [attempt_id, testimony.kind, testimony.text, int(testimony.call_is_over), token]
         return Heard(self._run("witness", keys, args))
 
+    def detected(self, attempt_id: str) -> AnsweredBy | None:
+        """Return whom the carrier's answering-machine detection has heard, or None if it has said nothing yet."""
+        heard: list[str | None] = self._redis.hmget(
+            _key("attempt", attempt_id), [f"heard:detected:{by}" for by in _DETECTIONS]
+        )  # type: ignore[assignment]
+        return next((by for by, word in zip(_DETECTIONS, heard, strict=True) if word), None)
+
     def asked(self, attempt_id: str, answer: str, detail: str = "") -> None:
         """Write down that the carrier was asked about an attempt: `found`, `not_found` or `no_answer`."""
         keys = [_key("attempt", attempt_id), _key("watch"), _key("journal", contact_of(attempt_id))]
@@ -491,6 +514,20 @@ class Store:
     def attempt_of_call(self, call_sid: str) -> str | None:
         """Return the inbound attempt that a call belongs to: its callbacks cannot carry our id."""
         return self._redis.get(_key("call", call_sid))  # type: ignore[return-value]
+
+    def meet(self, call_sid: str, caller: Caller) -> str:
+        """Keep who rings us for a day; returns the id that stands for an attempt's. Asked twice, it is the same."""
+        hashed = hashlib.blake2b(call_sid.encode(), digest_size=10).hexdigest()
+        kept = json.dumps({"phone": caller.phone, "campaign": caller.campaign})
+        self._redis.set(_key("caller", hashed), kept, px=_DAY_MS)
+        return _CALLER + hashed
+
+    def caller(self, attempt_id: str) -> Caller | None:
+        """Return who rang us under this id; None for an attempt's, or after a day."""
+        if not attempt_id.startswith(_CALLER):
+            return None
+        kept = self._redis.get(_key("caller", attempt_id.removeprefix(_CALLER)))
+        return Caller(**json.loads(str(kept))) if kept else None
 
     def withdraw(self, contact_id: str, state: str, disposition: Disposition, reason: str) -> bool:
         """End a waiting contact without ringing it; False if it was not waiting."""

@@ -242,7 +242,9 @@ def _order(case: Case, settings: Settings, now: datetime) -> tuple[DialOrder | N
     caller_ids = case.campaign.caller_ids or settings.caller_ids
     base, attempt = settings.public_url.rstrip("/"), quote(case.attempt_id, safe="")
     try:
-        document = briefing.outbound_document(case.contact, case.campaign, settings, case.attempt_id, now)
+        document = briefing.outbound_document(
+            case.contact, case.zones, case.campaign, settings, attempt_id=case.attempt_id, now=now
+        )
     except (RenderError, texml.DocumentTooLong) as error:
         return None, str(error)
     except Exception as error:  # whatever is wrong with one contact, it ends that one, and holds up nobody
@@ -258,6 +260,7 @@ def _order(case: Case, settings: Settings, now: datetime) -> tuple[DialOrder | N
         amd_url=f"{base}/telnyx/amd?attempt={attempt}" if rules.machine_detection else None,
         ring_timeout_s=rules.ring_timeout_s,
         time_limit_s=rules.time_limit_s,
+        record=rules.record,
     )
     return order, ""
 

@@ -54,6 +54,7 @@ def _event(call_sid: str, status: str, details: Mapping[str, Any]) -> CallEvent 
         ending(status, cause=cause, sip=sip, message=message, answered=answered),
         clean(", ".join(word for word in words if word)),
         None if duration is None else int(duration),
+        _web_address(details.get("RecordingUrl")),
     )
 
 
@@ -70,6 +71,11 @@ def read_call(item: Mapping[str, Any]) -> FoundCall:
         event=event,
         answered_by=ANSWERED_BY.get(by),
     )
+
+
+def _web_address(text: object) -> str:
+    """Return an address as it came, for a signed one bears no change; nothing for anything else."""
+    return text if isinstance(text, str) and re.fullmatch(r"https?://[!-~]{1,2000}", text) else ""
 
 
 def _timestamp(text: object) -> float | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from campaigns.call import Disposition
 from worker import ledger, policy
 from worker.store import CampaignState, Standing, Store
 
@@ -15,8 +16,12 @@ _WITNESSES: Final = {
     "detected": "the carrier's answering-machine detection",
     "joined": "the bot",
     "report": "the bot",
+    "opt_out": "the person, by way of the bot",
     "hung_up": "the dialer",
 }
+
+_WORDS: Final = {"opt_out": "asked not to be called again"}
+"""What a witness said, where its kind alone does not tell."""
 
 _EVENTS: Final = {
     "dialed": ("dialed", "the rules and the pace allowed it"),
@@ -90,11 +95,13 @@ def _decision(entry: Mapping[str, Any]) -> Decision:
     kind, _, detail = rule.partition(":")
     witness = _WITNESSES.get(kind, "") if entry["event"] == "heard" else ""
     if entry["event"] == "heard":
-        rule, reason = "", reason or detail.replace("ended:", "ended, ").replace("_", " ") or kind
+        rule, reason = "", reason or detail.replace("ended:", "ended, ").replace("_", " ") or _WORDS.get(kind, kind)
     elif entry["event"] == "asked":
         rule, reason, witness = "", rule.replace("_", " ") + (f": {reason}" if reason else ""), _WITNESSES["found"]
     elif entry["event"] == "concluded":
-        witness = "nobody for sure: later evidence may correct it" if entry.get("guess") else ""
+        # Of who asked not to be called again, more may be heard, and nothing else.
+        unsure = entry.get("guess") and rule != Disposition.DO_NOT_CALL
+        witness = "nobody for sure: later evidence may correct it" if unsure else ""
     due = ledger.moment(entry["due"]) if entry.get("due") else None
     attempt = str(entry["attempt"]).partition("#")[2]
     return Decision(ledger.moment(entry["at"]), attempt, event, rule, witness, reason, due)

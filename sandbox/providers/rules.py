@@ -53,6 +53,8 @@ def answer(messages: Sequence[Message], tools: Sequence[Tool]) -> Say | Call:
             return _ending(offered, disposition, reason, heard)
     if re.search(r"say your name|why you are calling", heard, re.IGNORECASE):
         return Say(_greeting(messages) or "This is an automated assistant calling about your appointment.")
+    if re.search(r"robot|human|real person", heard, re.IGNORECASE):
+        return Say("I am an automated assistant. May I go on?")
     if "record_answer" in offered and (asked := _survey(messages, offered["record_answer"], heard)):
         return (
             asked
@@ -61,8 +63,6 @@ def answer(messages: Sequence[Message], tools: Sequence[Tool]) -> Say | Call:
         )
     if re.search(r"how much|cost|price", heard, re.IGNORECASE):
         return Say("It depends on the plan. A colleague can tell you the exact price. Does that sound good to you?")
-    if re.search(r"robot|human|real person", heard, re.IGNORECASE):
-        return Say("I am an automated assistant. May I go on?")
     if re.search(r"who is this", heard, re.IGNORECASE):
         return Say((_greeting(messages) or "This is an automated assistant.") + " Does that suit you?")
     return Say("Of course. Could you tell me if that suits you?")

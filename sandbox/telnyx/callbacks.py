@@ -17,6 +17,10 @@ TIMEOUT_S: Final = 2.0
 RETRIES: Final = 4
 _AGAIN: Final = frozenset({408, 429})
 
+AT_ONCE: Final = 64
+"""Deliveries under way. The others wait here: in the client's own queue each would cost a look at every connection, and a
+receiver that stands still for half a minute would hold up the whole network for many."""
+
 
 @dataclass
 class CallbackFaults:
@@ -33,7 +37,10 @@ class Courier:
 
     def __init__(self, key: SigningKey) -> None:
         self._key = key
-        self._client = httpx.AsyncClient(timeout=TIMEOUT_S, headers={"user-agent": "telnyx-webhooks"})
+        self._client = httpx.AsyncClient(
+            timeout=TIMEOUT_S, headers={"user-agent": "telnyx-webhooks"}, limits=httpx.Limits(max_connections=None)
+        )
+        self._room = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[Any]] = set()
         self.faults = CallbackFaults()
 
@@ -56,9 +63,10 @@ class Courier:
         if self.faults.delay_s:
             await asyncio.sleep(self.faults.dice.uniform(0, self.faults.delay_s))
         for attempt in range(RETRIES + 1):
-            entry["attempts"], entry["sent_at"] = attempt + 1, timestamp()
             try:
-                answer = await self.post(url, form)
+                async with self._room:
+                    entry["attempts"], entry["sent_at"] = attempt + 1, timestamp()
+                    answer = await self.post(url, form)
             except httpx.HTTPError as error:
                 entry["status"] = type(error).__name__
             else:

@@ -23,7 +23,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from bot.settings import BotSettings
 from bot.stream import HANDSHAKE_S, Start
-from bot.telnyx import TelnyxStream, hang_up
+from bot.telnyx import Line, TelnyxStream
 from campaigns.call import Brief, Disposition, Report, Script, to_parameters
 from worker.processes import Processes, free_port, wait_for_port
 
@@ -379,8 +379,8 @@ async def test_a_call_with_the_name_of_a_path_is_hung_up_under_its_own_name() ->
             openai_api_key=SecretStr("k"), deepgram_api_key=SecretStr("k"), cartesia_api_key=SecretStr("k"),
             brief_secret=SecretStr("s"), telnyx_api_key=SecretStr("k"), telnyx_base_url=f"http://127.0.0.1:{server.server_port}/v2",
         )  # fmt: skip
-        assert await hang_up("v3:a/../../messages", there)
-        assert await hang_up("v3:MdI91X4lWFEs7IgbBEOT9M4AigoY08M0WWZFISt1Yw2axZ_IiE4pqg", there)
+        assert await Line("v3:a/../../messages", there).hang_up()
+        assert await Line("v3:MdI91X4lWFEs7IgbBEOT9M4AigoY08M0WWZFISt1Yw2axZ_IiE4pqg", there).hang_up()
         server.shutdown()
     assert asked == [
         "/v2/calls/v3:a%2F..%2F..%2Fmessages/actions/hangup",

@@ -1,17 +1,22 @@
 import shutil
-from datetime import UTC, datetime, timedelta
+import tomllib
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
-from campaigns.call import Disposition
-from campaigns.campaign import Campaign, CampaignError, load_campaign
-from campaigns.contacts import Contact, RowError, read_contacts
-from campaigns.templates import RenderError
+from campaigns.call import Brief, Direction, Disposition, Hours, Listening, Model, Question, Voice
+from campaigns.campaign import Addressed, Campaign, CampaignError, load_campaign
+from campaigns.contacts import Contact, RowError, read_contacts, zones_of
+from campaigns.templates import RenderError, Templates
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = sorted(path.parent for path in (ROOT / "campaigns").glob("*/campaign.toml"))
 NOW = datetime(2026, 11, 23, 18, tzinfo=UTC)
+ADDRESSED: Addressed = {"attempt_id": "x#1", "report_url": "r", "brief_url": "b", "now": NOW}
+ADA = Contact("+12125550111", {"name": "Ada", "day": "Tuesday", "time": "nine"}, 2)
+ZONES = ("America/New_York",)
 
 
 @pytest.fixture
@@ -48,10 +53,13 @@ def test_each_sample_has_good_rows_and_bad_ones_and_greets_everybody(folder: Pat
     assert len(rows) >= 20
     assert len([row for row in rows if isinstance(row, RowError)]) >= 4
     for contact in contacts:
-        brief = campaign.brief(contact, attempt_id="x#1", report_url="r", brief_url="b", now=NOW)
+        brief = campaign.brief(contact, zones_of(contact), **ADDRESSED)
         assert campaign.business_name in brief.greeting
         assert contact.columns["name"] in brief.greeting
-        campaign.inbound_brief(contact, attempt_id="x", report_url="r", brief_url="b", now=NOW, called_at="2 PM")
+        assert brief.script
+        assert campaign.business_name in brief.script.screening
+        assert contact.columns["name"] not in brief.script.screening
+        campaign.inbound_brief(contact, zones_of(contact), called_at="2 PM", **ADDRESSED)
 
 
 @pytest.mark.parametrize("folder", SAMPLES, ids=lambda path: path.name)
@@ -97,6 +105,47 @@ def test_a_greeting_must_say_that_nobody_human_speaks(folder: Path) -> None:
     assert "automated call" in refusal(folder)
 
 
+@pytest.mark.parametrize("name", ["greeting", "screening", "inbound_greeting", "unknown_greeting"])
+def test_all_first_words_must_say_who_speaks_and_that_nobody_human_does(folder: Path, name: str) -> None:
+    (folder / f"{name}.j2").write_text("Hello, how are you?", "utf-8")
+    assert (folder / f"{name}.j2").as_posix() in refusal(folder)
+    business, automated = refusal(folder).splitlines()
+    assert "must name the business" in business
+    assert "automated call" in automated
+
+
+@pytest.mark.parametrize("name", ["unknown_greeting", "unknown_instructions"])
+@pytest.mark.parametrize("word", ["name", "called_at"])
+def test_of_a_caller_whom_we_never_rang_nothing_is_known(folder: Path, name: str, word: str) -> None:
+    text = f"Hello {{{{ {word} }}}}, this is the automated assistant of Harbour Dental."
+    (folder / f"{name}.j2").write_text(text, "utf-8")
+    assert f"{name}.j2: nothing is known of this caller, so it may use only campaign, not {word}" in refusal(folder)
+
+
+def test_a_greeting_for_strangers_that_cannot_be_rendered_is_told_at_once(folder: Path) -> None:
+    (folder / "unknown_greeting.j2").write_text("An automated voice of Harbour Dental {{ campaign.nam }}.", "utf-8")
+    assert "unknown_greeting.j2 cannot be rendered" in refusal(folder)
+
+
+def test_another_language_needs_its_own_words_wherever_something_is_spoken(folder: Path) -> None:
+    change(folder, 'language = "en"', 'language = "de"')
+    for name in ("screening", "inbound_greeting", "unknown_greeting"):
+        (folder / f"{name}.j2").unlink()
+    told = refusal(folder)
+    for name in ("screening", "inbound_greeting", "unknown_greeting"):
+        assert f"{name}.j2: this template is missing, and its default is English: write it in 'de'" in told
+    assert "greeting.j2: the first words must say that this is an automated call" in told
+
+
+def test_what_an_older_version_enlisted_goes_on_whatever_we_ask_of_folders_now(folder: Path) -> None:
+    campaign = load_campaign(folder)
+    old = campaign.templates.model_dump() | {"greeting": "Hello?"}
+    for name in ("screening", "unknown_greeting", "unknown_instructions"):
+        del old[name]
+    kept = campaign.model_dump(mode="json", exclude={"listening", "transfers"}) | {"templates": old}
+    assert Campaign.model_validate(kept).templates.screening == Templates.model_fields["screening"].default
+
+
 def test_a_voicemail_must_say_where_to_call_back(folder: Path) -> None:
     (folder / "voicemail.j2").write_text("This is Harbour Dental. Bye.", "utf-8")
     assert "number to call back" in refusal(folder)
@@ -120,9 +169,7 @@ def test_the_columns_are_those_that_the_templates_use(folder: Path) -> None:
 
 def test_a_brief_tells_only_the_columns_that_templates_use(folder: Path) -> None:
     columns = {"name": "Ada", "day": "Tuesday", "time": "nine", "iban": "GB33 BUKB", "dentist": "Dr. Chen"}
-    brief = load_campaign(folder).brief(
-        Contact("+12125550111", columns, 2), attempt_id="x#1", report_url="r", brief_url="b", now=NOW
-    )
+    brief = load_campaign(folder).brief(Contact("+12125550111", columns, 2), ZONES, **ADDRESSED)
     assert brief.contact == {"name": "Ada", "day": "Tuesday", "time": "nine", "dentist": "Dr. Chen"}
 
 
@@ -130,25 +177,21 @@ def test_a_brief_tells_only_the_columns_that_templates_use(folder: Path) -> None
 def test_a_columns_value_is_never_compiled(folder: Path, name: str) -> None:
     columns = {"name": name, "day": "Tuesday", "time": "nine"}
     contact = Contact("+12125550111", columns, 2)
-    brief = load_campaign(folder).brief(contact, attempt_id="x#1", report_url="r", brief_url="b", now=NOW)
+    brief = load_campaign(folder).brief(contact, ZONES, **ADDRESSED)
     assert f"Hello {name}," in brief.greeting
 
 
 def test_a_greeting_that_never_ends_is_refused_for_its_contact(folder: Path) -> None:
     columns = {"name": "x" * 10_000, "day": "Tuesday", "time": "nine"}
     with pytest.raises(RenderError, match=r"greeting\.j2 comes to 10,"):
-        load_campaign(folder).brief(
-            Contact("+12125550111", columns, 2), attempt_id="x#1", report_url="r", brief_url="b", now=NOW
-        )
+        load_campaign(folder).brief(Contact("+12125550111", columns, 2), ZONES, **ADDRESSED)
 
 
 def test_a_template_cannot_reach_python(folder: Path) -> None:
     change(folder, "{{ name }}", "{{ name.__class__.__mro__ }}", "greeting.j2")
     columns = {"name": "Ada", "day": "Tuesday", "time": "nine"}
     with pytest.raises(RenderError):
-        load_campaign(folder).brief(
-            Contact("+12125550111", columns, 2), attempt_id="x#1", report_url="r", brief_url="b", now=NOW
-        )
+        load_campaign(folder).brief(Contact("+12125550111", columns, 2), ZONES, **ADDRESSED)
 
 
 def test_each_dispositions_delays_are_used_in_turn(folder: Path) -> None:
@@ -157,3 +200,126 @@ def test_each_dispositions_delays_are_used_in_turn(folder: Path) -> None:
     assert retry.delay_after(Disposition.NO_ANSWER, 2) == timedelta(hours=4)
     assert retry.delay_after(Disposition.NO_ANSWER, 3) is None
     assert retry.delay_after(Disposition.COMPLETED, 1) is None
+
+
+def brief_of(folder: Path) -> Brief:
+    return load_campaign(folder).brief(ADA, ZONES, **ADDRESSED)
+
+
+def test_a_brief_says_what_the_bot_may_do_how_it_listens_and_when_the_contact_may_be_called_again(folder: Path) -> None:
+    change(folder, 'menus = "hang_up"', 'menus = "press_keys"')
+    change(folder, "patience_s = 5", "patience_s = 7.5")
+    change(folder, "[calling_window]", "[listening.options]\nnumerals = true\n[calling_window]")
+    change(folder, "options = {}                            # passed on to Deepgram", "#")
+    brief = brief_of(folder)
+    assert brief.listening == Listening(patience_s=7.5, keyterms=("Harbour Dental",), options={"numerals": True})
+    script = brief.script
+    assert script
+    assert (script.menus, script.transfers) == ("press_keys", {"front_desk": "+12125550109"})
+    assert script.hours == Hours(zone=ZONES[0], start=time(9), end=time(20), weekdays=(0, 1, 2, 3, 4, 5))
+    assert "Harbour Dental" in script.screening
+    assert script.time_limit_s == 280, "goodbye is said before the carrier cuts"
+
+
+def test_however_short_a_call_may_be_there_is_time_for_a_word(folder: Path) -> None:
+    change(folder, "time_limit_s = 300", "time_limit_s = 30")
+    script = brief_of(folder).script
+    assert script
+    assert script.time_limit_s == 20
+
+
+def test_without_a_known_zone_nothing_is_said_of_hours(folder: Path) -> None:
+    script = load_campaign(folder).brief(ADA, (), **ADDRESSED).script
+    assert script
+    assert script.hours is None
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('front_desk = "555-0109"', "transfers.front_desk: write the number with +"),
+        ('Front-Desk = "+12125550109"', "transfers.Front-Desk: name it with a-z, 0-9 and _"),
+    ],
+)
+def test_a_bad_transfer_is_named(folder: Path, line: str, told: str) -> None:
+    change(folder, 'front_desk = "+12125550109"', line)
+    assert told in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("patience_s", "patience", "listening.patience: there is no such key; did you mean patience_s?"),
+        ("volume", "volum", "voice.volum: there is no such key; did you mean volume?"),
+        ("temperature", "temprature", "model.temprature: there is no such key; did you mean temperature?"),
+        ('menus = "hang_up"', 'menus = "press"', "call.menus: input should be 'hang_up' or 'press_keys'"),
+        ("speed = 1.0", 'language = "fr"', "voice.language: the voice speaks the campaign's language"),
+    ],
+)
+def test_a_bad_key_of_any_table_is_named(folder: Path, old: str, new: str, told: str) -> None:
+    change(folder, old, new)
+    assert told in refusal(folder)
+
+
+def test_a_call_that_is_recorded_says_so_in_every_greeting(folder: Path) -> None:
+    change(folder, "record = false", "record = true")
+    campaign = load_campaign(folder)
+    briefs = [
+        campaign.brief(ADA, ZONES, **ADDRESSED),
+        campaign.inbound_brief(ADA, ZONES, called_at="2 PM", **ADDRESSED),
+        campaign.unknown_brief(**ADDRESSED),
+    ]
+    assert [brief.greeting.endswith("? This call is recorded.") for brief in briefs] == [True] * 3
+
+
+def test_a_greeting_that_says_the_notice_itself_says_it_once(folder: Path) -> None:
+    change(folder, "record = false", "record = true")
+    change(folder, 'record_notice = ""', 'record_notice = "We  record this."')
+    change(folder, "Will you", "{{ campaign.record_notice }} Will you", "greeting.j2")
+    greeting = brief_of(folder).greeting
+    assert greeting.count("We record this.") == 1
+    assert greeting.endswith("nine?")
+
+
+def test_without_recording_nothing_is_said_of_it(folder: Path) -> None:
+    change(folder, 'record_notice = ""', 'record_notice = "We record this."')
+    assert "record" not in brief_of(folder).greeting
+
+
+def test_a_notice_must_be_given_in_a_language_of_which_we_have_none(folder: Path) -> None:
+    change(folder, 'language = "en"', 'language = "fr"')
+    change(folder, "record = false", "record = true")
+    assert "call.record_notice: say in 'fr' that the call is recorded" in refusal(folder)
+
+
+def test_a_caller_whom_we_never_rang_is_told_who_we_are_and_asked_nothing(folder: Path) -> None:
+    survey = load_campaign(ROOT / "campaigns" / "patient_survey")
+    for campaign in (load_campaign(folder), survey):
+        brief = campaign.unknown_brief(**ADDRESSED)
+        assert (brief.direction, brief.contact) == (Direction.INBOUND, {})
+        assert "Harbour Dental" in brief.greeting
+        assert brief.script
+        assert (brief.script.answers, brief.script.hours) == ((), None)
+        assert brief.script.transfers == campaign.transfers
+        assert "{{" not in brief.script.instructions
+
+
+def test_every_key_is_shown_once_and_with_a_comment_where_others_are_told_to_look() -> None:
+    text = (ROOT / "campaigns" / "appointment_reminder" / "campaign.toml").read_text("utf-8")
+    shown = tomllib.loads(text)
+
+    def missing(model: type[BaseModel], table: dict[str, object]) -> set[str]:
+        return set(model.model_fields) - set(table)
+
+    assert missing(Campaign, shown) == {"name", "templates", "answers"}
+    assert missing(Voice, shown["voice"]) == {"language"}
+    for name, model in (("model", Model), ("listening", Listening)):
+        assert missing(model, shown[name]) == set()
+    for name in ("call", "pacing", "retry", "calling_window"):
+        field = Campaign.model_fields[name].annotation
+        assert isinstance(field, type)
+        assert issubclass(field, BaseModel)
+        assert missing(field, shown[name]) == set()
+    survey = tomllib.loads((ROOT / "campaigns" / "patient_survey" / "campaign.toml").read_text("utf-8"))
+    questions = set[str]().union(*(set(question) for question in survey["answers"].values()))
+    assert set(Question.model_fields) - questions == {"key", "choices"}

@@ -12,7 +12,9 @@ from urllib.parse import urlencode
 
 import httpx
 from nacl.signing import SigningKey
+from pydantic import BaseModel
 
+from campaigns.call import SIGNATURE_HEADER, sign_message
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact, zones_of
 from worker.processes import Processes, free_port, wait_for_port
@@ -77,6 +79,18 @@ def dialed(store: Store, campaign: Campaign) -> str:
         record={"v": "1"},
     ).dial
     return attempt_id
+
+
+def changed(campaign: Campaign, **update: object) -> Campaign:
+    """A campaign of its own version: the server keeps what it has read under its name and version."""
+    return Campaign.model_validate(campaign.model_dump() | update)
+
+
+def tell(client: httpx.Client, path: str, message: BaseModel, purpose: str) -> httpx.Response:
+    """Say something as the bot does."""
+    body = message.model_dump_json().encode()
+    header = sign_message(body, SECRET, purpose=purpose, now=time.time())
+    return client.post(path, content=body, headers={SIGNATURE_HEADER: header})
 
 
 def signed(form: Mapping[str, str] | bytes, *, age_s: int = 0, key: SigningKey = KEY) -> dict[str, object]:

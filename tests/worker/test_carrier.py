@@ -202,6 +202,22 @@ def test_every_timestamp_that_telnyx_writes_is_read_and_any_other_is_left_out(te
     assert event.at == (1_795_456_800.0 if "2026" in text else None)
 
 
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://x.example/r.mp3?X-Amz-Signature=212555010012125550100&e=600", True),
+        ("", False),
+        ("javascript:alert(1)", False),
+        ("https://x.example/a b", False),
+        ("https://x.example/" + "y" * 3000, False),
+    ],
+)
+def test_where_the_recording_is_is_kept_as_it_came_if_it_is_an_address(url: str, kept: bool) -> None:
+    event = read_status({"CallSid": "v3:1", "CallStatus": "completed", "CallDuration": "9", "RecordingUrl": url})
+    assert event
+    assert event.recording_url == (url if kept else "")
+
+
 def test_who_answered_is_a_human_unless_telnyx_is_sure_of_a_machine() -> None:
     assert read_detection({"CallSid": "v3:1", "AnsweredBy": "machine_end_beep"}).answered_by is AnsweredBy.MACHINE_READY
     for word in ("not_sure", "unknown", "something new"):

@@ -136,8 +136,8 @@ def carrier(connected: Carrier) -> Carrier:
     return connected
 
 
-def order(amd_url: str | None = None) -> DialOrder:
-    return DialOrder(TO, "+12125550100", "<Response/>", "https://x/s?attempt=a%231", amd_url, 25, 600)
+def order(amd_url: str | None = None, *, record: bool = False) -> DialOrder:
+    return DialOrder(TO, "+12125550100", "<Response/>", "https://x/s?attempt=a%231", amd_url, 25, 600, record)
 
 
 def outcome(carrier: Carrier) -> CarrierError:
@@ -313,6 +313,14 @@ def test_a_call_without_detection_does_not_mention_it(server: Server, carrier: C
     server.behave = answer(200, {"call_sid": "v3:1"})
     carrier.dial(order())
     assert not [name for name in server.seen[0].body if "Amd" in name or "Detection" in name]
+
+
+def test_a_call_is_recorded_in_stereo_or_the_request_does_not_mention_it(server: Server, carrier: Carrier) -> None:
+    server.behave = answer(200, {"call_sid": "v3:1"})
+    carrier.dial(order())
+    carrier.dial(order(record=True))
+    recording = [{name: value for name, value in seen.body.items() if "Record" in name} for seen in server.seen]
+    assert recording == [{}, {"Record": True, "RecordingChannels": "dual"}]
 
 
 def test_many_threads_share_one_carrier_and_each_order_leaves_once(server: Server) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from campaigns.call import Disposition, Joined, Report
+from campaigns.call import Disposition, Joined, OptOut, Report
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact, zones_of
 from worker import ledger, settling
@@ -29,6 +29,7 @@ class Truth:
     end: Disposition
     talk: Disposition | None
     machine: bool
+    opts_out: bool = False  # during the talk
 
     def witnesses(self) -> list[ledger.Testimony]:
         """All that could ever be heard of it, from everyone who was there."""
@@ -48,6 +49,8 @@ class Truth:
                 report_id="r", attempt_id="a", disposition=self.talk, reason="reported", answers={"yes": True},
                 call_sid=SID, started_at=NOON, ended_at=NOON + timedelta(seconds=9),
             )))  # fmt: skip
+        if self.opts_out:
+            heard.append(ledger.opted_out(OptOut(attempt_id="a", call_sid=SID, reason="enough")))
         return heard
 
 
@@ -55,6 +58,8 @@ def expected(truth: Truth, heard: set[ledger.Testimony]) -> set[Disposition]:
     """What must come of it, by what was heard and not by when."""
     kinds = {testimony.kind.split(":")[0] for testimony in heard}
     ends = {testimony.kind.split(":")[0]: testimony for testimony in heard if ":ended:" in testimony.kind}
+    if "opt_out" in kinds:
+        return {Disposition.DO_NOT_CALL}
     if "report" in kinds:
         assert truth.talk
         return {truth.talk}
@@ -72,7 +77,11 @@ truths = st.one_of(
     st.builds(Truth, st.sampled_from(UNANSWERED), st.none(), st.just(False)),
     # "failed" after an answer: the line broke in the middle of the talk.
     st.builds(
-        Truth, st.sampled_from([Disposition.COMPLETED, Disposition.FAILED]), st.sampled_from(TALKS), st.booleans()
+        Truth,
+        st.sampled_from([Disposition.COMPLETED, Disposition.FAILED]),
+        st.sampled_from(TALKS),
+        st.booleans(),
+        st.booleans(),
     ),
 )
 dials = st.sampled_from([DialAnswer(call_sid=SID), DialAnswer(call_sid=""), DialAnswer(unconfirmed=True), None])
@@ -100,6 +109,7 @@ class Attempt:
             case, "t", lease=LEASE, first_look=second, account_interval=second, campaign_interval=second, record={"v": "1"}
         ).dial  # fmt: skip
         self.fact: tuple[str, str, str] | None = None
+        self.asked = False  # not to be called again
 
     def wait(self, seconds: float) -> None:
         assert self.store.clock_ms
@@ -116,8 +126,10 @@ class Attempt:
                 case _:
                     pass
         kept = self.kept()
-        if self.fact:
-            assert kept == self.fact, "a settled fact was moved"
+        if self.fact and kept[0] != self.fact[0]:
+            assert (kept[0], self.asked) == ("do_not_call", True), "a settled fact was moved"
+        elif self.fact:
+            assert kept == self.fact, "a settled fact was told differently"
         if kept[0] and kept[1] != "1":
             self.fact = kept
 
@@ -139,6 +151,7 @@ def test_whatever_the_order_one_conclusion_which_later_evidence_corrects_and_nev
     heard = twice[: data.draw(st.integers(0, 14), label="of these")]
     for testimony in heard:
         store.witness(attempt.id, testimony)
+        attempt.asked |= testimony.kind == "opt_out"
         attempt.wait(data.draw(st.sampled_from([0, 1, 13, 31, 100]), label="seconds"))
         if data.draw(st.booleans(), label="sweep"):
             attempt.sweep(data.draw(st.sampled_from(["not_found", "no_answer", "found"]), label="the carrier"))

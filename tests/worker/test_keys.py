@@ -21,17 +21,17 @@ from worker.embedded import EmbeddedRedis
 from worker.evidence import CallEvent, CallState
 from worker.policy import Settled
 from worker.processes import free_port
-from worker.store import Case, Enlisted, Heard, Store
+from worker.store import Caller, Case, Enlisted, Heard, Store
 
 SECOND: Final = timedelta(seconds=1)
 BUSY: Final = Settled(Disposition.BUSY, "busy")
 LISTED: Final = "+12125550103"
 MEANINGS: Final = {
     "c": r"[a-z_]+", "id": r"[a-z2-7]{16}(#i?\w+)?", "contact": r"[a-z2-7]{16}", "zone": r"\d+", "phone": r"\+\d+",
-    "sid": r"v3:\w+", "task": r"[a-z]+",
+    "sid": r"v3:\w+", "task": r"[a-z]+", "hash": r"[0-9a-f]{20}",
 }  # fmt: skip
 TRANSIENT: Final = {"due", "live", "lines", "queued", "watch"}
-MORTAL: Final = {"pace", "call", "slow", "tick"}
+MORTAL: Final = {"pace", "call", "caller", "slow", "tick"}
 
 
 def documented_keys() -> dict[str, str]:
@@ -117,6 +117,9 @@ class Campaigning:
         assert following is None
         assert store.attempt_of_call("v3:in") == inbound.attempt_id
         self.end(inbound, talked)
+        # Somebody rings whom nobody rang.
+        stranger = Caller("+12125550142", campaign.name)
+        assert store.caller(store.meet("v3:stranger", stranger)) == stranger
         # Of the three that wait again, one asks elsewhere not to be called; the others are reached.
         assert store.add_do_not_call(self.case(late).phone, "operator")
         for attempt_id in self.claim():

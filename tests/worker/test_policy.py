@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from campaigns.call import Disposition, Joined, Report
+from campaigns.call import Disposition, Joined, OptOut, Report
 from campaigns.campaign import WEEKDAYS, CallingWindow, Campaign
 from worker import policy
 from worker.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
@@ -201,6 +201,35 @@ def test_the_order_of_the_evidence_does_not_matter() -> None:
     outcomes = {policy.settle(evidence(told=tuple(order), report=report(), reported_at=NOW), NOW).disposition  # type: ignore[union-attr]
                 for order in permutations(events)}  # fmt: skip
     assert outcomes == {Disposition.COMPLETED}
+
+
+ASKED = OptOut(attempt_id="a#1", call_sid="v3:1", reason="enough of this")
+
+
+def test_who_asked_not_to_be_called_again_is_not_even_if_no_report_ever_comes() -> None:
+    talked = evidence(told=(ended(Disposition.COMPLETED),), opt_out=ASKED)
+    assert policy.settle(talked, NOW) == Waiting(NOW + policy.REPORT_GRACE), "the report has answers to give"
+    settled = policy.settle(talked, NOW + policy.REPORT_GRACE)
+    assert isinstance(settled, Settled)
+    assert (settled.disposition, settled.reason, settled.duration_s) == (Disposition.DO_NOT_CALL, "enough of this", 7)
+    silent = policy.settle(evidence(opt_out=ASKED), NOW + timedelta(hours=1))
+    assert isinstance(silent, Settled)
+    assert silent.disposition is Disposition.DO_NOT_CALL
+
+
+@pytest.mark.parametrize("disposition", list(Disposition))
+def test_no_report_takes_back_what_the_person_asked_for(disposition: Disposition) -> None:
+    said = report(disposition).model_copy(update={"answers": {"yes": True}, "callback_at": NOW})
+    settled = policy.settle(
+        evidence(opt_out=ASKED, report=said, reported_at=NOW, told=(ended(Disposition.COMPLETED),)), NOW
+    )
+    assert settled == Settled(Disposition.DO_NOT_CALL, "enough of this", duration_s=7, answers={"yes": True})
+
+
+def test_who_asked_to_be_left_alone_was_not_alone_with_silence() -> None:
+    talking = evidence(told=((NOW, CallEvent("", CallState.ANSWERED)),), opt_out=ASKED)
+    assert step(talking, 119) is Step.WAIT
+    assert talking.call_sid == "v3:1"
 
 
 def test_a_retry_comes_after_its_delay_and_inside_the_window(reminder: Campaign) -> None:

@@ -199,6 +199,21 @@ def test_a_settled_fact_stays(store: Store, reminder: Campaign) -> None:
     assert store.status(reminder.name).dispositions == {"busy": 1}
 
 
+def test_a_settled_fact_gives_way_to_who_asks_not_to_be_called_again_and_to_nobody_else(
+    store: Store, reminder: Campaign
+) -> None:
+    case = begun(store, reminder)
+    asked = Settled(Disposition.DO_NOT_CALL, "asked")
+    assert store.conclude(case, Settled(Disposition.CALLBACK, "later"), store.now()) == "ok"
+    assert store.conclude(case, asked, None) == "ok"
+    status = store.status(reminder.name)
+    assert (status.due, status.done, status.dispositions) == (0, 1, {"do_not_call": 1})
+    assert store.is_do_not_call(case.phone)
+    for other in (Settled(Disposition.COMPLETED, "talked"), asked):
+        assert store.conclude(case, other, store.now()) == "settled"
+    assert store.status(reminder.name) == status
+
+
 def test_a_guess_is_corrected_and_the_retry_that_it_had_queued_is_withdrawn(store: Store, reminder: Campaign) -> None:
     case = begun(store, reminder)
     guess = Settled(Disposition.UNCONFIRMED, "no answer", guess=True)

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from datetime import timedelta
 
-from campaigns.call import Disposition
+from campaigns.call import Disposition, OptOut
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact, zones_of
 from worker import ledger, settling
@@ -58,6 +58,18 @@ def test_each_decision_is_told_with_its_rule_its_time_and_its_witness(store: Sto
     assert concluded.due
     assert abs(concluded.due - store.now() - timedelta(minutes=10)) < 5 * SECOND
     assert [d.at for d in story.decisions] == sorted(d.at for d in story.decisions)
+
+
+def test_who_asked_not_to_be_called_again_is_told_as_the_witness_of_it(store: Store, reminder: Campaign) -> None:
+    attempt_id = dialed(store, reminder)
+    store.witness(attempt_id, ledger.opted_out(OptOut(attempt_id=attempt_id, reason="enough of this")))
+    store.witness(attempt_id, ledger.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.BUSY, "user_busy")))
+    settling.conclude(store, attempt_id)
+    (story,) = stories(store, PHONE)
+    _, asked, _, concluded = story.decisions
+    assert (asked.witness, asked.reason) == ("the person, by way of the bot", "asked not to be called again")
+    assert (concluded.rule, concluded.reason, concluded.witness) == ("do_not_call", "enough of this", "")
+    assert (story.state, story.disposition) == ("done", "do_not_call")
 
 
 def test_what_stands_against_ringing_now_is_named_by_its_rule(store: Store, reminder: Campaign) -> None:

@@ -10,7 +10,9 @@ local attempt_id, disposition = ARGV[2], ARGV[4]
 local attempt = redis.call('HMGET', KEYS[1], 'rev', 'disposition', 'guess', 'next')
 if not attempt[1] then return 'unknown' end
 if attempt[1] ~= ARGV[3] then return 'stale' end
-if attempt[2] and attempt[3] ~= '1' then
+-- A settled fact stays, but for one: whoever asks not to be called again is heard, however late their word comes.
+local asked = disposition == 'do_not_call' and attempt[2] ~= disposition
+if attempt[2] and attempt[3] ~= '1' and not asked then
   redis.call('ZREM', KEYS[6], attempt_id)
   return 'settled'
 end
