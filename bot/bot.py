@@ -96,7 +96,6 @@ async def take(
             await line.hang_up()
         if brief and joined:
             joined.cancel()  # the report says it too
-            await talk.settled()
             report = conversation.report()
-            delivered = await send_report(report, brief.report_url, secret)
+            delivered, _ = await asyncio.gather(send_report(report, brief.report_url, secret), talk.settled())
             logger.info("{}: {}, report {}", brief.attempt_id, report.disposition, "delivered" if delivered else "LOST")

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.responses import JSONResponse, Response
 
-from sandbox.providers import cartesia, deepgram, openai
+from sandbox.providers import cartesia, deepgram, openai, recognizer
 from sandbox.providers.state import State
 from sandbox.server import serve
 
@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=8932, help="0: any free one")
     parser.add_argument("--key", default="sandbox", help="the API key of all three")
     given = parser.parse_args()
-    deepgram.recognize(deepgram.np.zeros(8000, "int16"))  # computes the clips' spectra before the first call
+    recognizer.table()  # before the first call
     return serve(create_app(State(key=given.key)), given.host, given.port)
 
 

@@ -5,16 +5,19 @@ import base64
 import contextlib
 import json
 import time
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from sandbox.audio import RATE, Samples, alaw_encode, ulaw_encode
-from sandbox.providers.state import State
+from sandbox.providers.state import State, forever, refused
 from sandbox.speech import synthesize, word_times
 
 _CHUNK_S: Final = 0.1
+_DIES_AFTER: Final = 3
+"""Chunks of an utterance after which the connection dies, when it is to."""
 
 
 def router(state: State) -> APIRouter:
@@ -24,11 +27,13 @@ def router(state: State) -> APIRouter:
     @routes.websocket("/tts/websocket")
     async def speak(socket: WebSocket) -> None:
         key = socket.headers.get("x-api-key") or socket.query_params.get("api_key")
-        if key != state.key or state.cartesia.mode in {"refuse", "500"}:
-            await socket.close(1008)  # before it is accepted: the client sees HTTP 403
-            return
-        await socket.accept()
-        await _Voice(state, socket).serve()
+        if key != state.key:
+            await refused(socket, 401)
+        elif struck := state.cartesia.strikes({"refuse", "500"}):
+            await refused(socket, 403 if struck == "refuse" else 500)
+        else:
+            await socket.accept()
+            await _Voice(state, socket).serve()
 
     return routes
 
@@ -83,16 +88,17 @@ class _Voice:
                 if first:
                     await self._state.cartesia.delay()
                     first = False
-                offset = await self._say(context, request, text, offset)
+                offset += await self._say(context, request, text, offset)
             await self._send(context, "done", done=True, status_code=200)
         self._contexts.pop(context, None)
         self._tasks.pop(context, None)
 
     async def _say(self, context: str, request: dict[str, Any], text: str, offset: float) -> float:
-        voice = str(request["voice"].get("id", ""))
-        entry = {"at": time.time(), "text": text, "voice": voice, "context_id": context, "cancelled": False}
-        self._state.spoken.append(entry)
-        sound = synthesize(text, voice)
+        """Say one request's text, `offset` seconds into its context; returns how long it is."""
+        voice, model = str(request["voice"].get("id", "")), str(request.get("model_id", ""))
+        struck = await self._fault(context, voice, model)
+        entry = {"at": time.time(), "text": text, "voice": voice, "model": model, "context_id": context}
+        self._state.spoken.append(entry | {"cancelled": False})
         if request.get("add_timestamps"):
             words = word_times(text)
             times = {
@@ -101,26 +107,51 @@ class _Voice:
                 "end": [offset + end for _, _, end in words],
             }
             await self._send(context, "timestamps", word_timestamps=times, done=False, status_code=206)
-        step = int(_CHUNK_S * RATE)
-        for number, start in enumerate(range(0, len(sound), step)):
-            if number == 3 and self._state.cartesia.mode == "die_mid":
-                await self._socket.close(1011)
-                return offset
-            data = base64.b64encode(_encoded(sound[start : start + step], request.get("output_format") or {})).decode()
+        wanted = request.get("output_format") or {}
+        chunks = _chunks(text, voice, int(wanted.get("sample_rate") or RATE), str(wanted.get("encoding", "pcm_s16le")))
+        for number, data in enumerate(chunks):
+            if self._state.cartesia.after == 0 and self._state.cartesia.strikes({"hang"}, voice, model, counts=False):
+                await forever()
+            if struck == "die_mid" and number == _DIES_AFTER:
+                break
             await self._send(context, "chunk", data=data, done=False, status_code=206, step_time=1.0)
             await asyncio.sleep(_CHUNK_S / 20)
-        return offset + len(sound) / RATE
+        if struck == "die_mid":
+            await self._socket.close(1011)
+            await forever()
+        return len(synthesize(text, voice)) / RATE
+
+    async def _fault(self, context: str, voice: str, model: str) -> str:
+        """Count an utterance, and let it meet what strikes at it."""
+        conduct = self._state.cartesia
+        modes = {"hang", "die_mid"}
+        if conduct.only:
+            modes |= {"refuse", "500"}  # a handshake names no voice, so that one voice is refused when it is to speak
+        struck = conduct.strikes(modes, voice, model)
+        if struck in {"refuse", "500"}:
+            status = 403 if struck == "refuse" else 500
+            await self._send(context, "error", error=f"no voice {voice} with {model}", status_code=status, done=True)
+        if struck in {"refuse", "500", "hang"}:
+            await forever()
+        return struck
 
     async def _send(self, context: str, kind: str, **content: Any) -> None:
         await self._socket.send_text(json.dumps({"type": kind, "context_id": context, **content}))
 
 
-def _encoded(samples: Samples, wanted: dict[str, Any]) -> bytes:
-    rate = int(wanted.get("sample_rate") or RATE)
+@lru_cache(maxsize=512)
+def _chunks(text: str, voice: str, rate: int, encoding: str) -> tuple[str, ...]:
+    """Return a text's sound as it goes over the wire, a tenth of a second each."""
+    sound, step = synthesize(text, voice), int(_CHUNK_S * RATE)
+    pieces = (_encoded(sound[start : start + step], rate, encoding) for start in range(0, len(sound), step))
+    return tuple(base64.b64encode(piece).decode() for piece in pieces)
+
+
+def _encoded(samples: Samples, rate: int, encoding: str) -> bytes:
     if rate != RATE:
         at = np.arange(int(len(samples) * rate / RATE)) * RATE / rate
         samples = np.interp(at, np.arange(len(samples)), samples).astype(np.int16)
-    match wanted.get("encoding", "pcm_s16le"):
+    match encoding:
         case "pcm_mulaw":
             return ulaw_encode(samples)
         case "pcm_alaw":

@@ -1,32 +1,32 @@
-"""Deepgram's live transcription. The words come from the sound: each stretch of speech is compared with every clip."""
+"""Deepgram's live transcription. The words come from the sound: it is followed through every clip that is known."""
 
 import asyncio
 import json
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
-from numpy.typing import NDArray
 
-from sandbox.audio import RATE, Samples, alaw_decode, loudness, ulaw_decode
-from sandbox.clips import CLIPS, clip
-from sandbox.providers.state import State
+from sandbox.audio import FRAME, RATE, Samples, alaw_decode, ulaw_decode
+from sandbox.providers.recognizer import Hearing
+from sandbox.providers.state import State, refused
 
-_FRAME: Final = 160
+_FRAME_S: Final = FRAME / RATE
 _SPEECH_LEVEL: Final = 300.0
 """Root mean square above which 20 ms count as speech: line noise is far below, a quiet voice above."""
 
 _END_FRAMES: Final = 22
-"""Quiet frames that end a stretch of speech: above the pauses within the clips."""
+"""Quiet frames that end a stretch of speech when no `endpointing` is asked for: above the pauses within the clips."""
 
-_SURE: Final = 0.55
-"""Correlation from which a stretch of speech is taken to be a clip. The right one scores above 0.9, others below 0.3."""
+_FEWEST_END_FRAMES: Final = 5
+"""Words have pauses of their own in them, which no endpointing takes for an end."""
 
-_LONGEST_S: Final = 16
+_INTERIM_FRAMES: Final = 15
+_LONGEST_FRAMES: Final = 800
 
 
 def router(state: State) -> APIRouter:
@@ -35,17 +35,19 @@ def router(state: State) -> APIRouter:
 
     @routes.websocket("/v1/listen")
     async def listen(socket: WebSocket) -> None:
-        if socket.headers.get("authorization") != f"Token {state.key}" or state.deepgram.mode in {"refuse", "500"}:
-            await socket.close(1008)
-            return
-        await socket.accept()
-        await _Listener(state, socket).serve()
+        if socket.headers.get("authorization") != f"Token {state.key}":
+            await refused(socket, 401)
+        elif struck := state.deepgram.strikes({"refuse", "500"}, socket.query_params.get("model", "")):
+            await refused(socket, 403 if struck == "refuse" else 500)
+        else:
+            await socket.accept()
+            await _Listener(state, socket).serve()
 
     return routes
 
 
 class _Listener:
-    """One connection."""
+    """One connection: what comes in is heard at once, what goes out waits for its time without holding that up."""
 
     def __init__(self, state: State, socket: WebSocket) -> None:
         self._state, self._socket = state, socket
@@ -53,78 +55,103 @@ class _Listener:
         self._encoding = query.get("encoding", "linear16")
         self._rate = int(query.get("sample_rate", RATE))
         self._interim = query.get("interim_results") == "true"
-        self._segments = Segmenter()
+        self._model = query.get("model", "")
+        self._segments = Segmenter(_end_frames(query.get("endpointing", "")))
         self._id = str(uuid.uuid4())
         self._rest = b""
+        self._out: asyncio.Queue[tuple[float, dict[str, Any] | int]] = asyncio.Queue()  # when due, and what
+        self._clock = asyncio.get_running_loop().time
 
     async def serve(self) -> None:
+        telling = asyncio.create_task(self._tell())
         try:
             while True:
                 message = await self._socket.receive()
                 if message["type"] == "websocket.disconnect":
                     return
                 if data := message.get("bytes"):
-                    await self._hear(data)
-                elif not await self._command(json.loads(message.get("text") or "{}")):
+                    self._hear(data)
+                elif not self._command(json.loads(message.get("text") or "{}")):
+                    await telling
                     return
         except (WebSocketDisconnect, RuntimeError, ValueError):
             return
+        finally:
+            telling.cancel()
 
-    async def _hear(self, data: bytes) -> None:
+    def _hear(self, data: bytes) -> None:
+        now = self._clock()
         for stretch in self._segments.feed(self._samples(data)):
-            if stretch.ended:
-                await self._tell(stretch.samples, final=True, finalize=False)
-            elif self._interim:
-                await self._tell(stretch.samples, final=False, finalize=False)
+            if stretch.ended or self._interim:
+                # The quiet that ends a stretch has taken time already: the transcript is about the sound before it.
+                self._put(stretch, now - stretch.quiet_s, final=stretch.ended)
 
-    async def _command(self, command: dict[str, Any]) -> bool:
+    def _command(self, command: dict[str, Any]) -> bool:
         match command.get("type"):
             case "Finalize":
-                stretch = self._segments.flush()
-                await self._tell(stretch, final=True, finalize=True)
+                self._put(self._segments.flush(), self._clock(), final=True, finalize=True)
             case "CloseStream":
-                await self._tell(self._segments.flush(), final=True, finalize=False)
-                await self._socket.send_text(json.dumps({"type": "Metadata", "request_id": self._id, "channels": 1}))
-                await self._socket.close(1000)
+                self._put(self._segments.flush(), self._clock(), final=True)
+                self._out.put_nowait((0.0, {"type": "Metadata", "request_id": self._id, "channels": 1}))
+                self._out.put_nowait((0.0, 1000))
                 return False
             case _:
                 pass  # KeepAlive, and whatever a newer client sends
         return True
 
-    async def _tell(self, samples: Samples, *, final: bool, finalize: bool) -> None:
-        words = await asyncio.to_thread(recognize, samples, partial=not final)
-        if not words and not finalize:
+    def _put(self, stretch: "Stretch", sound_ended: float, *, final: bool, finalize: bool = False) -> None:
+        """Let a result go out in its time: `latency_ms` after the sound that it is about."""
+        conduct = self._state.deepgram
+        if stretch.words:
+            struck = conduct.strikes({"hang", "die_mid"}, self._model, counts=final)
+        else:
+            struck = conduct.strikes({"hang"}, self._model, counts=False)
+        if struck == "hang" or not (stretch.words or finalize):
             return
-        if self._state.deepgram.mode == "die_mid" and words:
-            await self._socket.close(1011)
+        result = 1011 if struck == "die_mid" else self._result(stretch, final=final, finalize=finalize)
+        self._out.put_nowait((sound_ended + conduct.latency_ms / 1000, result))
+
+    async def _tell(self) -> None:
+        """Send what waits, in order; a number is a code to close with."""
+        try:
+            while True:
+                due, result = await self._out.get()
+                await asyncio.sleep(due - self._clock())
+                if isinstance(result, int):
+                    await self._socket.close(result)
+                    return
+                words = result["channel"]["alternatives"][0]["transcript"] if result["type"] == "Results" else ""
+                if words and result["is_final"]:
+                    self._state.heard.append({"at": time.time(), "text": words, "model": self._model})
+                await self._socket.send_text(json.dumps(result))
+        except (WebSocketDisconnect, RuntimeError):
             return
-        await self._state.deepgram.delay()
-        if final and words:
-            self._state.heard.append({"at": time.time(), "text": words})
-        spoken = words.split()
-        step = len(samples) / RATE / max(1, len(spoken))
+
+    def _result(self, stretch: "Stretch", *, final: bool, finalize: bool) -> dict[str, Any]:
+        spoken = stretch.words.split()
+        step = stretch.seconds / max(1, len(spoken))
         said = [
             {
-                "word": w.strip(".,?!").lower(),
-                "punctuated_word": w,
-                "start": i * step,
-                "end": (i + 1) * step,
+                "word": word.strip(".,?!").lower(),
+                "punctuated_word": word,
+                "start": stretch.start_s + i * step,
+                "end": stretch.start_s + (i + 1) * step,
                 "confidence": 0.97,
             }
-            for i, w in enumerate(spoken)
+            for i, word in enumerate(spoken)
         ]
-        result = {
+        heard = {"transcript": stretch.words, "confidence": 0.97 if spoken else 0.0, "words": said}
+        return {
             "type": "Results",
             "channel_index": [0, 1],
-            "duration": len(samples) / RATE,
-            "start": 0.0,
+            "duration": stretch.seconds,
+            "start": stretch.start_s,
             "is_final": final,
             "speech_final": final,
             "from_finalize": finalize,
-            "channel": {"alternatives": [{"transcript": words, "confidence": 0.97 if words else 0.0, "words": said}]},
+            "channel": {"alternatives": [heard]},
             "metadata": {"request_id": self._id, "model_info": {"name": "sandbox", "version": "1", "arch": "clips"}},
         }
-        await self._socket.send_text(json.dumps(result))
 
     def _samples(self, data: bytes) -> Samples:
         if self._encoding == "mulaw":
@@ -135,98 +162,83 @@ class _Listener:
             data, odd = self._rest + data, (len(self._rest) + len(data)) % 2
             data, self._rest = (data[:-1], data[-1:]) if odd else (data, b"")
             samples = np.frombuffer(data, "<i2").astype(np.int16)
-        if self._rate != RATE:
+        if self._rate == 2 * RATE and len(samples) % 2 == 0:
+            samples = samples.reshape(-1, 2).mean(axis=1).astype(np.int16)
+        elif self._rate != RATE:
             at = np.arange(int(len(samples) * RATE / self._rate)) * self._rate / RATE
             samples = np.interp(at, np.arange(len(samples)), samples).astype(np.int16)
         return samples
 
 
+def _end_frames(endpointing: str) -> int:
+    if endpointing == "false":
+        return _LONGEST_FRAMES
+    return max(_FEWEST_END_FRAMES, round(int(endpointing) / 20)) if endpointing.isdecimal() else _END_FRAMES
+
+
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Sound with speech in it: so far, or to its end."""
+    """Speech: so far, or to its end. Seconds, counted from the connection's first sample."""
 
-    samples: Samples
+    words: str
+    start_s: float
+    seconds: float
+    quiet_s: float  # since its last loud frame
     ended: bool
 
 
 class Segmenter:
     """Cuts a stream of samples into stretches of speech, by loudness alone: silence costs next to nothing."""
 
-    def __init__(self) -> None:
-        self._rest = np.zeros(0, np.int16)
-        self._frames: list[Samples] = []
-        self._before = np.zeros(0, np.int16)
-        self._quiet = 0
-        self._told = 0
+    def __init__(self, end_frames: int = _END_FRAMES) -> None:
+        self._end_frames = end_frames
+        self._rest = self._before = np.zeros(0, np.int16)
+        self._hearing: Hearing | None = None
+        self._frames = 0  # since the connection's beginning
+        self._begun = self._quiet = self._told = 0
 
-    def feed(self, samples: Samples) -> list[Stretch]:
-        """Take samples; return each stretch that ended with them, or that half a second was added to."""
-        stretches: list[Stretch] = []
-        samples = np.concatenate([self._rest, samples])
-        whole = len(samples) // _FRAME * _FRAME
+    def feed(self, samples: Samples) -> Iterator[Stretch]:
+        """Take samples; yield each stretch that ended with them, or that three tenths of a second were added to."""
+        samples = np.concatenate([self._rest, samples]) if len(self._rest) else samples
+        whole = len(samples) // FRAME * FRAME
         self._rest = samples[whole:]
-        for frame in samples[:whole].reshape(-1, _FRAME):
-            loud = loudness(frame) > _SPEECH_LEVEL
-            if not self._frames:
-                if not loud:
-                    self._before = frame
-                    continue
-                self._frames = [self._before, frame]
-                self._quiet = self._told = 0
-                continue
-            self._frames.append(frame)
-            self._quiet = 0 if loud else self._quiet + 1
-            if self._quiet >= _END_FRAMES or len(self._frames) * _FRAME > _LONGEST_S * RATE:
-                stretches.append(Stretch(self.flush(), ended=True))
-            elif loud and len(self._frames) - self._told >= 25:
-                self._told = len(self._frames)
-                stretches.append(Stretch(np.concatenate(self._frames), ended=False))
-        return stretches
+        frames = samples[:whole].reshape(-1, FRAME)
+        for frame, level in zip(frames, np.sqrt((frames.astype(np.float32) ** 2).mean(axis=1)), strict=True):
+            self._frames += 1
+            if stretch := self._take(frame, loud=bool(level > _SPEECH_LEVEL)):
+                yield stretch
 
-    def flush(self) -> Samples:
+    def _take(self, frame: Samples, *, loud: bool) -> Stretch | None:
+        if self._hearing is None:
+            if not loud:
+                self._before = frame
+                return None
+            self._hearing = Hearing()
+            self._begun, self._quiet, self._told = self._frames - 1, 0, self._frames - 1
+            if len(self._before):
+                self._hearing.frame(self._before)
+        self._hearing.frame(frame, loud=loud)
+        self._quiet = 0 if loud else self._quiet + 1
+        if self._quiet >= self._end_frames or self._frames - self._begun > _LONGEST_FRAMES:
+            return self.flush()
+        if loud and self._frames - self._told >= _INTERIM_FRAMES:
+            self._told = self._frames
+            return self._stretch(ended=False)
+        return None
+
+    def flush(self) -> Stretch:
         """Return the stretch so far, and begin anew."""
-        samples = np.concatenate(self._frames) if self._frames else np.zeros(0, np.int16)
-        self._frames = []
-        return samples
+        stretch = self._stretch(ended=True)
+        self._hearing = None
+        self._before = np.zeros(0, np.int16)
+        return stretch
 
-
-@lru_cache(maxsize=1)
-def _spectra() -> tuple[int, list[tuple[str, int, NDArray[np.complex64], float]]]:
-    size = 1 << (int(_LONGEST_S * RATE) - 1).bit_length()
-    known = []
-    for name, words in CLIPS.items():
-        if not words:
-            continue
-        samples = ulaw_decode(clip(name)).astype(np.float32)
-        known.append(
-            (
-                words,
-                len(samples),
-                np.conj(np.fft.rfft(samples, size)).astype(np.complex64),
-                float(np.linalg.norm(samples)),
-            )
+    def _stretch(self, *, ended: bool) -> Stretch:
+        begun = self._begun if self._hearing else self._frames
+        return Stretch(
+            words=self._hearing.words() if self._hearing else "",
+            start_s=round(begun * _FRAME_S, 3),
+            seconds=round((self._frames - begun) * _FRAME_S, 3),
+            quiet_s=self._quiet * _FRAME_S if self._hearing else 0.0,
+            ended=ended,
         )
-    return size, known
-
-
-def recognize(samples: Samples, *, partial: bool = False) -> str:
-    """Return the words of the clip that this sound is, or "" if it is none. `partial`: its beginning will do."""
-    if len(samples) < RATE // 10:
-        return ""
-    size, known = _spectra()
-    sound = samples[: size // 2].astype(np.float32)
-    spectrum = np.fft.rfft(sound, size)
-    energy = float(np.linalg.norm(sound)) or 1.0
-    best, words = _SURE, ""
-    for candidate, length, conjugate, norm in known:
-        score = float(np.abs(np.fft.irfft(spectrum * conjugate, size)).max()) / (energy * norm)
-        if partial:
-            # The beginning of a clip holds only its share of the energy.
-            score *= max(1.0, (length / len(sound)) ** 0.5)
-        if score > best:
-            best, words = score, candidate
-    if partial and words:
-        length = next(length for candidate, length, _, _ in known if candidate == words)
-        spoken = words.split()
-        return " ".join(spoken[: max(1, round(len(spoken) * min(1.0, len(sound) / length)))])
-    return words

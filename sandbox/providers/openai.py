@@ -4,14 +4,18 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from sandbox.providers.rules import Call, Say, answer
-from sandbox.providers.state import State
+from sandbox.providers.state import State, forever
+
+_TOKEN_S: Final = 0.005
+_BREAKS_AFTER: Final = 2
+"""Tokens after which a connection breaks, when it is to."""
 
 
 def router(state: State) -> APIRouter:
@@ -30,19 +34,35 @@ def router(state: State) -> APIRouter:
         if not body.get("messages"):
             return _error(400, "invalid_request_error", "Missing required parameter: 'messages'.")
         state.prompts.append({"at": time.time(), "model": body.get("model"), "messages": body["messages"]})
-        if state.openai.mode in {"500", "refuse"}:
+        struck = state.openai.strikes({"500", "refuse", "hang", "die_mid"}, str(body.get("model", "")))
+        if struck == "refuse":
+            return _error(401, "invalid_api_key", "Incorrect API key provided.")
+        if struck == "500":
             return _error(500, "server_error", "The server had an error while processing your request.")
+        thinking = forever() if struck == "hang" else state.openai.delay()
+        if await _left_while(request, thinking):
+            return Response(status_code=499)
         said = answer(body["messages"], body.get("tools") or [])
         if body.get("stream"):
-            return StreamingResponse(_stream(state, body, said), media_type="text/event-stream")
-        await state.openai.delay()
+            lines = _stream(body, said, breaks_off=struck == "die_mid")
+            return StreamingResponse(lines, media_type="text/event-stream")
         return JSONResponse(_whole(body, said))
 
     return routes
 
 
-async def _stream(state: State, body: dict[str, Any], said: Say | Call) -> AsyncIterator[str]:
-    await state.openai.delay()
+async def _left_while(request: Request, doing: Coroutine[Any, Any, None]) -> bool:
+    """Wait for something; True if the client hung up meanwhile."""
+    task, gone = asyncio.ensure_future(doing), asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        return not task.done()
+    finally:
+        task.cancel()
+        gone.cancel()
+
+
+async def _stream(body: dict[str, Any], said: Say | Call, *, breaks_off: bool) -> AsyncIterator[str]:
     head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": "chat.completion.chunk", "created": int(time.time())}
     head["model"] = body.get("model", "gpt-4.1")
 
@@ -50,25 +70,32 @@ async def _stream(state: State, body: dict[str, Any], said: Say | Call) -> Async
         return f"data: {json.dumps(head | {'choices': [{'index': 0, 'delta': delta, 'finish_reason': finish}]})}\n\n"
 
     yield chunk({"role": "assistant", "content": None})
-    if isinstance(said, Say):
-        for number, word in enumerate(said.text.split(" ")):
-            if number == 2 and state.openai.mode == "die_mid":
-                raise ConnectionAbortedError
-            yield chunk({"content": word if number == 0 else f" {word}"})
-            await asyncio.sleep(0.005)
-        yield chunk({}, "stop")
-    else:
-        call_id = f"call_{uuid.uuid4().hex[:24]}"
-        function = {"name": said.tool, "arguments": ""}
-        yield chunk({"tool_calls": [{"index": 0, "id": call_id, "type": "function", "function": function}]})
-        arguments = json.dumps(dict(said.arguments))
-        for start in range(0, len(arguments), 12):
-            piece = {"index": 0, "function": {"arguments": arguments[start : start + 12]}}
-            yield chunk({"tool_calls": [piece]})
-        yield chunk({}, "tool_calls")
+    for number, delta in enumerate(_deltas(said)):
+        if breaks_off and number == _BREAKS_AFTER:
+            break
+        yield chunk(delta)
+        await asyncio.sleep(_TOKEN_S)
+    if breaks_off:
+        raise ConnectionAbortedError
+    yield chunk({}, "stop" if isinstance(said, Say) else "tool_calls")
     if (body.get("stream_options") or {}).get("include_usage"):
         yield f"data: {json.dumps(head | {'choices': [], 'usage': _usage(body, said)})}\n\n"
     yield "data: [DONE]\n\n"
+
+
+def _deltas(said: Say | Call) -> Iterator[dict[str, Any]]:
+    """Yield what is said, token by token."""
+    if isinstance(said, Say):
+        for number, word in enumerate(said.text.split(" ")):
+            yield {"content": word if number == 0 else f" {word}"}
+        return
+    function = {"name": said.tool, "arguments": ""}
+    yield {
+        "tool_calls": [{"index": 0, "id": f"call_{uuid.uuid4().hex[:24]}", "type": "function", "function": function}]
+    }
+    arguments = json.dumps(dict(said.arguments))
+    for start in range(0, len(arguments), 12):
+        yield {"tool_calls": [{"index": 0, "function": {"arguments": arguments[start : start + 12]}}]}
 
 
 def _whole(body: dict[str, Any], said: Say | Call) -> dict[str, Any]:

@@ -117,7 +117,9 @@ def reports() -> Iterator[tuple[str, list[Report]]]:
 
     class Dialer(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            came.append(Report.model_validate_json(self.rfile.read(int(self.headers["content-length"]))))
+            said = self.rfile.read(int(self.headers["content-length"]))
+            if self.path == "/reports":
+                came.append(Report.model_validate_json(said))
             self.send_response(200)
             self.end_headers()
 

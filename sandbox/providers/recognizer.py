@@ -1,0 +1,203 @@
+"""Which clip is being said: the words come from the sound, frame by frame, and cost next to nothing.
+
+Every 20 ms become the loudness of a few bands of frequency. A `Hearing` keeps, for each place in each clip at which the
+speech so far may be, how unlike the two have been; a new frame moves all of them one frame on. After the first third of
+a second only the likeliest places are kept. A clip that begins or ends in its middle is thereby followed too, and gives
+the words of that part.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sandbox.audio import FRAME, RATE, Samples, ulaw_decode
+from sandbox.clips import CLIPS, clip
+
+Floats = NDArray[np.float32]
+
+_SIZE: Final = 256
+_NOTHING: Final = np.zeros(_SIZE - FRAME, np.int16)
+_BANDS: Final = 18
+_FLOOR: Final = 1e5
+"""Energy below which a band is silent: line noise must not look like a voice."""
+
+_QUIET: Final = 300.0
+"""Root mean square below which a frame of a clip is a pause."""
+
+_PHASES: Final = 4
+"""A clip is known at shifts of a quarter of a frame: nobody begins to speak on our clock."""
+
+_LEAD: Final = 3
+_TAIL: Final = 60
+"""Silent frames before and after each clip."""
+
+_SHORTEST: Final = 5
+"""Frames below which nothing is known yet."""
+
+_PRUNE_AT: Final = 15
+_KEPT: Final = 256
+_SURE: Final = 0.6
+"""Mean unlikeness up to which a sound is taken for a clip: the right one stays below 0.25, others above 1.3."""
+
+_BREATH: Final = 6
+"""Quiet frames after which a new clip may follow in the same stretch."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    text: str
+    middle: float  # in frames from the clip's beginning
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """One clip at one shift, as a run of rows in the table of all."""
+
+    words: tuple[_Word, ...]
+    first: int  # row
+    last: int
+
+
+@lru_cache(maxsize=1)
+def _filters() -> tuple[Floats, Floats]:
+    """Return the window, and the bands: triangles, evenly spaced on the scale on which we hear pitch."""
+    mel = np.linspace(1127 * np.log(1 + 120 / 700), 1127 * np.log(1 + 3800 / 700), _BANDS + 2)
+    edges = 700 * (np.exp(mel / 1127) - 1)
+    frequencies = np.fft.rfftfreq(_SIZE, 1 / RATE)
+    rising = (frequencies[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - frequencies[:, None]) / (edges[2:] - edges[1:-1])
+    bands = np.maximum(0, np.minimum(rising, falling))
+    return np.hanning(_SIZE).astype(np.float32), bands.astype(np.float32)
+
+
+def _loudnesses(windows: NDArray[np.float32]) -> Floats:
+    """Return a row of band loudnesses for each row of 256 samples."""
+    window, bands = _filters()
+    energy = (np.abs(np.fft.rfft(windows * window, axis=1)) ** 2) @ bands
+    return (np.log10(energy + _FLOOR) - np.log10(_FLOOR)).astype(np.float32)
+
+
+def _features(sound: Samples) -> Floats:
+    """Return one row for each whole frame: of the 256 samples that end with it."""
+    frames = len(sound) // FRAME
+    padded = np.concatenate([_NOTHING, sound[: frames * FRAME]]).astype(np.float32)
+    return _loudnesses(np.lib.stride_tricks.sliding_window_view(padded, _SIZE)[::FRAME][:frames])
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    rows: Floats  # features of every clip at every shift, one after the other
+    squares: Floats
+    first: NDArray[np.bool_]  # rows at which a clip begins: nothing leads to them
+    places: tuple[_Place, ...]
+    place_of: NDArray[np.int32]
+
+
+@lru_cache(maxsize=1)
+def table() -> _Table:
+    """Compute every clip's features, once."""
+    parts: list[Floats] = []
+    places: list[_Place] = []
+    at = 0
+    for name in CLIPS:
+        sound = ulaw_decode(clip(name))
+        words = _timed(CLIPS[name], sound)
+        for phase in range(_PHASES):
+            lead = np.zeros(_LEAD * FRAME + phase * FRAME // _PHASES, np.int16)
+            part = _features(np.concatenate([lead, sound, np.zeros(_TAIL * FRAME, np.int16)]))
+            places.append(_Place(words, at, at + len(part)))
+            parts.append(part)
+            at += len(part)
+    rows = np.concatenate(parts)
+    first = np.zeros(at, bool)
+    first[[place.first for place in places]] = True
+    place_of = np.repeat(np.arange(len(places), dtype=np.int32), [place.last - place.first for place in places])
+    return _Table(rows, np.einsum("ij,ij->i", rows, rows), first, tuple(places), place_of)
+
+
+def _timed(words: str, sound: Samples) -> tuple[_Word, ...]:
+    """Spread the words over the clip by their letters; a pause takes none."""
+    spoken = words.split()
+    frames = sound[: len(sound) // FRAME * FRAME].reshape(-1, FRAME).astype(np.float32)
+    loud = np.flatnonzero((frames**2).mean(axis=1) > _QUIET**2)
+    letters = np.array([len(word) for word in spoken])
+    share = (np.cumsum(letters) - letters / 2) / max(1, letters.sum())
+    middles = loud[(share * len(loud)).astype(int)] if spoken else ()
+    return tuple(_Word(word, float(middle)) for word, middle in zip(spoken, middles, strict=True))
+
+
+class Hearing:
+    """One stretch of speech, followed as it comes."""
+
+    def __init__(self) -> None:
+        self._said: list[str] = []  # by the clips that are over
+        self._before = _NOTHING
+        self._quiet = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._rows = np.arange(len(table().rows))
+        self._cost = np.zeros(len(self._rows), np.float32)
+        self._heard = 0
+
+    def frame(self, samples: Samples, *, loud: bool = True) -> None:
+        """Take the next 20 ms."""
+        if loud and self._quiet >= _BREATH and self._is_past_its_clip():
+            self._said.append(self._words())
+            self._begin()
+        self._quiet = 0 if loud else self._quiet + 1
+        feature = _loudnesses(np.concatenate([self._before, samples])[None].astype(np.float32))[0]
+        self._before = samples[-len(_NOTHING) :]
+        known = table()
+        if self._heard:
+            self._rows = self._rows + 1
+            alive = self._rows < len(known.rows)
+            alive[alive] = ~known.first[self._rows[alive]]
+            self._rows, self._cost = self._rows[alive], self._cost[alive]
+        if self._heard < _PRUNE_AT:
+            unlike = known.squares[self._rows] - 2 * (known.rows @ feature)[self._rows] + feature @ feature
+        else:
+            unlike = ((known.rows[self._rows] - feature) ** 2).sum(axis=1)
+        self._cost = self._cost + unlike / _BANDS
+        self._heard += 1
+        if self._heard >= _PRUNE_AT and len(self._rows) > _KEPT:
+            best = np.argpartition(self._cost, _KEPT)[:_KEPT]
+            self._rows, self._cost = self._rows[best], self._cost[best]
+
+    @property
+    def unlikeness(self) -> float:
+        """How unlike the sound has been to the likeliest clip."""
+        return float(self._cost.min()) / self._heard if self._heard and len(self._rows) else float("inf")
+
+    def words(self) -> str:
+        """Return the words that this sound has been so far, or "" if it is none that is known."""
+        return " ".join(filter(None, [*self._said, self._words()]))
+
+    def _words(self) -> str:
+        if self._heard < _SHORTEST or self.unlikeness > _SURE:
+            return ""
+        place, end = self._likeliest()
+        return " ".join(word.text for word in place.words if end - self._heard <= word.middle < end)
+
+    def _is_past_its_clip(self) -> bool:
+        if self._heard < _SHORTEST or self.unlikeness > _SURE:
+            return self._heard > 0  # an unknown sound: what follows is a new one
+        place, end = self._likeliest()
+        return end >= place.last - place.first - _LEAD - _TAIL
+
+    def _likeliest(self) -> tuple[_Place, int]:
+        """Return the clip, and the frame in it, that has been reached."""
+        row = int(self._rows[np.argmin(self._cost)])
+        place = table().places[table().place_of[row]]
+        return place, row + 1 - place.first - _LEAD
+
+
+def recognize(samples: Samples) -> str:
+    """Return the words of a whole stretch of speech."""
+    hearing = Hearing()
+    for frame in samples[: len(samples) // FRAME * FRAME].reshape(-1, FRAME):
+        hearing.frame(frame)
+    return hearing.words()
