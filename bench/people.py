@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.analysis import confusion, right_share
-from bench.calls import Ring, place_all
+from bench.calls import Call, Ring, place_all
 from bench.result import Result, Row, Size
 from bench.stage import Stage
 from sandbox.people import PEOPLE
@@ -18,7 +18,7 @@ NO_REPORT: Final = "no report"
 
 
 def right_for(person: str) -> Sequence[str]:
-    """Return the dispositions that are right for somebody."""
+    """Return the dispositions that are right for somebody; empty if the sandbox does not say."""
     return tuple(getattr(PEOPLE[person], "ends_in", ()))
 
 
@@ -27,42 +27,49 @@ async def everybody(folder: Path, size: Size) -> Result:
     async with Stage(folder) as stage:
         rings = [Ring(person) for _ in range(size.calls) for person in ANSWERING]
         calls = await place_all(stage, rings, at_once=size.at_once)
-    outcomes = [(call.ring.person, call.report.disposition.value if call.report else NO_REPORT) for call in calls]
-    table = confusion(outcomes)
-    right = {person: right_for(person) for person in table}
-    share = right_share(table, right)
-    rows: list[Row] = []
-    for person, row in table.items():
-        good = sum(count for name, count in row.items() if name in right[person])
-        ended = ", ".join(f"{name} {count}" for name, count in row.items())
-        rows.append(
-            {
-                "person": person,
-                "calls": sum(row.values()),
-                "right": good,
-                "ended": ended,
-                "may_end": ", ".join(right[person]),
-            }
-        )
+    rows = [_row(person, [call for call in calls if call.ring.person == person]) for person in sorted(ANSWERING)]
     _show(rows)
-    wrong = [str(row["person"]) for row in rows if row["right"] != row["calls"]]
+    right = {person: right_for(person) for person in ANSWERING if right_for(person)}
+    judged = confusion((call.ring.person, _ended(call)) for call in calls if call.ring.person in right)
+    share = right_share(judged, right)
+    wrong = [str(row["person"]) for row in rows if row["right"] not in {None, row["calls"]}]
+    unjudged = len(ANSWERING) - len(right)
     return Result(
         "people",
-        share == 1,
-        f"{share:.1%} of {len(calls)} calls ended as they should"
-        + (f"; not always: {', '.join(wrong)}" if wrong else ""),
+        share == 1 and not unjudged,
+        f"{share:.1%} of {sum(sum(row.values()) for row in judged.values())} calls ended as they should"
+        + (f"; not always: {', '.join(wrong)}" if wrong else "")
+        + (f"; of {unjudged} kinds of people the sandbox does not say how they should end" if unjudged else ""),
         rows,
     )
 
 
+def _ended(call: Call) -> str:
+    return call.report.disposition.value if call.report else NO_REPORT
+
+
+def _row(person: str, calls: Sequence[Call]) -> Row:
+    right = right_for(person)
+    ended = confusion((person, _ended(call)) for call in calls)[person]
+    # Where something went wrong, one example says more than a count.
+    example = next((call for call in calls if _ended(call) not in right), None)
+    said = example.report.reason if example and example.report else ""
+    return {
+        "person": person,
+        "calls": len(calls),
+        "right": sum(ended.get(name, 0) for name in right) if right else None,
+        "ended": ", ".join(f"{name} {count}" for name, count in ended.items()),
+        "may_end": ", ".join(right),
+        "a_wrong_one": f"{example.attempt_id}: {said}" if example and right else "",
+    }
+
+
 def _show(rows: Sequence[Row]) -> None:
     table = Table(title="who answered, and how it ended")
-    for column in ("person", "right", "ended", "may end"):
+    for column in ("person", "right", "ended", "may end", "a wrong one"):
         table.add_column(column)
     for row in rows:
-        good = row["right"] == row["calls"]
-        table.add_row(
-            str(row["person"]), f"{row['right']}/{row['calls']}", str(row["ended"]), str(row["may_end"]),
-            style="" if good else "bold red",
-        )  # fmt: skip
+        told = [str(row[column]) for column in ("person", "ended", "may_end", "a_wrong_one")]
+        count = "?" if row["right"] is None else f"{row['right']}/{row['calls']}"
+        table.add_row(told[0], count, *told[1:], style="" if row["right"] in {None, row["calls"]} else "bold red")
     Console().print(table)
