@@ -30,7 +30,7 @@ SCRIPT: Final = Script(
 )
 GREETING_S: Final = word_times(GREETING)[-1][2]
 LONGEST_CALL_S: Final = 150.0
-REPORT_WITHIN_S: Final = 15.0
+REPORT_WITHIN_S: Final = 30.0
 """After the call's end. The bot says its report again until it is taken."""
 
 
@@ -54,7 +54,7 @@ class Call:
     sid: str
     ended: bool = False
     report: Report | None = None
-    reports: int = 0
+    report_after_s: float | None = None  # from the carrier's word that the call is over; below 0: before it
     record: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -135,7 +135,9 @@ async def fill(stage: Stage, calls: Sequence[Call]) -> None:
     for call in calls:
         call.record = records[call.sid]
         call.report = stage.dialer.reports.get(call.attempt_id)
-        call.reports = stage.dialer.deliveries[call.attempt_id]
+        if call.report and call.ended:
+            dialer = stage.dialer
+            call.report_after_s = dialer.reported_at[call.attempt_id] - dialer.ended_at[call.attempt_id]
 
 
 def document(stream_url: str, parameters: dict[str, str]) -> str:

@@ -48,8 +48,10 @@ class Dialer:
 
     def __init__(self, secret: str) -> None:
         self.reports: dict[str, Report] = {}
+        self.ended_at: dict[str, float] = {}  # when the carrier said so, Unix seconds, as the other times
+        self.reported_at: dict[str, float] = {}  # the first time
         self.deliveries: Counter[str] = Counter()  # of reports, again or not
-        self.joined: dict[str, float] = {}  # when, Unix seconds
+        self.joined: dict[str, float] = {}  # when
         self.opted_out: dict[str, float] = {}
         self.scripts: dict[str, Script] = {}  # what /briefs answers
         self.refused: list[str] = []  # messages whose signature or form was wrong
@@ -96,6 +98,7 @@ class Dialer:
             said = await self._read(request, Report, "report")
             self.deliveries[said.attempt_id] += 1
             self.reports[said.attempt_id] = said
+            self.reported_at.setdefault(said.attempt_id, time.time())
             self._reported[said.attempt_id].set()
             return Response(status_code=200)
 
@@ -131,6 +134,7 @@ class Dialer:
                 self._detected[attempt_id] = _HEARD.get(form.get("AnsweredBy", ""), "")
                 self._news[attempt_id].set()
             else:
+                self.ended_at[attempt_id] = time.time()
                 self._ended[attempt_id].set()
             return Response(status_code=200)
 

@@ -144,6 +144,7 @@ def _fault_row(fault: Fault, call: Call) -> Row:
         "longest_silence_s": round(until - since, 2),
         "from_s": round(since, 2),
         "call_s": round(call.timeline.end_s, 1),
+        "report_after_s": None if call.report_after_s is None else round(call.report_after_s, 1),
         "disposition": disposition.value if disposition else None,
         "reason": call.report.reason[:60] if call.report else "no report came",
     }
