@@ -55,6 +55,18 @@ async def talks_over_greeting(line: Line) -> None:
     await line.until_hung_up(4)
 
 
+async def says_hello_over_greeting(line: Line) -> None:
+    """Say hello a little late, as people do who were waiting for somebody to speak, then agree."""
+    if await line.caller_speaks(15):
+        await line.pause(line.random.uniform(1.0, 2.0))
+        await line.say("hello")
+        await line.caller_finishes(15)
+        await line.say("yes_confirm")
+        await line.caller_finishes(8)
+        await line.say("goodbye")
+    await line.until_hung_up(4)
+
+
 async def chatters(line: Line) -> None:
     """Keep the conversation going for a minute, listening to each answer."""
     await line.say("hello")
@@ -69,5 +81,12 @@ async def chatters(line: Line) -> None:
 
 CAST: Final = {
     script.__name__: Person(script.__name__, script=script, rings_s=(0.2, 0.4))
-    for script in (hears_first_word, asks, talks_over_answers, talks_over_greeting, chatters)
+    for script in (
+        hears_first_word,
+        asks,
+        talks_over_answers,
+        talks_over_greeting,
+        says_hello_over_greeting,
+        chatters,
+    )
 }

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final, TypeVar
 from urllib.parse import parse_qsl
@@ -50,7 +50,6 @@ class Dialer:
         self.reports: dict[str, Report] = {}
         self.ended_at: dict[str, float] = {}  # when the carrier said so, Unix seconds, as the other times
         self.reported_at: dict[str, float] = {}  # the first time
-        self.deliveries: Counter[str] = Counter()  # of reports, again or not
         self.joined: dict[str, float] = {}  # when
         self.opted_out: dict[str, float] = {}
         self.scripts: dict[str, Script] = {}  # what /briefs answers
@@ -96,7 +95,6 @@ class Dialer:
         @app.post("/reports")
         async def report(request: Request) -> Response:
             said = await self._read(request, Report, "report")
-            self.deliveries[said.attempt_id] += 1
             self.reports[said.attempt_id] = said
             self.reported_at.setdefault(said.attempt_id, time.time())
             self._reported[said.attempt_id].set()

@@ -1,6 +1,7 @@
 """The conversation's timing: the first word, being talked over, and replies."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ BARGE_IN_MEDIAN_MS: Final = 350
 INJECTED_MS: Final = TTS_MS + LLM_MS + STT_MS
 REPLY_MEDIAN_MS: Final = INJECTED_MS + 500
 NEARLY_S: Final = 0.5
+OVER_GREETING: Final = {"talks_over_greeting": "a question", "says_hello_over_greeting": "a hello"}
 BOTH: Final = (OURS, RIVAL)
 
 
@@ -53,26 +55,30 @@ async def barge_in(folder: Path, size: Size) -> Result:
     """Talked over until `clear`; over answers, which decides, and over the greeting."""
     async with Stage(folder, agents=BOTH) as stage:
         calls = await _side_by_side(stage, "talks_over_answers", size)
-        rings = [Ring("talks_over_greeting") for _ in range(size.calls)]
+        rings = [Ring(person) for _ in range(size.calls) for person in OVER_GREETING]
         over_greeting = await place_all(stage, rings, at_once=size.at_once)
-        fates = [await _fate_of_greeting(stage, call) for call in over_greeting]
+        fates = Counter([(call.ring.person, await _fate_of_greeting(stage, call)) for call in over_greeting])
     rows: list[Row] = []
     for agent in BOTH:
         found = [barge for call in calls[agent] for barge in call.timeline.barge_ins() if barge.over == "answer"]
         rows += _barge_rows(agent, "an answer", found)
-    found = [barge for call in over_greeting for barge in call.timeline.barge_ins()[:1] if barge.over == "greeting"]
-    rows += _barge_rows(OURS, "the greeting", found)
+    for person, what in OVER_GREETING.items():
+        mine = [call for call in over_greeting if call.ring.person == person]
+        found = [barge for call in mine for barge in call.timeline.barge_ins()[:1] if barge.over == "greeting"]
+        rows += _barge_rows(OURS, f"the greeting: {what}", found)
     median = percentile(
         [b.cleared_s for call in calls[OURS] for b in call.timeline.barge_ins() if b.over == "answer"], 50
     )
-    told = {fate: fates.count(fate) for fate in sorted(set(fates))}
-    noted = sum(_heard_by_bot(call, "robot") for call in over_greeting)
+    asked = [call for call in over_greeting if call.ring.person == "talks_over_greeting"]
+    noted = sum(_heard_by_bot(call, "robot") for call in asked)
+    told = "; ".join(
+        f"{OVER_GREETING[person]}: {fate}, {count} times" for (person, fate), count in sorted(fates.items())
+    )
     return Result(
         "barge-in",
-        median * 1000 <= BARGE_IN_MEDIAN_MS and noted == len(over_greeting),
+        median * 1000 <= BARGE_IN_MEDIAN_MS and noted == len(asked),
         f"clear after {_ms(median)} (median; at most {BARGE_IN_MEDIAN_MS} ms) when talked over in an answer; "
-        f"talked over in the greeting, it was {', '.join(f'{fate} {n} times' for fate, n in told.items())}, and the "
-        f"words were in {noted} of {len(over_greeting)} reports",
+        f"the greeting, talked over by {told}; the question was in {noted} of {len(asked)} reports",
         rows,
     )
 
