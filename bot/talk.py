@@ -57,6 +57,9 @@ DETECTION_S: Final = 60.0
 _SILENCED_S: Final = 0.5
 """How long an interruption may take through the pipeline: milliseconds, unless something in it hangs."""
 
+_CANCEL_S: Final = 3.0
+"""How long providers may take to let go of a call that is over: its report waits for them."""
+
 _TICK_S: Final = 0.1
 
 
@@ -106,6 +109,7 @@ class Talk:
         self._mind = services.mind(brief, conversation.script, self._settings)
         self._voice = services.voice(brief, self._settings)
         self._output = transport.output()
+        self._lines = Lines(floor)
         self._heard = Heard(floor, conversation.usage)
         pipeline = Pipeline(
             [
@@ -116,7 +120,7 @@ class Talk:
                 user,  # whose turn
                 self._judge,  # does it want an answer?
                 self._mind,
-                Lines(floor),  # what is to be said
+                self._lines,  # what is to be said
                 self._voice,
                 self._output,  # what the contact hears
                 self._heard,  # what has been heard, what it cost
@@ -130,6 +134,7 @@ class Talk:
             ),
             enable_rtvi=isinstance(self._stream, EvalStream),  # what a harness speaks
             idle_timeout_secs=None,
+            cancel_timeout_secs=_CANCEL_S,
             processor_unusable_policy=ProcessorUnusablePolicy.CONTINUE,
         )
         conversation.on_goodbye(self._say_goodbye)
@@ -191,7 +196,7 @@ class Talk:
         """Speak an utterance, after what is being said."""
         if words:
             self.floor.asked_voice_at = self.floor.asked_voice_at or time.monotonic()
-            await self.session.queue_frame(TTSSpeakFrame(words))
+            await self._lines.queue_frame(TTSSpeakFrame(words))  # past the model, which may hang
 
     async def fall_silent(self) -> None:
         """Say nothing more of what was to be said; return when nothing more comes."""
@@ -214,7 +219,7 @@ class Talk:
         """Part of Line: the call goes on with somebody else."""
         words = self.conversation.phrases.handing_over
         await self.say(words)
-        await self._ear.playout(self.session.queue_frame, within=PLAYOUT_S + len(words) / 10)
+        await self._ear.playout(self._lines.queue_frame, within=PLAYOUT_S + len(words) / 10)
         self.conversation.handed_over = await self._line.hand_over(number)
         return self.conversation.handed_over
 
@@ -239,7 +244,7 @@ class Talk:
             if words:
                 await self.fall_silent()  # nothing else is to be said any more
                 await self.say(words)
-            heard = asyncio.create_task(self._ear.playout(self.session.queue_frame, within=PLAYOUT_S + len(words) / 10))
+            heard = asyncio.create_task(self._ear.playout(self._lines.queue_frame, within=PLAYOUT_S + len(words) / 10))
             while not heard.done() and not self._voice_is_late():
                 await asyncio.wait({heard}, timeout=_TICK_S)
             heard.cancel()
@@ -425,7 +430,7 @@ class Talk:
             if self.floor.pending:
                 await self._voice_failed(frame.error)
         elif isinstance(processor, OpenAILLMService):
-            if self.floor.asked_model_at or self.floor.to_say:
+            if not self.floor.bot_speaking and not self.floor.to_say:  # or they have an answer, if not all of it
                 await self._model_failed(frame.error)
         elif isinstance(processor, services.Ears) and not processor.is_usable:
             self._fail("the ears failed: Deepgram cannot be reached")
@@ -442,7 +447,7 @@ class Talk:
         self.floor.answered()
         if brief and brief.voice.fallback:
             wanted = CartesiaTTSService.Settings(voice=brief.voice.fallback)
-            await self.session.queue_frame(TTSUpdateSettingsFrame(delta=wanted))
+            await self._lines.queue_frame(TTSUpdateSettingsFrame(delta=wanted))
             self.conversation.problem("went on with the fallback voice")
         await self.say(words)
 

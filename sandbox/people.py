@@ -1,164 +1,18 @@
-"""The people who answer, don't, or aren't people. Each is a short script; they go by what they hear, and read no minds."""
+"""The people who answer, don't, or aren't people, and who of them lives where."""
 
 import csv
 import random
 import re
 import tomllib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
+from sandbox import scripts
+from sandbox.scripts import Line, Script
 
-class Line(Protocol):
-    """A telephone as the person who holds it knows it."""
-
-    random: random.Random
-
-    async def say(self, name: str) -> None:
-        """Speak, and return when it has been spoken."""
-
-    async def pause(self, seconds: float) -> None:
-        """Wait."""
-
-    async def caller_speaks(self, within: float = 12.0) -> bool:
-        """Wait until the caller's voice is heard; False if it is not within so many seconds."""
-        ...
-
-    async def caller_finishes(self, within: float = 30.0) -> bool:
-        """Wait until the caller has spoken and then been quiet for a moment; False if they never spoke."""
-        ...
-
-    async def press(self, digit: str) -> None:
-        """Press a key."""
-
-    async def until_hung_up(self, patience: float = 12.0) -> None:
-        """Stay until the caller hangs up, or until they have been silent for too long."""
-
-
-Script = Callable[[Line], Awaitable[None]]
-
-
-async def talks(line: Line) -> None:
-    """Say hello, hear the caller out, agree, and say goodbye."""
-    await line.say("hello")
-    if await line.caller_finishes():
-        await line.say("yes_confirm")
-        await line.caller_finishes(8)
-        await line.say("goodbye")
-    await line.until_hung_up()
-
-
-async def interested(line: Line) -> None:
-    """Ask what it costs, then like it."""
-    await line.say("hello")
-    if await line.caller_finishes():
-        await line.say("how_much")
-        await line.caller_finishes(10)
-        await line.say("yes_interested")
-        await line.caller_finishes(8)
-        await line.say("goodbye")
-    await line.until_hung_up()
-
-
-async def declines(line: Line) -> None:
-    """Politely decline."""
-    await line.say("hello")
-    if await line.caller_finishes():
-        await line.say("no_thanks")
-        await line.caller_finishes(8)
-        await line.say("goodbye")
-    await line.until_hung_up()
-
-
-async def answers(line: Line) -> None:
-    """Answer a survey's three questions: a score, a yes or no, a comment."""
-    await line.say("hello")
-    for reply in (line.random.choice(["score_eight", "score_three"]), "answer_yes", "comment_friendly"):
-        if not await line.caller_finishes():
-            break
-        await line.say(reply)
-    await line.until_hung_up()
-
-
-async def hangs_up(line: Line) -> None:
-    """Hang up as soon as it sounds like a machine."""
-    if await line.caller_speaks():
-        await line.pause(line.random.uniform(0.5, 1.5))
-
-
-async def wrong_number(line: Line) -> None:
-    """Say that this is somebody else."""
-    await line.say("hello")
-    if await line.caller_finishes():
-        await line.say("wrong_number")
-    await line.until_hung_up()
-
-
-async def opts_out(line: Line) -> None:
-    """Ask never to be called again."""
-    await line.say("hello")
-    if await line.caller_finishes():
-        await line.say("stop_calling")
-    await line.until_hung_up()
-
-
-async def presses_9(line: Line) -> None:
-    """Opt out by key, in the middle of the greeting."""
-    if await line.caller_speaks():
-        await line.pause(1.0)
-        await line.press("9")
-    await line.until_hung_up()
-
-
-async def callback(line: Line) -> None:
-    """Ask to be called later."""
-    await line.say("hello")
-    if await line.caller_finishes():
-        await line.say("cannot_talk")
-    await line.until_hung_up()
-
-
-async def interrupts(line: Line) -> None:
-    """Talk over the greeting, then listen and agree."""
-    await line.say("hello")
-    if await line.caller_speaks():
-        await line.pause(1.2)
-        await line.say("wait_who_is_this")
-        await line.caller_finishes(10)
-        await line.say("yes_confirm")
-        await line.caller_finishes(8)
-        await line.say("goodbye")
-    await line.until_hung_up()
-
-
-async def silent(line: Line) -> None:
-    """Answer, and say nothing at all."""
-    await line.until_hung_up(patience=40)
-
-
-async def voicemail(line: Line) -> None:
-    """A machine: its greeting, its tone, and then the tape runs until the caller has been quiet for a while."""
-    await line.pause(0.5)
-    await line.say("voicemail_greeting")
-    await line.pause(0.4)
-    await line.say("beep")
-    await line.until_hung_up(patience=5)
-
-
-async def screening(line: Line) -> None:
-    """A call screen asks who is calling; then the person comes on."""
-    await line.say("screening")
-    if await line.caller_finishes():
-        await line.say("screening_connect")
-        await line.pause(1.5)
-        await talks(line)
-
-
-async def fax(line: Line) -> None:
-    """Whistle, and give up."""
-    await line.say("fax_tone")
-    await line.pause(2)
+__all__ = ["PEOPLE", "Line", "Person", "Script", "Town", "UnknownPerson", "behaviours"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,25 +24,44 @@ class Person:
     script: Script | None = None
     answered_by: str = "human"
     rings_s: tuple[float, float] = (0.6, 1.6)
+    ends_in: frozenset[str] = frozenset({"completed"})  # what a caller may rightly say that came of it
 
 
-def _person(script: Script, answered_by: str = "human") -> Person:
-    return Person(script.__name__, script=script, answered_by=answered_by)
+def _people(*kinds: Script, answered_by: str = "human", ends_in: str = "completed") -> list[Person]:
+    right = frozenset(ends_in.split())
+    return [Person(script.__name__, script=script, answered_by=answered_by, ends_in=right) for script in kinds]
 
 
 PEOPLE: Final[Mapping[str, Person]] = {
     person.name: person
     for person in (
-        *map(_person, (talks, interested, declines, answers, hangs_up, wrong_number, opts_out, presses_9)),
-        *map(_person, (callback, interrupts, silent)),
-        _person(voicemail, "machine"),
-        _person(screening, "machine"),
-        _person(fax, "fax"),
-        Person("busy", "busy"),
-        Person("no_answer", "no-answer"),
-        Person("rejects", "rejected"),
-        Person("not_in_service", "not-found"),
-        Person("unreachable", "unreachable"),
+        *_people(scripts.talks, scripts.interested, scripts.asks_robot, scripts.declines, scripts.answers),
+        *_people(
+            scripts.silent_then_talks, scripts.slow_talker, scripts.backchannels, scripts.hello_over, scripts.interrupts
+        ),
+        *_people(scripts.hangs_up, ends_in="rejected"),
+        *_people(scripts.hangs_up_mid),
+        *_people(scripts.wrong_number, ends_in="wrong_number"),
+        *_people(scripts.opts_out, scripts.opts_out_rudely, scripts.presses_9, ends_in="do_not_call"),
+        *_people(scripts.callback, scripts.wants_later, ends_in="callback"),
+        *_people(scripts.wants_person, ends_in="completed callback"),
+        *_people(scripts.silent, ends_in="no_answer"),
+        *_people(
+            scripts.voicemail,
+            scripts.voicemail_long,
+            scripts.voicemail_no_beep,
+            answered_by="machine",
+            ends_in="voicemail",
+        ),
+        *_people(scripts.voicemail_full, scripts.menu, answered_by="machine", ends_in="voicemail"),
+        *_people(scripts.screening, answered_by="machine"),
+        *_people(scripts.screening_rejects, answered_by="machine", ends_in="voicemail rejected"),
+        *_people(scripts.fax, answered_by="fax", ends_in="voicemail"),
+        Person("busy", "busy", ends_in=frozenset({"busy"})),
+        Person("no_answer", "no-answer", ends_in=frozenset({"no_answer"})),
+        Person("rejects", "rejected", ends_in=frozenset({"rejected"})),
+        Person("not_in_service", "not-found", ends_in=frozenset({"invalid_number"})),
+        Person("unreachable", "unreachable", ends_in=frozenset({"failed", "no_answer"})),
     )
 }
 

@@ -26,16 +26,20 @@ class Testimony:
     kind: str
     text: str
     call_is_over: bool = False
+    can_wait: bool = False  # for the attempt's next look: nothing follows from it at once
 
 
 def dialed(answer: DialAnswer) -> Testimony:
     """The worker's own word on its POST."""
-    return Testimony("dial", _DIAL.dump_json(answer).decode(), call_is_over=answer.refused is not None)
+    over = answer.refused is not None
+    return Testimony("dial", _DIAL.dump_json(answer).decode(), call_is_over=over, can_wait=not over)
 
 
 def told(event: CallEvent) -> Testimony:
     """A status callback's."""
-    return Testimony(f"call:{_step(event)}", _EVENT.dump_json(event).decode(), event.state is CallState.ENDED)
+    over, answered = event.state is CallState.ENDED, event.state is CallState.ANSWERED
+    kept = _EVENT.dump_json(event).decode()
+    return Testimony(f"call:{_step(event)}", kept, call_is_over=over, can_wait=not over and not answered)
 
 
 def found(call: FoundCall) -> Testimony:
@@ -46,12 +50,12 @@ def found(call: FoundCall) -> Testimony:
 
 def detected(detection: Detection) -> Testimony:
     """The answering-machine detection's."""
-    return Testimony(f"detected:{detection.answered_by}", _DETECTION.dump_json(detection).decode())
+    return Testimony(f"detected:{detection.answered_by}", _DETECTION.dump_json(detection).decode(), can_wait=True)
 
 
 def joined(bot: Joined) -> Testimony:
     """The bot's, that it is on the call."""
-    return Testimony("joined", bot.model_dump_json())
+    return Testimony("joined", bot.model_dump_json(), can_wait=True)
 
 
 def opted_out(asked: OptOut) -> Testimony:

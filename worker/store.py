@@ -172,6 +172,7 @@ class Caller:
 class Heard(IntEnum):
     """What became of a witness's word."""
 
+    NOTED = 2  # news from which nothing follows before the attempt's next look
     NEWS = 1
     REPEATED = 0
     UNKNOWN = -1  # no attempt that we know, or another's
@@ -436,7 +437,7 @@ class Store:
             _key("watch"),
             _key("journal", contact_id),
         ]
-        args = [attempt_id, testimony.kind, testimony.text, int(testimony.call_is_over), token]
+        args = [attempt_id, testimony.kind, testimony.text, int(testimony.call_is_over), token, int(testimony.can_wait)]
         return Heard(self._run("witness", keys, args))
 
     def detected(self, attempt_id: str) -> AnsweredBy | None:

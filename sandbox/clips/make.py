@@ -1,6 +1,8 @@
-"""Speak every line of clips.toml into a .ulaw file. Needs espeak-ng and sox; its output is committed, so users do not.
+"""Speak lines of clips.toml into .ulaw files. Needs espeak-ng and sox; its output is committed, so users do not.
 
-python -m sandbox.clips.make
+    python -m sandbox.clips.make [NAME ...]
+
+Without names, all of them: another version of the speaker then changes every recording.
 """
 
 import subprocess
@@ -18,7 +20,35 @@ VOICES = {
     "screening": "en-gb+m1",
     "screening_connect": "en-gb+m1",
     "not_in_service": "en-us+f2",
+    "hello_yes": "en-us+f4",
+    "uh_huh": "en-us+f4",
+    "yes_works": "en-us+f4",
+    "robot_am_i": "en-gb+m3",
+    "slow_so": "en-us+f1",
+    "slow_whether": "en-us+f1",
+    "slow_then": "en-us+f1",
+    "person_desk": "en-us+f4",
+    "person_through": "en-gb+m3",
+    "later_friday": "en-us+f4",
+    "later_hours": "en-us+m7",
+    "menu": "en-us+f2",
+    "voicemail_nobody": "en-us+m5",
+    "voicemail_network": "en-us+f2",
+    "voicemail_long": "en-us+f1",
+    "voicemail_full": "en-us+f2",
+    "screening_google": "en-us+f5",
+    "screening_apple": "en-us+m2",
+    "screening_stay": "en-us+m2",
+    "screening_no": "en-us+f5",
+    "opt_out_lose": "en-us+m7",
+    "opt_out_sick": "en-us+f4",
+    "not_now": "en-us+m7",
 }
+"""Whoever is not listed speaks with the default voice."""
+
+PACE = {"opt_out_ever": 185, "slow_well": 140, "slow_think": 140, "slow_yes": 150}
+"""Words a minute, where it is not 165."""
+
 LEVEL = 3000.0
 """Root mean square of speech: about -20 dB of full scale."""
 
@@ -29,11 +59,25 @@ def tone(frequency: float, seconds: float) -> Samples:
     return (6000 * np.sin(2 * np.pi * frequency * t)).astype(np.int16)
 
 
-def speak(text: str, voice: str) -> Samples:
+def silence(seconds: float) -> Samples:
+    """Return nothing, for so long."""
+    return np.zeros(int(RATE * seconds), np.int16)
+
+
+def answer_tone() -> Samples:
+    """Return what a fax says when it answers (ITU-T T.30): 2100 Hz, then the flags and the letters of its modem."""
+    ced = tone(2100, 3.0)
+    bits = np.concatenate([np.tile([0, 1, 1, 1, 1, 1, 1, 0], 37), np.random.default_rng(30).integers(0, 2, 150)])
+    samples = np.repeat(np.where(bits, 1650.0, 1850.0), RATE // 300)  # V.21, upper channel: a one is the lower of them
+    modem = (6000 * np.sin(2 * np.pi * np.cumsum(samples) / RATE)).astype(np.int16)
+    return np.concatenate([silence(0.2), ced, silence(0.075), modem])
+
+
+def speak(text: str, voice: str, pace: int) -> Samples:
     """Speak, resample to 8 kHz, trim the silence at both ends, and level."""
     with tempfile.TemporaryDirectory() as folder:
         wide, narrow = Path(folder, "wide.wav"), Path(folder, "narrow.raw")
-        subprocess.run(["espeak-ng", "-v", voice, "-s", "165", "-w", wide, text], check=True)  # noqa: S603, S607
+        subprocess.run(["espeak-ng", "-v", voice, "-s", str(pace), "-w", wide, text], check=True)  # noqa: S603, S607
         raw = ["-t", "raw", "-r", str(RATE), "-e", "signed", "-b", "16", "-c", "1", narrow]
         trim = ["silence", "1", "0.02", "0.5%", "reverse", "silence", "1", "0.02", "0.5%", "reverse"]
         subprocess.run(["sox", wide, *raw, *trim], check=True)  # noqa: S603, S607
@@ -45,10 +89,12 @@ def main() -> int:
     """Write every clip beside this file."""
     tones = {
         "beep": tone(1000, 0.4),
-        "fax_tone": np.concatenate([tone(1100, 0.5), np.zeros(3 * RATE, np.int16), tone(1100, 0.5)]),
+        "beep_low": tone(440, 0.8),
+        "fax_tone": np.concatenate([tone(1100, 0.5), silence(3), tone(1100, 0.5)]),
+        "fax_answer": answer_tone(),
     }
-    for name, words in CLIPS.items():
-        samples = tones[name] if name in tones else speak(words, VOICES.get(name, "en-us"))
+    for name in sys.argv[1:] or CLIPS:
+        samples = tones[name] if name in tones else speak(CLIPS[name], VOICES.get(name, "en-us"), PACE.get(name, 165))
         if name == "not_in_service":
             samples = np.concatenate([tone(950, 0.33), tone(1400, 0.33), tone(1800, 0.33), samples])
         (Path(__file__).parent / f"{name}.ulaw").write_bytes(ulaw_encode(samples))

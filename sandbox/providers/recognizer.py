@@ -1,8 +1,8 @@
 """Which clip is being said: the words come from the sound, frame by frame, and cost next to nothing.
 
 Every 20 ms become the loudness of a few bands of frequency. A `Hearing` keeps, for each place in each clip at which the
-speech so far may be, how unlike the two have been; a new frame moves all of them one frame on. After the first third of
-a second only the likeliest places are kept. A clip that begins or ends in its middle is thereby followed too, and gives
+speech so far may be, how unlike the two have been; a new frame moves all of them one frame on. Within the first third
+of a second all but the likeliest places are given up. A clip that begins or ends in its middle is thereby followed too, and gives
 the words of that part.
 """
 
@@ -31,14 +31,14 @@ _PHASES: Final = 4
 """A clip is known at shifts of a quarter of a frame: nobody begins to speak on our clock."""
 
 _LEAD: Final = 3
-_TAIL: Final = 60
-"""Silent frames before and after each clip."""
+_TAIL: Final = 4
+"""Silent frames before and after each clip. In the last one it may stay for as long as it likes."""
 
 _SHORTEST: Final = 5
 """Frames below which nothing is known yet."""
 
-_PRUNE_AT: Final = 15
-_KEPT: Final = 256
+_KEPT: Final = {3: 8_000, 6: 2_000, 15: 200}
+"""After so many frames, how many places are still followed."""
 _SURE: Final = 0.6
 """Mean unlikeness up to which a sound is taken for a clip: the right one stays below 0.25, others above 1.3."""
 
@@ -91,7 +91,7 @@ def _features(sound: Samples) -> Floats:
 class _Table:
     rows: Floats  # features of every clip at every shift, one after the other
     squares: Floats
-    first: NDArray[np.bool_]  # rows at which a clip begins: nothing leads to them
+    after: NDArray[np.int64]  # the row that follows each
     places: tuple[_Place, ...]
     place_of: NDArray[np.int32]
 
@@ -112,10 +112,10 @@ def table() -> _Table:
             parts.append(part)
             at += len(part)
     rows = np.concatenate(parts)
-    first = np.zeros(at, bool)
-    first[[place.first for place in places]] = True
+    after = np.arange(1, at + 1)
+    after[[place.last - 1 for place in places]] -= 1
     place_of = np.repeat(np.arange(len(places), dtype=np.int32), [place.last - place.first for place in places])
-    return _Table(rows, np.einsum("ij,ij->i", rows, rows), first, tuple(places), place_of)
+    return _Table(rows, np.einsum("ij,ij->i", rows, rows), after, tuple(places), place_of)
 
 
 def _timed(words: str, sound: Samples) -> tuple[_Word, ...]:
@@ -139,7 +139,7 @@ class Hearing:
         self._begin()
 
     def _begin(self) -> None:
-        self._rows = np.arange(len(table().rows))
+        self._begun = self._rows = np.arange(len(table().rows))  # where each has begun, and where it is now
         self._cost = np.zeros(len(self._rows), np.float32)
         self._heard = 0
 
@@ -153,24 +153,21 @@ class Hearing:
         self._before = samples[-len(_NOTHING) :]
         known = table()
         if self._heard:
-            self._rows = self._rows + 1
-            alive = self._rows < len(known.rows)
-            alive[alive] = ~known.first[self._rows[alive]]
-            self._rows, self._cost = self._rows[alive], self._cost[alive]
-        if self._heard < _PRUNE_AT:
-            unlike = known.squares[self._rows] - 2 * (known.rows @ feature)[self._rows] + feature @ feature
+            self._rows = known.after[self._rows]
+        if self._heard < min(_KEPT):
+            unlike = (known.squares - 2 * (known.rows @ feature))[self._rows] + feature @ feature
         else:
             unlike = ((known.rows[self._rows] - feature) ** 2).sum(axis=1)
         self._cost = self._cost + unlike / _BANDS
         self._heard += 1
-        if self._heard >= _PRUNE_AT and len(self._rows) > _KEPT:
-            best = np.argpartition(self._cost, _KEPT)[:_KEPT]
-            self._rows, self._cost = self._rows[best], self._cost[best]
+        if (kept := _KEPT.get(self._heard, len(self._cost))) < len(self._cost):
+            best = np.argpartition(self._cost, kept)[:kept]
+            self._begun, self._rows, self._cost = self._begun[best], self._rows[best], self._cost[best]
 
     @property
     def unlikeness(self) -> float:
         """How unlike the sound has been to the likeliest clip."""
-        return float(self._cost.min()) / self._heard if self._heard and len(self._rows) else float("inf")
+        return float(self._cost.min()) / self._heard if self._heard else float("inf")
 
     def words(self) -> str:
         """Return the words that this sound has been so far, or "" if it is none that is known."""
@@ -179,20 +176,22 @@ class Hearing:
     def _words(self) -> str:
         if self._heard < _SHORTEST or self.unlikeness > _SURE:
             return ""
-        place, end = self._likeliest()
-        return " ".join(word.text for word in place.words if end - self._heard <= word.middle < end)
+        place, begun, end = self._likeliest()
+        return " ".join(word.text for word in place.words if begun <= word.middle < end)
 
     def _is_past_its_clip(self) -> bool:
         if self._heard < _SHORTEST or self.unlikeness > _SURE:
             return self._heard > 0  # an unknown sound: what follows is a new one
-        place, end = self._likeliest()
+        place, _, end = self._likeliest()
         return end >= place.last - place.first - _LEAD - _TAIL
 
-    def _likeliest(self) -> tuple[_Place, int]:
-        """Return the clip, and the frame in it, that has been reached."""
-        row = int(self._rows[np.argmin(self._cost)])
+    def _likeliest(self) -> tuple[_Place, int, int]:
+        """Return the clip, and from which frame of it to which it has been heard."""
+        best = np.argmin(self._cost)
+        row = int(self._rows[best])
         place = table().places[table().place_of[row]]
-        return place, row + 1 - place.first - _LEAD
+        zero = place.first + _LEAD
+        return place, int(self._begun[best]) - zero, row + 1 - zero
 
 
 def recognize(samples: Samples) -> str:

@@ -1,9 +1,11 @@
 """What the language model stand-in answers: simple rules over the messages and tools that it is given, nothing else."""
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 Message = Mapping[str, Any]
@@ -27,45 +29,133 @@ class Call:
 
 # What is heard (a pattern) -> which disposition it leads to, and why. The first that fits counts.
 _ENDINGS: Final = (
-    (r"stop calling|take me off|do not call|don't call", "do_not_call", "asked not to be called again"),
     (r"wrong number|no one by that name", "wrong_number", "said that this is the wrong number"),
-    (r"leave a message|voicemail|after the tone", "voicemail", "a machine answered"),
-    (r"call (me )?back|can't talk|cannot talk|later", "callback", "asked to be called later"),
+    (
+        r"leave (a|your|me|us) |voice ?mail|(after|at) the tone|mailbox|is not available|press (one|two|\d)",
+        "voicemail",
+        "a machine answered",
+    ),
+    (
+        r"call (me )?(back|again|tomorrow)|can't talk|cannot talk|bad time|try me|later",
+        "callback",
+        "asked to be called later",
+    ),
     (r"not in service", "wrong_number", "the number is not in service"),
     (r"be there", "completed", "will be there"),
-    (r"sounds good", "completed", "is interested"),
-    (r"no, thank", "completed", "declined"),
+    (r"sounds good|works for me", "completed", "is interested"),
+    (r"\bno, (thank|no)", "completed", "declined"),
     (r"good ?bye|\bbye\b", "completed", "said goodbye"),
 )
+_OPTS_OUT: Final = r"stop calling|take me off|(do not|don't|never) (ever )?call|leave me alone|sick of these"
 _TOOLS_FOR: Final = {"do_not_call": "do_not_call", "wrong_number": "wrong_number", "callback": "call_back_later"}
+_IS_ROBOT: Final = r"robot|are you (a )?(human|real)|is this a real"
+_WANTS_PERSON: Final = r"real person|human|front desk|put me through|speak (to|with) (a|some)|talk to (a |some)"
+_MENU: Final = r"press (one|two|\d)"
+_SCREEN: Final = r"(say|record) your name|why you('re| are) calling"
+_HELLO: Final = r"((yes, )?hello|yes, speaking|mm-hm|uh-huh|right)\W*"
+_AFTER_FAILURE: Final = {
+    "call_back_later": "I am sorry, we cannot call then. Which other time would suit you?",
+    "transfer": "I am sorry, nobody is free just now. Shall somebody call you back?",
+}
+_SORRY: Final = "I am sorry, I did not get that. Could you say it again?"
+_PRESSES: Final = 2
+"""How often a menu is answered with a key before it is taken for a dead end."""
+
 _NUMBERS: Final = {
     word: number
-    for number, word in enumerate("zero one two three four five six seven eight nine ten".split())  # noqa: SIM905
+    for number, word in enumerate(
+        ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+    )
 }
+_DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
 def answer(messages: Sequence[Message], tools: Sequence[Tool]) -> Say | Call:
     """Decide what to say or which tool to call."""
     offered = {tool["function"]["name"]: tool["function"] for tool in tools if tool.get("type") == "function"}
+    if failed := _failed(messages):
+        return Say(_AFTER_FAILURE.get(failed, _SORRY))
     heard = _last_heard(messages)
-    for pattern, disposition, reason in _ENDINGS:
-        if re.search(pattern, heard, re.IGNORECASE):
-            return _ending(offered, disposition, reason, heard)
-    if re.search(r"say your name|why you are calling", heard, re.IGNORECASE):
+
+    def hears(pattern: str) -> bool:
+        return re.search(pattern, heard, re.IGNORECASE) is not None
+
+    if hears(_OPTS_OUT):
+        return _ending(offered, "do_not_call", "asked not to be called again", "")
+    if hears(_MENU) and "send_digits" in offered and len(_called(messages, "send_digits")) < _PRESSES:
+        return Call("send_digits", {"digits": "1"})
+    if hears(_SCREEN):
         return Say(_greeting(messages) or "This is an automated assistant calling about your appointment.")
-    if re.search(r"robot|human|real person", heard, re.IGNORECASE):
+    if hears(_IS_ROBOT):
         return Say("I am an automated assistant. May I go on?")
+    if hears(_WANTS_PERSON):
+        if "transfer" in offered:
+            return Call("transfer", _filled(offered["transfer"], {}))
+        return Say("I am an automated assistant, and cannot put you through. May I go on?")
+    for pattern, disposition, reason in _ENDINGS:
+        if hears(pattern):
+            return _ending(offered, disposition, reason, _when(heard, messages) or heard)
+    if hears(r"please (hold|stay)"):
+        return Say("Thank you.")
+    if heard.rstrip().endswith(","):
+        return Say("Please go on.")
     if "record_answer" in offered and (asked := _survey(messages, offered["record_answer"], heard)):
-        return (
-            asked
-            if isinstance(asked, Say | Call)
-            else _ending(offered, "completed", "every question was answered", heard)
-        )
-    if re.search(r"how much|cost|price", heard, re.IGNORECASE):
+        if isinstance(asked, Say | Call):
+            return asked
+        return _ending(offered, "completed", "every question was answered", heard)
+    if hears(r"how much|cost|price"):
         return Say("It depends on the plan. A colleague can tell you the exact price. Does that sound good to you?")
-    if re.search(r"who is this", heard, re.IGNORECASE):
+    if hears(r"who is this|what is this about"):
         return Say((_greeting(messages) or "This is an automated assistant.") + " Does that suit you?")
     return Say("Of course. Could you tell me if that suits you?")
+
+
+def _failed(messages: Sequence[Message]) -> str:
+    """Return the tool whose result, an error, is the last that was told; "" if none."""
+    last = messages[-1]
+    if last.get("role") != "tool" or not _is_error(_text(last)):
+        return ""
+    calls = (call for message in messages for call in message.get("tool_calls") or ())
+    return next((call["function"]["name"] for call in calls if call.get("id") == last.get("tool_call_id")), "a tool")
+
+
+def _is_error(result: str) -> bool:
+    try:
+        return "error" in json.loads(result)
+    except (ValueError, TypeError):
+        return False
+
+
+def _called(messages: Sequence[Message], tool: str) -> list[Mapping[str, Any]]:
+    """Return the calls of a tool so far, but for those that failed."""
+    failed = {m.get("tool_call_id") for m in messages if m.get("role") == "tool" and _is_error(_text(m))}
+    calls = [call for message in messages for call in message.get("tool_calls") or ()]
+    return [call for call in calls if call["function"]["name"] == tool and call.get("id") not in failed]
+
+
+def _when(heard: str, messages: Sequence[Message]) -> str:
+    """Return the time that was named, as ISO 8601 without an offset, if the prompt tells what day it is; else ""."""
+    prompt = " ".join(_text(message) for message in messages if message.get("role") in {"system", "developer"})
+    told = re.search(r"(\d{4}-\d{2}-\d{2})(?:\D{1,5}(\d{2}:\d{2}))?", prompt)
+    if told is None:
+        return ""
+    now = datetime.fromisoformat(f"{told[1]}T{told[2] or '00:00'}")
+    words = heard.lower()
+    if told[2] and (hours := re.search(r"in (\w+) hours?", words)) and (ahead := _number(hours[1])) is not None:
+        return (now + timedelta(hours=ahead)).isoformat(timespec="minutes")
+    day = next((n for n, name in enumerate(_DAYS) if name in words), None)
+    days = 1 if "tomorrow" in words else 0 if day is None else (day - now.weekday() - 1) % 7 + 1
+    at = re.search(r"at (\w+)", words)
+    hour = _number(at[1]) if at else None
+    if hour is None or not 0 < hour <= 12:
+        return ""
+    if hour < (12 if "afternoon" in words else 0 if "morning" in words else 8):
+        hour += 12
+    return (now.replace(hour=hour, minute=0) + timedelta(days=days)).isoformat(timespec="minutes")
+
+
+def _number(word: str) -> int | None:
+    return int(word) if word.isdecimal() else _NUMBERS.get(word)
 
 
 def _last_heard(messages: Sequence[Message]) -> str:
@@ -89,10 +179,10 @@ def _greeting(messages: Sequence[Message]) -> str:
     return next((_text(message) for message in messages if message.get("role") == "assistant" and _text(message)), "")
 
 
-def _ending(offered: Mapping[str, Any], disposition: str, reason: str, heard: str) -> Say | Call:
+def _ending(offered: Mapping[str, Any], disposition: str, reason: str, when: str) -> Say | Call:
     tool = _TOOLS_FOR.get(disposition, "")
     if tool in offered:
-        return Call(tool, _filled(offered[tool], {"reason": reason, "when": heard}))
+        return Call(tool, _filled(offered[tool], {"reason": reason, "when": when}))
     if "end_call" in offered:
         return Call("end_call", _filled(offered["end_call"], {"disposition": disposition, "reason": reason}))
     return Say("Thank you. Goodbye.")
@@ -125,24 +215,16 @@ def _survey(messages: Sequence[Message], function: Mapping[str, Any], heard: str
     open_keys = [key for key in keys if key not in recorded]
     if not open_keys:
         return True
-    if (
-        heard
-        and (_was_asked(messages, questions) or recorded)
-        and not re.fullmatch(r"(hello|yes, speaking)\W*", heard, re.IGNORECASE)
-    ):
+    if heard and (_was_asked(messages, questions) or recorded) and not re.fullmatch(_HELLO, heard, re.IGNORECASE):
         return Call("record_answer", {"key": open_keys[0], "value": _value(heard)})
     return Say(questions.get(open_keys[0], f"What about {open_keys[0].replace('_', ' ')}?"))
 
 
 def _recorded(messages: Sequence[Message]) -> set[str]:
     keys: set[str] = set()
-    for message in messages:
-        for call in message.get("tool_calls") or ():
-            if call["function"]["name"] == "record_answer":
-                try:
-                    keys.add(json.loads(call["function"]["arguments"])["key"])
-                except (ValueError, KeyError, TypeError):
-                    continue
+    for call in _called(messages, "record_answer"):
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            keys.add(json.loads(call["function"]["arguments"])["key"])
     return keys
 
 
@@ -154,8 +236,8 @@ def _was_asked(messages: Sequence[Message], questions: Mapping[str, str]) -> boo
 def _value(heard: str) -> str:
     words = re.findall(r"[a-z']+|\d+", heard.lower())
     for word in words:
-        if word.isdecimal() or word in _NUMBERS:
-            return str(_NUMBERS.get(word, word))
+        if (number := _number(word)) is not None:
+            return str(number)
     if words and words[0] in {"yes", "no"}:
         return words[0]
     return heard

@@ -199,7 +199,7 @@ def test_of_several_words_the_strongest_is_told(
     callbacks: httpx.Client, store: Store, attempt: str, heard: list[str], strongest: str
 ) -> None:
     for by in heard:
-        assert store.witness(attempt, ledger.detected(Detection("v3:1", AnsweredBy(by)))) is Heard.NEWS
+        assert store.witness(attempt, ledger.detected(Detection("v3:1", AnsweredBy(by)))) is Heard.NOTED
     assert ask(callbacks, attempt) == strongest
 
 
