@@ -17,11 +17,6 @@ ANSWERING: Final = tuple(name for name, person in PEOPLE.items() if person.scrip
 NO_REPORT: Final = "no report"
 
 
-def right_for(person: str) -> Sequence[str]:
-    """Return the dispositions that are right for somebody; empty if the sandbox does not say."""
-    return tuple(getattr(PEOPLE[person], "ends_in", ()))
-
-
 async def everybody(folder: Path, size: Size) -> Result:
     """Ring each kind of person so many times, mixed, and compare what the bot says with who they are."""
     async with Stage(folder) as stage:
@@ -29,17 +24,14 @@ async def everybody(folder: Path, size: Size) -> Result:
         calls = await place_all(stage, rings, at_once=size.at_once)
     rows = [_row(person, [call for call in calls if call.ring.person == person]) for person in sorted(ANSWERING)]
     _show(rows)
-    right = {person: right_for(person) for person in ANSWERING if right_for(person)}
-    judged = confusion((call.ring.person, _ended(call)) for call in calls if call.ring.person in right)
-    share = right_share(judged, right)
-    wrong = [str(row["person"]) for row in rows if row["right"] not in {None, row["calls"]}]
-    unjudged = len(ANSWERING) - len(right)
+    table = confusion((call.ring.person, _ended(call)) for call in calls)
+    share = right_share(table, {person: sorted(PEOPLE[person].ends_in) for person in ANSWERING})
+    wrong = [str(row["person"]) for row in rows if row["right"] != row["calls"]]
     return Result(
         "people",
-        share == 1 and not unjudged,
-        f"{share:.1%} of {sum(sum(row.values()) for row in judged.values())} calls ended as they should"
-        + (f"; not always: {', '.join(wrong)}" if wrong else "")
-        + (f"; of {unjudged} kinds of people the sandbox does not say how they should end" if unjudged else ""),
+        not wrong,
+        f"{share:.1%} of {len(calls)} calls with {len(ANSWERING)} kinds of people ended as they should"
+        + (f"; not always: {', '.join(wrong)}" if wrong else ""),
         rows,
     )
 
@@ -49,7 +41,7 @@ def _ended(call: Call) -> str:
 
 
 def _row(person: str, calls: Sequence[Call]) -> Row:
-    right = right_for(person)
+    right = sorted(PEOPLE[person].ends_in)
     ended = confusion((person, _ended(call)) for call in calls)[person]
     # Where something went wrong, one example says more than a count.
     example = next((call for call in calls if _ended(call) not in right), None)
@@ -57,10 +49,10 @@ def _row(person: str, calls: Sequence[Call]) -> Row:
     return {
         "person": person,
         "calls": len(calls),
-        "right": sum(ended.get(name, 0) for name in right) if right else None,
+        "right": sum(ended.get(name, 0) for name in right),
         "ended": ", ".join(f"{name} {count}" for name, count in ended.items()),
         "may_end": ", ".join(right),
-        "a_wrong_one": f"{example.attempt_id}: {said}" if example and right else "",
+        "a_wrong_one": f"{example.attempt_id}: {said}" if example else "",
     }
 
 
@@ -70,6 +62,6 @@ def _show(rows: Sequence[Row]) -> None:
         table.add_column(column)
     for row in rows:
         told = [str(row[column]) for column in ("person", "ended", "may_end", "a_wrong_one")]
-        count = "?" if row["right"] is None else f"{row['right']}/{row['calls']}"
-        table.add_row(told[0], count, *told[1:], style="" if row["right"] in {None, row["calls"]} else "bold red")
+        count = f"{row['right']}/{row['calls']}"
+        table.add_row(told[0], count, *told[1:], style="" if row["right"] == row["calls"] else "bold red")
     Console().print(table)
