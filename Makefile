@@ -3,7 +3,7 @@
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --locked
 
-.PHONY: install rehearse test evals chaos lint
+.PHONY: install rehearse test evals chaos bench-bot lint
 
 # uv by pip where it is missing, in a folder of its own: nothing is installed outside this checkout.
 .uv/bin/uv:
@@ -26,6 +26,10 @@ evals: install
 # The short form; docs/reliability.md has the commands of the long one.
 chaos: install
 	@$(RUN) python -m tests.chaos
+
+# The short form; docs/performance.md has the commands of the long one.
+bench-bot: install
+	@$(RUN) python -m bench.bot all
 
 lint: install
 	@$(UV) lock --check --quiet

@@ -1,0 +1,150 @@
+"""Calls placed straight at the network, without the dialer: each with a brief of its own."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from xml.sax.saxutils import quoteattr
+
+from bench.analysis import Timeline
+from bench.stage import APP_ID, CALLER_ID, OURS, Stage
+from campaigns.call import Brief, Listening, Report, Script, Voice, to_parameters
+from sandbox.speech import word_times
+
+VOICE: Final = "71a7ad14-091c-4e8e-a314-022ece01c121"
+GREETING: Final = (
+    "Hello Ada Lovelace, this is the automated assistant of Harbour Dental. "
+    "Will you be here on Tuesday at half past nine?"
+)
+SCRIPT: Final = Script(
+    instructions=(
+        "You call patients of Harbour Dental, a dental practice, to remind them of an appointment. You have asked Ada "
+        "Lovelace whether she will be there on Tuesday at half past nine. If she will, thank her and end the call as "
+        "completed. If she cannot come, say that the practice will ring her. If she wants to be called later, ask when."
+    ),
+    voicemail=(
+        "Hello, this is the automated assistant of Harbour Dental with a reminder of your appointment on Tuesday at "
+        "half past nine. If you cannot come, please call us back. Goodbye."
+    ),
+)
+GREETING_S: Final = word_times(GREETING)[-1][2]
+LONGEST_CALL_S: Final = 150.0
+REPORT_WITHIN_S: Final = 30.0
+"""After the call's end. The bot says its report again until it is taken."""
+
+
+@dataclass(frozen=True)
+class Ring:
+    """One call to be placed."""
+
+    person: str
+    agent: str = OURS
+    voice: str = VOICE
+    listening: Listening = field(default_factory=Listening)
+    time_limit_s: int = 180
+
+
+@dataclass
+class Call:
+    """One call that was placed, and what came of it. Its record is there once `place_all` has returned."""
+
+    ring: Ring
+    attempt_id: str
+    sid: str
+    ended: bool = False
+    report: Report | None = None
+    report_after_s: float | None = None  # from the carrier's word that the call is over; below 0: before it
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def timeline(self) -> Timeline:
+        """What was heard on it."""
+        return Timeline.of(self.record)
+
+
+async def place_all(
+    stage: Stage, rings: Sequence[Ring], *, at_once: int, reports: bool = True, every_s: float = 0.25
+) -> list[Call]:
+    """Place calls, so many at once and never two in the same moment; returns them when all are over."""
+    lines = asyncio.Semaphore(at_once)
+    door = asyncio.Lock()
+
+    async def one(ring: Ring) -> Call:
+        async with lines:
+            async with door:
+                await asyncio.sleep(every_s)
+            call = await place(stage, ring)
+            await follow(stage, call, report=reports and ring.agent == OURS)
+            return call
+
+    calls = list(await asyncio.gather(*(one(ring) for ring in rings)))
+    stage.check()
+    await fill(stage, calls)
+    return calls
+
+
+async def place(stage: Stage, ring: Ring) -> Call:
+    """Place one call."""
+    stage.placed += 1
+    attempt_id = f"bench-{stage.placed}#1"
+    number = f"+1415{5_550_000 + stage.placed}"
+    await stage.client.post(stage.network("/sandbox/people"), json={number: ring.person})
+    callbacks = stage.dialer.url + "/telnyx/{}/" + attempt_id.replace("#", "%23")
+    order = {
+        "To": number,
+        "From": CALLER_ID,
+        "Texml": document(stage.agent(ring.agent), to_parameters(brief(stage, attempt_id, ring), stage.secret)),
+        "StatusCallback": callbacks.format("status"),
+        "StatusCallbackEvent": "completed",
+        "TimeLimit": str(ring.time_limit_s),
+        "MachineDetection": "DetectMessageEnd",
+        "AsyncAmd": "true",
+        "AsyncAmdStatusCallback": callbacks.format("amd"),
+    }
+    answer = await stage.client.post(stage.network(f"/v2/texml/calls/{APP_ID}"), json=order)
+    answer.raise_for_status()
+    return Call(ring, attempt_id, answer.json()["call_sid"])
+
+
+def brief(stage: Stage, attempt_id: str, ring: Ring) -> Brief:
+    """Return what the bot is told: all of it inline."""
+    return Brief(
+        attempt_id=attempt_id,
+        campaign="bench",
+        greeting=GREETING,
+        contact={"name": "Ada Lovelace", "day": "Tuesday", "time": "half past nine"},
+        voice=Voice(id=ring.voice),
+        listening=ring.listening,
+        report_url=f"{stage.dialer.url}/reports",
+        issued_at=int(time.time()),
+        script=SCRIPT,
+    )
+
+
+async def follow(stage: Stage, call: Call, *, report: bool = True) -> None:
+    """Wait until a call is over, and reported."""
+    call.ended = await stage.dialer.until_ended(call.attempt_id, LONGEST_CALL_S + call.ring.time_limit_s)
+    if report:
+        await stage.dialer.until_reported(call.attempt_id, REPORT_WITHIN_S)
+
+
+async def fill(stage: Stage, calls: Sequence[Call]) -> None:
+    """Give calls that are over the network's records and the bot's reports."""
+    records = await stage.records()
+    for call in calls:
+        call.record = records[call.sid]
+        call.report = stage.dialer.reports.get(call.attempt_id)
+        if call.report and call.ended:
+            dialer = stage.dialer
+            call.report_after_s = dialer.reported_at[call.attempt_id] - dialer.ended_at[call.attempt_id]
+
+
+def document(stream_url: str, parameters: dict[str, str]) -> str:
+    """Return the TeXML that connects a call with an agent."""
+    told = "".join(f"<Parameter name={quoteattr(n)} value={quoteattr(v)}/>" for n, v in parameters.items())
+    return (
+        f'<?xml version="1.0" encoding="UTF-8"?><Response><Connect><Stream url={quoteattr(stream_url)} '
+        'track="inbound_track" codec="PCMU" bidirectionalMode="rtp" bidirectionalCodec="PCMU">'
+        f"{told}</Stream></Connect><Hangup/></Response>"
+    )
