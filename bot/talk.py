@@ -92,9 +92,9 @@ class Talk:
     async def run(self, transport: FastAPIWebsocketTransport, senses: Senses, *, handle_sigint: bool) -> None:
         """Hold the talk until the call is over."""
         conversation, floor, brief = self.conversation, self.floor, self.conversation.brief
-        listening = self._listening
+        listening, senses = self._listening, senses.tuned(brief)
         self._context = LLMContext(tools=tools_for(conversation, conversation.script, self))
-        turns = strategies(listening, senses.tuned(listening), floor, attends=self._attends)
+        turns = strategies(listening, senses, floor, attends=self._attends)
         user, assistant = LLMContextAggregatorPair(
             self._context,
             user_params=LLMUserAggregatorParams(
@@ -115,7 +115,7 @@ class Talk:
             [
                 transport.input(),  # what the contact says and presses
                 self._ear,  # keys, tones and marks
-                services.ears(brief, self._settings),
+                senses.ears,  # words
                 Words(floor, self._on_words),  # whose voice, which words
                 user,  # whose turn
                 self._judge,  # does it want an answer?
