@@ -17,8 +17,8 @@ from pipecat.audio.vad.vad_analyzer import VADParams
 from pipecat.frames.frames import Frame
 from pipecat.services.cartesia.tts import CartesiaTTSService, GenerationConfig
 from pipecat.services.deepgram.stt import DeepgramSTTService
-from pipecat.services.openai.base_llm import connection_limits
 from pipecat.services.openai.llm import OpenAILLMService
+from pipecat.utils.http import connection_limits
 
 from bot.prompt import system_prompt
 from bot.settings import BotSettings, load_settings
@@ -86,7 +86,7 @@ class Mind(OpenAILLMService):
     To make one costs a tenth of a second, and a connection that is kept saves a handshake on the first answer.
     """
 
-    def create_client(  # noqa: PLR0917 - as Pipecat's
+    def create_client(
         self,
         api_key: Any = None,
         base_url: Any = None,
