@@ -100,6 +100,7 @@ class Stage:
             "DEEPGRAM_BASE_URL": f"ws://{provider}",
             "CARTESIA_API_KEY": "sandbox",
             "CARTESIA_BASE_URL": f"ws://{provider}/tts/websocket",
+            "CALLS_AT_ONCE": "8",
             "LOGURU_LEVEL": "WARNING",
         }
 

@@ -191,7 +191,7 @@ class Spare:
 
     def __init__(self, settings: BotSettings) -> None:
         self._settings = settings
-        self._ready = deque([self._build()])
+        self._ready = deque(self._build() for _ in range(settings.calls_at_once))
 
     def take(self) -> Senses:
         """Return what is ready, and have the next built beside the call, once its first word is out."""

@@ -37,6 +37,7 @@ class BotSettings(BaseModel):
         3  # how many such calls at once; 0 refuses them, for agents that only briefed calls can reach
     )
     unbriefed_call_s: float = 120.0  # and how long each may last
+    calls_at_once: int = 1  # that this process may be given in one moment: Pipecat Cloud gives each instance one
     allow_evals: bool = False  # let an eval harness in; never where people are called
 
 
