@@ -84,7 +84,6 @@ class Floor:
             self.latency_ms = round((now - self.contact_heard_at) * 1000)
         self.bot_heard_at = now
         self.asked_voice_at = 0.0
-        self.asked_model_at = 0.0
 
     def bot_starts(self, now: float) -> None:
         """The bot is heard to speak."""
@@ -147,7 +146,16 @@ class Floor:
     def cut_short(self, now: float) -> bool:
         """True if the voice has stopped, though not for anybody's sake, with words left to say."""
         left = sum(map(len, self.to_say))
-        return left > 1 and not self.owed_since and not self.contact_speaking and now - self.bot_heard_at > BROKEN_OFF_S
+        idle = not (self.owed_since or self.contact_speaking or self._writing)
+        return left > 1 and idle and now - self.bot_heard_at > BROKEN_OFF_S
+
+    def model_is_late(self, now: float) -> bool:
+        """True if the model has been waited for too long; while the bot says something else, it has time."""
+        return bool(self.asked_model_at) and now - max(self.asked_model_at, self.bot_heard_at) > MODEL_WITHIN_S
+
+    def voice_is_late(self, now: float) -> bool:
+        """True if the voice has been waited for too long."""
+        return bool(self.asked_voice_at) and now - self.asked_voice_at > VOICE_WITHIN_S
 
     def silent_s(self, now: float) -> float:
         """How long neither side has been heard."""

@@ -17,6 +17,7 @@ class Phrases:
     nobody_there: str
     out_of_time: str
     handing_over: str
+    not_noted: str  # they want no more calls, and nobody could be told
     apology: str  # recorded in bot/clips, for when no provider is left to speak it
     unknown_caller: str
     goodbyes: dict[Disposition, str]
@@ -30,6 +31,7 @@ _ENGLISH: Final = Phrases(
     nobody_there="I cannot hear anybody. Goodbye.",
     out_of_time="I have to go now. Goodbye.",
     handing_over="One moment, I will put you through.",
+    not_noted="I am sorry, I could not have that noted now. Please tell us once more when we talk next. Goodbye.",
     apology="We are sorry. We have a technical problem, and must end this call. Goodbye.",
     unknown_caller="Hello, this is an automated assistant. We may have tried to call you. How can I help you?",
     goodbyes={
@@ -50,6 +52,7 @@ _PHRASES: Final = {
         nobody_there="Ich höre leider niemanden. Auf Wiederhören.",
         out_of_time="Ich muss leider Schluss machen. Auf Wiederhören.",
         handing_over="Einen Moment, ich verbinde Sie.",
+        not_noted="Es tut mir leid, ich konnte das jetzt nicht vermerken lassen. Bitte sagen Sie es uns beim nächsten Mal noch einmal. Auf Wiederhören.",
         apology="Entschuldigung. Wir haben ein technisches Problem und müssen das Gespräch beenden. Auf Wiederhören.",
         unknown_caller="Guten Tag, hier ist ein automatischer Assistent. Vielleicht haben wir versucht, Sie zu erreichen. "
         "Wie kann ich helfen?",
@@ -68,6 +71,7 @@ _PHRASES: Final = {
         nobody_there="No oigo a nadie. Adiós.",
         out_of_time="Tengo que despedirme. Adiós.",
         handing_over="Un momento, le paso.",
+        not_noted="Lo siento, no he podido anotarlo ahora. Por favor, díganoslo otra vez la próxima vez. Adiós.",
         apology="Lo sentimos. Tenemos un problema técnico y debemos terminar la llamada. Adiós.",
         unknown_caller="Hola, soy un asistente automático. Es posible que le hayamos llamado. ¿En qué puedo ayudarle?",
         goodbyes={
@@ -85,6 +89,7 @@ _PHRASES: Final = {
         nobody_there="Je n'entends personne. Au revoir.",
         out_of_time="Je dois vous laisser. Au revoir.",
         handing_over="Un instant, je vous mets en relation.",
+        not_noted="Je suis désolé, je n'ai pas pu le faire noter maintenant. Dites-le-nous encore la prochaine fois, s'il vous plaît. Au revoir.",
         apology="Nous sommes désolés. Nous avons un problème technique et devons mettre fin à cet appel. Au revoir.",
         unknown_caller="Bonjour, je suis un assistant automatique. Nous avons peut-être essayé de vous joindre. "
         "Comment puis-je vous aider ?",

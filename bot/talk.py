@@ -36,7 +36,7 @@ from bot.clips import apology
 from bot.conversation import Conversation
 from bot.ear import OPT_OUT_KEY, Ear, Heard, Lines, Words
 from bot.evals import EvalStream
-from bot.floor import MODEL_WITHIN_S, SILENCE_S, VOICE_WITHIN_S, WORDS_WITHIN_S, Floor
+from bot.floor import SILENCE_S, WORDS_WITHIN_S, Floor
 from bot.machines import Kind, is_backchannel
 from bot.services import RATE, Senses
 from bot.settings import BotSettings
@@ -207,13 +207,15 @@ class Talk:
 
     async def opt_out(self, reason: str) -> None:
         """Part of Line, for tools and keys: a fact first, then confirmed aloud."""
-        brief = self.conversation.brief
+        conversation, brief = self.conversation, self.conversation.brief
         if brief and brief.report_url and self._opted_out is None:
             secret = self._settings.brief_secret.get_secret_value()
             # A task that outlives the call: it goes on until the number is on the list.
-            self._opted_out = asyncio.create_task(dialer.opt_out(brief, self.conversation.call_sid, reason, secret))
+            self._opted_out = asyncio.create_task(dialer.opt_out(brief, conversation.call_sid, reason, secret))
             await asyncio.wait({self._opted_out}, timeout=OPT_OUT_S)
-        self.conversation.conclude(Disposition.DO_NOT_CALL, reason or "asked not to be called again")
+        refused = self._opted_out is None or (self._opted_out.done() and not self._opted_out.result())
+        words = conversation.phrases.not_noted if refused else None  # nothing is promised that nobody was told
+        conversation.conclude(Disposition.DO_NOT_CALL, reason or "asked not to be called again", words)
 
     async def hand_over(self, number: str) -> bool:
         """Part of Line: the call goes on with somebody else."""
@@ -246,7 +248,7 @@ class Talk:
                 await self.fall_silent()  # nothing else is to be said any more
                 await self.say(words)
             heard = asyncio.create_task(self._ear.playout(self._lines.queue_frame, within=PLAYOUT_S + len(words) / 10))
-            while not heard.done() and not self._voice_is_late():
+            while not heard.done() and not self.floor.voice_is_late(time.monotonic()):
                 await asyncio.wait({heard}, timeout=_TICK_S)
             heard.cancel()
         if not self.conversation.handed_over:
@@ -378,11 +380,11 @@ class Talk:
         if conversation.seconds > limit_s:
             words = conversation.phrases.out_of_time
             conversation.conclude(Disposition.COMPLETED, "the call reached its time limit", words)
-        elif self._voice_is_late():
+        elif floor.voice_is_late(now):
             await self._voice_failed("no sound came from it")
         elif self._machine:
             return
-        elif floor.asked_model_at and now - floor.asked_model_at > MODEL_WITHIN_S:
+        elif floor.model_is_late(now):
             await self._model_failed("no answer came from it")
         elif floor.cut_short(now):
             await self._voice_failed("it broke off")
@@ -395,10 +397,6 @@ class Talk:
             await self._nudge()
         elif floor.owed_since and now - max(floor.owed_since, floor.bot_heard_at) > SILENCE_S:
             self._fail("dead air: a provider did not answer")
-
-    def _voice_is_late(self) -> bool:
-        asked = self.floor.asked_voice_at
-        return bool(asked) and time.monotonic() - asked > VOICE_WITHIN_S
 
     async def _nudge(self) -> None:
         conversation = self.conversation

@@ -1,6 +1,6 @@
 """Who has the floor, and what is still to be said."""
 
-from bot.floor import BROKEN_OFF_S, Floor
+from bot.floor import BROKEN_OFF_S, MODEL_WITHIN_S, Floor
 
 GREETING = "Hello Ada, this is the automated assistant of Harbour Dental."
 
@@ -41,6 +41,14 @@ def test_the_model_owes_words_until_they_come_or_a_tool_is_called() -> None:
     assert floor.owed_since == 1.0
     floor.model_ends()
     assert not floor.owed_since
+
+
+def test_while_the_bot_says_that_it_takes_a_moment_the_model_has_time() -> None:
+    floor = Floor(began=0.0)
+    floor.model_asked(1.0)
+    floor.bot_sounds(3.0)
+    assert not floor.model_is_late(3.0 + MODEL_WITHIN_S / 2)
+    assert floor.model_is_late(3.1 + MODEL_WITHIN_S), "it still owes an answer"
 
 
 def test_a_thought_that_was_cut_off_before_its_first_word_is_remembered() -> None:
