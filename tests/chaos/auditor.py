@@ -220,7 +220,9 @@ def _per_contact(part: Part, rung: list[Rung], verdict: Verdict, *, shared: set[
         # and an attempt of which nobody knows may have had none.
         final = [one.status for one in last[row["phone"], int(result["attempts"])]]
         unknown = row["phone"] in shared and result["disposition"] == "unconfirmed"
-        if final and not unknown and not any(result["disposition"] in _FITS[status] for status in final):
+        # Who waited for a next attempt when the campaign was stopped is canceled, whatever the last one came to.
+        stopped = result["disposition"] == "canceled" and "stopped" in result["reason"] and "completed" not in final
+        if final and not unknown and not stopped and not any(result["disposition"] in _FITS[status] for status in final):
             verdict.wrong.append(
                 f"{part.name}, {row['phone']}: the network says {', '.join(final)}, the dialer {result['disposition']} "
                 f"({result['reason']})"
