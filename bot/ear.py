@@ -20,6 +20,7 @@ from pipecat.frames.frames import (
     LLMFullResponseStartFrame,
     LLMTextFrame,
     MetricsFrame,
+    OutputAudioRawFrame,
     OutputTransportMessageFrame,
     TranscriptionFrame,
     TTSSpeakFrame,
@@ -144,8 +145,10 @@ class Heard(FrameProcessor):
         self.silenced = asyncio.Event()  # an interruption has come through to the end
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        """Note it, and pass it on."""
+        """Note it, and pass it on, but for the sound: it has gone out."""
         await super().process_frame(frame, direction)
+        if isinstance(frame, OutputAudioRawFrame):
+            return
         if isinstance(frame, TTSTextFrame):
             self._floor.spoken(frame.text)
         elif isinstance(frame, TTSStoppedFrame):

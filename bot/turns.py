@@ -6,6 +6,7 @@ from typing import Final
 
 from pipecat.frames.frames import (
     Frame,
+    InputAudioRawFrame,
     InterimTranscriptionFrame,
     InterruptionFrame,
     LLMContextFrame,
@@ -85,8 +86,10 @@ class Judge(FrameProcessor):
         self._floor, self._answers = floor, answers
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
-        """Judge turns; pass all else on."""
+        """Judge turns; pass all else on, but for the contact's sound: nobody behind the turns listens to it."""
         await super().process_frame(frame, direction)
+        if isinstance(frame, InputAudioRawFrame):
+            return
         if isinstance(frame, LLMContextFrame) and direction is FrameDirection.DOWNSTREAM:
             text = _last_words(frame)
             if await self._answers(text) or await self.needs_no_answer(text):
