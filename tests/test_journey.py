@@ -10,6 +10,7 @@ import httpx
 import numpy as np
 import pytest
 
+from campaigns.call import Listening
 from campaigns.campaign import Campaign, Pacing, load_campaign
 from campaigns.contacts import Contact, read_contacts, zones_of
 from sandbox.speech import synthesize
@@ -166,7 +167,9 @@ def test_fifty_people_called_at_once_each_hear_their_own_words(stage: Stage, tmp
     names = [f"{first}{last}" for first in ("Aber", "Bram", "Cole", "Dun", "Eld") for last in
              ("acre", "borough", "chester", "dale", "field", "gate", "holm", "kirk", "minster", "stead")]  # fmt: skip
     # A small machine cannot set up fifty pipelines in the same second; it can hold fifty.
-    definition = campaign("fifty").model_copy(update={"pacing": Pacing(calls_per_second=2, lines=60)})
+    # Their silence is waited out for longer than it takes to call them all.
+    unhurried = {"pacing": Pacing(calls_per_second=2, lines=60), "listening": Listening(patience_s=12)}
+    definition = campaign("fifty").model_copy(update=unhurried)
     rows = "".join(f"+1415555{100 + n:04d},{name},Tuesday,nine,silent\n" for n, name in enumerate(names))
     contacts = enlist(stage, definition.model_copy(update={"retry": definition.retry.model_copy(
         update={"max_attempts": 1})}), rows, tmp_path)  # fmt: skip

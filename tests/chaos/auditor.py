@@ -222,7 +222,12 @@ def _per_contact(part: Part, rung: list[Rung], verdict: Verdict, *, shared: set[
         unknown = row["phone"] in shared and result["disposition"] == "unconfirmed"
         # Who waited for a next attempt when the campaign was stopped is canceled, whatever the last one came to.
         stopped = result["disposition"] == "canceled" and "stopped" in result["reason"] and "completed" not in final
-        if final and not unknown and not stopped and not any(result["disposition"] in _FITS[status] for status in final):
+        if (
+            final
+            and not unknown
+            and not stopped
+            and not any(result["disposition"] in _FITS[status] for status in final)
+        ):
             verdict.wrong.append(
                 f"{part.name}, {row['phone']}: the network says {', '.join(final)}, the dialer {result['disposition']} "
                 f"({result['reason']})"
