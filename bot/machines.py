@@ -44,7 +44,8 @@ _WORDS: Final = {
 """What machines say, in the languages that the bot has words for."""
 
 _SCREEN_WAITS: Final = re.compile(
-    r"(please )?(hold|stay) (on|while)|connect(ing)? you|one moment|bleiben sie|einen moment|espere|un momento|patientez",
+    r"(please )?(hold|stay) (on|while)|connect(ing)? you|one moment|bleiben sie|einen moment|espere|un momento|patientez"
+    r"|^\s*(thank you|thanks|danke|gracias|merci)\W*$",  # and then it goes on; nobody begins a call with it
     re.IGNORECASE,
 )
 _SCREEN_REFUSES: Final = re.compile(

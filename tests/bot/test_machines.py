@@ -117,5 +117,6 @@ def test_what_says_something_is_no_backchannel(text: str) -> None:
 
 def test_a_screen_waits_refuses_or_puts_somebody_through() -> None:
     assert screen_says("Thank you. Please hold while I connect you.") == "wait"
+    assert screen_says("Thank you.") == "wait", "it pauses before it goes on"
     assert screen_says("Sorry, this person is not available.") == "no"
     assert screen_says("Hello?") == "person"

@@ -1,0 +1,101 @@
+"""The bot on the telephone: calls of the sandbox's network, providers that take their time, and no dialer but its doors."""
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.analysis import Timeline, find
+from bench.calls import Call, Ring, place_all
+from bench.endings import LONGEST_SILENCE_S
+from bench.stage import Stage
+from bot.clips import apology
+from bot.phrases import phrases
+from campaigns.call import Disposition
+from sandbox.people import PEOPLE
+
+KINDS = ("talks", "hello_over", "silent", "opts_out_rudely", "presses_9", "voicemail", "screening", "menu", "fax")
+
+
+@pytest.fixture(scope="module")
+def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Call, Stage]]:
+    """One call to each kind of person, five at a time."""
+
+    async def hold() -> dict[str, tuple[Call, Stage]]:
+        async with Stage(tmp_path_factory.mktemp("stage")) as stage:
+            held = await place_all(stage, [Ring(kind) for kind in KINDS], at_once=5)
+            return {call.ring.person: (call, stage) for call in held}
+
+    return asyncio.run(hold())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_person_ends_as_it_should(kind: str, calls: dict[str, tuple[Call, Stage]]) -> None:
+    call, _ = calls[kind]
+    assert call.report, "no report came"
+    assert call.report.disposition in PEOPLE[kind].ends_in, call.report.reason
+
+
+def test_the_greeting_is_the_first_thing_said_and_a_hello_over_it_is_kept(calls: dict[str, tuple[Call, Stage]]) -> None:
+    report = calls["hello_over"][0].report
+    assert report
+    first = next(turn for turn in report.transcript if turn.role == "bot")
+    assert first.text.startswith("Hello Ada Lovelace, this is the automated assistant of Harbour Dental.")
+    assert not first.interrupted
+    assert any("hello" in turn.text.lower() for turn in report.transcript if turn.role == "contact")
+
+
+@pytest.mark.parametrize("kind", ["opts_out_rudely", "presses_9"])
+def test_opting_out_is_told_during_the_call_confirmed_aloud_and_over_within_ten_seconds(
+    kind: str, calls: dict[str, tuple[Call, Stage]]
+) -> None:
+    call, stage = calls[kind]
+    told, over = stage.dialer.opted_out[call.attempt_id], stage.dialer.ended_at[call.attempt_id]
+    assert 0 < over - told < 10
+    assert call.report
+    assert call.report.transcript[-1].text == phrases("en").goodbyes[Disposition.DO_NOT_CALL]
+
+
+def test_a_mailbox_is_left_its_message_after_the_tone(calls: dict[str, tuple[Call, Stage]]) -> None:
+    report = calls["voicemail"][0].report
+    assert report
+    assert report.answered_by == "voicemail"
+    assert "the message was left after its tone" in report.reason
+    assert any(turn.text.startswith("Hello, this is the automated assistant") for turn in report.transcript)
+
+
+def test_a_screened_call_greets_the_person_who_comes_on_at_last(calls: dict[str, tuple[Call, Stage]]) -> None:
+    report = calls["screening"][0].report
+    assert report
+    greetings = [turn for turn in report.transcript if turn.role == "bot" and "automated assistant" in turn.text]
+    assert len(greetings) >= 2, "the screen was told, and so was the person"
+
+
+def test_a_report_says_what_was_used(calls: dict[str, tuple[Call, Stage]]) -> None:
+    report = calls["talks"][0].report
+    assert report
+    assert report.usage["cartesia.characters"] > 100
+    assert report.usage["openai.prompt_tokens"] > 0
+    assert report.usage["deepgram.seconds"] > 3
+    assert any(turn.latency_ms for turn in report.transcript if turn.role == "bot")
+
+
+@pytest.mark.parametrize(("provider", "mode"), [("cartesia", "refuse"), ("openai", "hang"), ("deepgram", "refuse")])
+def test_when_a_provider_fails_a_recording_apologizes_and_the_call_counts_as_our_failure(
+    provider: str, mode: str, tmp_path: Path
+) -> None:
+    async def hold() -> tuple[Call, np.ndarray]:
+        async with Stage(tmp_path) as stage:
+            await stage.providers({provider: {"mode": mode}})
+            (call,) = await place_all(stage, [Ring("talks")], at_once=1)
+            return call, await stage.heard(call.sid)
+
+    call, sound = asyncio.run(hold())
+    assert call.report
+    assert call.report.disposition is Disposition.FAILED, call.report.reason
+    assert any(turn.text == phrases("en").apology for turn in call.report.transcript)
+    template = np.frombuffer(apology("en"), "<i2").astype(np.float64)[:16_000]
+    assert find(sound, template)[1] > 0.9, "the person did not hear it"
+    since, until = Timeline.of(call.record).longest_silence()
+    assert until - since <= LONGEST_SILENCE_S
