@@ -60,6 +60,9 @@ _SILENCED_S: Final = 0.5
 _CANCEL_S: Final = 3.0
 """How long providers may take to let go of a call that is over: its report waits for them."""
 
+_LAST_WORDS_S: Final = 1.5
+"""How much longer the voice may take to begin a goodbye: without one, they are hung up on in silence."""
+
 _TICK_S: Final = 0.1
 
 
@@ -248,7 +251,7 @@ class Talk:
                 await self.fall_silent()  # nothing else is to be said any more
                 await self.say(words)
             heard = asyncio.create_task(self._ear.playout(self._lines.queue_frame, within=PLAYOUT_S + len(words) / 10))
-            while not heard.done() and not self.floor.voice_is_late(time.monotonic()):
+            while not heard.done() and not self.floor.voice_is_late(time.monotonic() - _LAST_WORDS_S):
                 await asyncio.wait({heard}, timeout=_TICK_S)
             heard.cancel()
         if not self.conversation.handed_over:
