@@ -26,7 +26,7 @@ def main() -> int:
     short.add_argument("--calamity-every-s", type=float, default=12.0)
     short.add_argument("--longest-cut-s", type=float, default=8.0)
     short.add_argument("--storm-s", type=float, default=6.0)
-    short.add_argument("--limit-s", type=float, default=240.0)
+    short.add_argument("--limit-s", type=float, default=420.0)
     short.add_argument("--seed", type=int, default=1)
     single = what.add_parser("drills", help="one calamity at a time, measured")
     single.add_argument("--away-s", type=float, default=12.0, help="how long Redis is away")
