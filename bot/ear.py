@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from pipecat.audio.dtmf.types import KeypadEntry
@@ -44,18 +44,14 @@ class Ear(FrameProcessor):
     def __init__(self, on_key: Callable[[str], None], on_tone: Callable[[str], None], left: asyncio.Event) -> None:
         super().__init__()
         self._on_key, self._on_tone, self._left = on_key, on_tone, left
-        self._tones: ToneEar | None = ToneEar()
+        self._tones = ToneEar()
         self._marks: dict[str, asyncio.Event] = {}
-
-    def no_more_tones(self) -> None:
-        """A person is there: nobody will beep any more."""
-        self._tones = None
 
     async def process_frame(self, frame: Frame, direction: FrameDirection) -> None:
         """Pass everything on, marks excepted."""
         await super().process_frame(frame, direction)
         if isinstance(frame, InputAudioRawFrame):
-            if self._tones and (found := self._tones.feed(frame.audio)):
+            if found := self._tones.feed(frame.audio):
                 self._on_tone(found)
         elif isinstance(frame, InputDTMFFrame):
             self._on_key(frame.button.value)
@@ -67,13 +63,11 @@ class Ear(FrameProcessor):
             return
         await self.push_frame(frame, direction)
 
-    async def playout(self, queue: Callable[[Frame], object], *, within: float) -> bool:
+    async def playout(self, queue: Callable[[Frame], Awaitable[None]], *, within: float) -> bool:
         """Wait until the contact has heard all that was queued; False if no mark came back in time, or they left."""
         name = f"heard-{len(self._marks)}"
         reached = self._marks[name] = asyncio.Event()
-        sent = queue(OutputTransportMessageFrame(message={"event": "mark", "mark": {"name": name}}))
-        if asyncio.iscoroutine(sent):
-            await sent
+        await queue(OutputTransportMessageFrame(message={"event": "mark", "mark": {"name": name}}))
         waits = [asyncio.create_task(event.wait()) for event in (reached, self._left)]
         await asyncio.wait(waits, timeout=within, return_when=asyncio.FIRST_COMPLETED)
         for wait in waits:
