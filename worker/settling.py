@@ -24,7 +24,7 @@ def conclude(store: Store, attempt_id: str) -> Step:
         case = store.case(attempt_id)
         if case is None:
             break
-        now = store.now()
+        now = case.read_at
         if not case.begun:
             give_back(store, case, "", "lease_ended", "claimed, but nobody dialed it in time", now)
             break

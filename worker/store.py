@@ -51,8 +51,8 @@ from worker.redis_server import connect
 
 _ROOT: Final = "{dialout}"
 _SCRIPTS: Final = (
-    "define", "state", "zone", "enlist", "claim", "begin", "postpone", "witness", "asked", "look", "conclude", "withdraw",
-    "answer",
+    "define", "state", "zone", "enlist", "claim", "case", "begin", "postpone", "witness", "asked", "look", "conclude",
+    "withdraw", "answer",
 )  # fmt: skip
 _BATCH: Final = 500
 _DAY_MS: Final = 86_400_000
@@ -105,6 +105,7 @@ class Case:
     columns: Mapping[str, str]
     made: int  # attempts begun so far, this one included once it is
     attempt: Mapping[str, str]  # empty: claimed, but never begun
+    read_at: datetime  # by the store's clock
 
     @property
     def before_it(self) -> str:
@@ -360,27 +361,30 @@ class Store:
         return self._run("claim", keys, [account_lines, campaign.pacing.lines, ahead, _ms(lease)])
 
     def case(self, attempt_id: str) -> Case | None:
-        """Return all that is known about an attempt, or None if there is no such contact."""
+        """Return all that is known about an attempt, or None if there is no such contact.
+
+        One round trip, and another for a definition that is new to us.
+        """
         contact_id = contact_of(attempt_id)
-        with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hgetall(_key("contact", contact_id))
-            pipe.hgetall(_key("attempt", attempt_id))
-            contact, attempt = pipe.execute()
-        if not contact:
+        keys = [_key("contact", contact_id), _key("attempt", attempt_id)]
+        found = self._run("case", keys, [_prefix("campaign"), _prefix("zones")])
+        if not found:
             return None
-        campaign, state, _ = self.campaign(contact["campaign"])
-        labels = {number: zones for zones, number in self.zone_sets(campaign.name).items()}
+        now, contact, attempt, version, state, zones = found
+        contact = _pairs(contact)
+        name = contact["campaign"]
         return Case(
             attempt_id=attempt_id,
             contact_id=contact_id,
-            campaign=campaign,
-            campaign_state=state,
+            campaign=self._campaigns.get((name, version)) or self.campaign(name)[0],
+            campaign_state=CampaignState(state or CampaignState.RUNNING),
             phone=contact["phone"],
-            zones=labels.get(contact["zone"], ()),
+            zones=tuple(filter(None, zones.split("|"))),
             zone=contact["zone"],
             columns=_columns(contact),
             made=int(contact.get("made", "0")),
-            attempt=attempt,
+            attempt=_pairs(attempt),
+            read_at=ledger.moment(now),
         )
 
     def begin(
@@ -427,17 +431,15 @@ class Store:
     def witness(self, attempt_id: str, testimony: ledger.Testimony, *, token: str = "") -> Heard:
         """Write down what a witness says about an attempt."""
         contact_id = contact_of(attempt_id)
-        campaign = self._redis.hget(_key("contact", contact_id), "campaign")
-        if campaign is None:
-            return Heard.UNKNOWN
         keys = [
             _key("attempt", attempt_id),
+            _key("contact", contact_id),
             _key("lines"),
-            _key("lines", str(campaign)),
             _key("watch"),
             _key("journal", contact_id),
         ]
         args = [attempt_id, testimony.kind, testimony.text, int(testimony.call_is_over), token, int(testimony.can_wait)]
+        args.append(_prefix("lines"))
         return Heard(self._run("witness", keys, args))
 
     def detected(self, attempt_id: str) -> AnsweredBy | None:
@@ -702,6 +704,11 @@ def _keys(case: Case, kinds: str) -> list[str]:
     return keys
 
 
+def _pairs(flat: Sequence[str]) -> dict[str, str]:
+    """Read a hash as a script returns it: each field followed by its value."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
 def _columns(contact: Mapping[str, str]) -> dict[str, str]:
     return {name[1:]: value for name, value in contact.items() if name.startswith(":")}
 
@@ -718,6 +725,11 @@ def _read_lua(name: str) -> str:
 
 def _key(kind: str, name: str = "") -> str:
     return f"{_ROOT}:{kind}:{name}" if name else f"{_ROOT}:{kind}"
+
+
+def _prefix(kind: str) -> str:
+    """Return what the keys of a kind begin with, for a script that finds out the rest. They are in the one slot of all."""
+    return f"{_ROOT}:{kind}:"
 
 
 def _due_key(campaign: str, zone: str) -> str:

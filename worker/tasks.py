@@ -101,7 +101,7 @@ def place_call(attempt_id: str) -> None:
     case = store().case(attempt_id)
     if case is None or case.begun:
         return
-    now = store().now()
+    now = case.read_at
     verdict = policy.may_ring(case.campaign, case.zones, case.made, now)
     if not verdict.allowed:
         settling.give_back(store(), case, "", verdict.rule, verdict.reason, verdict.until)
@@ -181,7 +181,7 @@ def _ask_about(attempt_id: str) -> None:
     if case is None or not case.begun or case.concluded:
         return
     asked_at = case.evidence.asked_at
-    if asked_at and store().now() < asked_at + _ASKED_LATELY:
+    if asked_at and case.read_at < asked_at + _ASKED_LATELY:
         return
     try:
         calls = _calls_of(case)

@@ -1,0 +1,17 @@
+-- Read all that is known about one attempt, as it is at one moment.
+-- KEYS: 1 contact, 2 attempt
+-- ARGV: 1 clock, 2 and 3 what the keys of campaigns and of their zones begin with: which campaign it is, only the contact
+--       knows. They share KEYS' slot.
+-- Returns nothing for no such contact, else {now, the contact's fields, the attempt's, the campaign's version and state,
+-- the names of the contact's zones}.
+local contact = redis.call('HGETALL', KEYS[1])
+if #contact == 0 then return {} end
+local held = {}
+for n = 1, #contact, 2 do held[contact[n]] = contact[n + 1] end
+local campaign = redis.call('HMGET', ARGV[2] .. held.campaign, 'version', 'state')
+local names = ''
+local zones = redis.call('HGETALL', ARGV[3] .. held.campaign)
+for n = 1, #zones, 2 do
+  if zones[n + 1] == held.zone then names = zones[n] end
+end
+return {now, contact, redis.call('HGETALL', KEYS[2]), campaign[1] or '', campaign[2] or '', names}
