@@ -3,7 +3,7 @@
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --locked
 
-.PHONY: install rehearse test evals chaos bench-bot lint
+.PHONY: install rehearse test evals chaos bench bench-bot lint
 
 # uv by pip where it is missing, in a folder of its own: nothing is installed outside this checkout.
 .uv/bin/uv:
@@ -27,7 +27,10 @@ evals: install
 chaos: install
 	@$(RUN) python -m tests.chaos
 
-# The short form; docs/performance.md has the commands of the long one.
+# The dialer, then the bot: the short forms; docs/performance.md has the commands of the long ones.
+bench: install
+	@$(RUN) python -m bench.worker all
+
 bench-bot: install
 	@$(RUN) python -m bench.bot all
 

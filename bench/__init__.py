@@ -1,1 +1,1 @@
-"""Measures the bot on a telephone network of this machine: `python -m bench.bot --help`."""
+"""Measures the bot (`python -m bench.bot --help`) and the dialer (`python -m bench.worker --help`) on this machine."""

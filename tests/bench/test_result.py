@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.bot import MEASUREMENTS, PAGE
+from bench import bot, worker
+from bench.measure import PAGE
 from bench.result import MARKER, Result, dump, write_docs
 
 RESULT = Result("reply", False, "too slow", [{"bot": "dialout", "median_ms": math.inf}], load=1.5, at="2026-11-24")
@@ -40,6 +41,6 @@ def test_a_page_without_markers_is_refused(tmp_path: Path) -> None:
 
 def test_every_point_has_its_place_on_the_page() -> None:
     text = PAGE.read_text("utf-8")
-    for point in MEASUREMENTS:
+    for point in [*bot.MEASUREMENTS, *worker.MEASUREMENTS]:
         assert MARKER.format("", point) in text
         assert MARKER.format("/", point) in text

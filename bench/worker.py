@@ -1,0 +1,15 @@
+"""Measure the dialer: `python -m bench.worker all`, or one point by its name, with options for a longer run."""
+
+import sys
+from typing import Final
+
+from bench.measure import Measurement, Points, main
+from bench.scale import Rows, Waiting, claim, enqueue
+
+MEASUREMENTS: Final[Points] = {
+    "enqueue": Measurement(enqueue, Rows(100_000), Rows(1_000_000)),
+    "claim": Measurement(claim, Waiting(100_000, 500), Waiting(1_000_000, 2_000)),
+}
+
+if __name__ == "__main__":
+    sys.exit(main("python -m bench.worker", __doc__, MEASUREMENTS))
