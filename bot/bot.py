@@ -97,5 +97,5 @@ async def take(
         if brief and joined:
             joined.cancel()  # the report says it too
             report = conversation.report()
-            delivered, _ = await asyncio.gather(send_report(report, brief.report_url, secret), talk.settled())
+            delivered, _ = await asyncio.gather(send_report(report, brief.report_url, secret), talk.parting.settled())
             logger.info("{}: {}, report {}", brief.attempt_id, report.disposition, "delivered" if delivered else "LOST")
