@@ -16,8 +16,10 @@ install: $(if $(findstring .uv/,$(UV)),.uv/bin/uv)
 rehearse: install
 	@$(RUN) dialout rehearse
 
+# Most tests wait more than they work, so two run at a time; whoever holds a conversation has the machine to itself.
 test: install
-	@$(RUN) pytest
+	@$(RUN) pytest -n 2 --dist loadfile -m "not calls"
+	@$(RUN) pytest -m calls
 
 # Against the providers' stand-ins; docs/evals.md says how to run them against the real ones.
 evals: install

@@ -19,6 +19,8 @@ from campaigns.call import Disposition, Report, to_parameters
 from evals.scenarios import Scenario, ScenarioError, load_scenarios, with_body
 from worker.processes import Processes, free_port, wait_for_port
 
+pytestmark = pytest.mark.calls
+
 ROOT = Path(__file__).parents[1]
 CAMPAIGNS = sorted(path.parent for path in (ROOT / "campaigns").glob("*/evals"))
 NOW = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)

@@ -17,6 +17,8 @@ from sandbox.speech import synthesize
 from worker import audit
 from worker.rehearsal import RETRY_AFTER, Stage, hurried
 
+pytestmark = pytest.mark.calls
+
 ROOT = Path(__file__).parents[1]
 VOICE = "71a7ad14-091c-4e8e-a314-022ece01c121"
 HEADER = "phone,name,day,time,person\n"

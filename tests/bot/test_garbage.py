@@ -27,6 +27,8 @@ from bot.telnyx import Line, TelnyxStream
 from campaigns.call import Brief, Disposition, Report, Script, to_parameters
 from worker.processes import Processes, free_port, wait_for_port
 
+pytestmark = pytest.mark.calls
+
 SECRET = "a brief secret"
 CONNECTED = {"event": "connected", "version": "1.0.0"}
 FORMAT = {"encoding": "PCMU", "sample_rate": 8000, "channels": 1}

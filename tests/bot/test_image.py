@@ -38,6 +38,8 @@ from sandbox.__main__ import API_KEY, APP_ID, NUMBER
 from sandbox.speech import synthesize
 from worker.processes import Processes, SandboxOutput, free_port, wait_for_port
 
+pytestmark = pytest.mark.calls
+
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "bot/Dockerfile").read_text("utf-8")
 SECRET = "a brief secret"

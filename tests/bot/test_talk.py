@@ -15,6 +15,8 @@ from bot.phrases import phrases
 from campaigns.call import Disposition
 from sandbox.people import PEOPLE
 
+pytestmark = pytest.mark.calls
+
 KINDS = ("talks", "hello_over", "silent", "opts_out_rudely", "presses_9", "voicemail", "screening", "menu", "fax")
 
 
