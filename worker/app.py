@@ -10,6 +10,7 @@ from celery.signals import celeryd_after_setup, setup_logging, worker_ready
 from celery.worker.consumer import Consumer
 
 from worker import redis_server
+from worker.agents import Agents
 from worker.carrier import Carrier
 from worker.settings import load_settings
 from worker.store import Store
@@ -83,3 +84,14 @@ def carrier() -> Carrier:
         public_key=settings.telnyx_public_key,
         timeout_s=settings.carrier_timeout_s,
     )
+
+
+@lru_cache(maxsize=1)
+def agents() -> Agents | None:
+    """Return this process's view of Pipecat Cloud, or None without a private key."""
+    settings = load_settings()
+    key = settings.pipecat_private_key.get_secret_value()
+    if not key:
+        return None
+    settings.require("pipecat_agent")
+    return Agents(private_key=key, agent=settings.pipecat_agent, base_url=settings.pipecat_base_url)

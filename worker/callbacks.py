@@ -16,6 +16,7 @@ from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from worker import carrier as telnyx
 from worker import inbound, ledger, redis_server, reports
 from worker.app import carrier, store
+from worker.evidence import CallState
 from worker.hearing import Body, hear
 from worker.settings import load_settings
 
@@ -74,6 +75,8 @@ def status(form: Form, attempt: AttemptId = "") -> Response:
         event = telnyx.read_status(form)
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
+    if event and event.state is CallState.ENDED and not attempt:
+        store().rang_off(event.call_sid)
     if event and (attempt_id := attempt or store().attempt_of_call(event.call_sid)):
         hear(attempt_id, ledger.told(event))
     return Response(status_code=200)

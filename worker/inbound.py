@@ -24,6 +24,7 @@ def document(form: Mapping[str, str]) -> str:
     call_sid, phone = form.get("CallSid", ""), form.get("From", "")
     briefed = None
     if call_sid:
+        store().rings_us(call_sid)
         last = store().last_attempt_to(phone)
         if last and (case := store().case(last)):
             briefed = _for_contact(case, call_sid)

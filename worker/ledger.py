@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import TypeAdapter
 
-from campaigns.call import Joined, OptOut, Report
+from campaigns.call import Disposition, Joined, OptOut, Report
 from worker.evidence import CallEvent, CallState, Detection, FoundCall
 from worker.policy import DialAnswer, Evidence
 
@@ -19,6 +19,10 @@ _FOUND = TypeAdapter(FoundCall)
 _DETECTION = TypeAdapter(Detection)
 
 
+BotNeed = Literal["answered", "joined", "rung_out", ""]
+"""What a word means for the bots: one is wanted, one is there, none will be (it rang and nobody answered), or nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Testimony:
     """A witness's word, ready to be kept. Two of one kind say the same thing: the first stays."""
@@ -27,6 +31,7 @@ class Testimony:
     text: str
     call_is_over: bool = False
     can_wait: bool = False  # for the attempt's next look: nothing follows from it at once
+    bot: BotNeed = ""
 
 
 def dialed(answer: DialAnswer) -> Testimony:
@@ -39,38 +44,46 @@ def told(event: CallEvent) -> Testimony:
     """A status callback's."""
     over, answered = event.state is CallState.ENDED, event.state is CallState.ANSWERED
     kept = _EVENT.dump_json(event).decode()
-    return Testimony(f"call:{_step(event)}", kept, call_is_over=over, can_wait=not over and not answered)
+    can_wait = not over and not answered
+    return Testimony(f"call:{_step(event)}", kept, call_is_over=over, can_wait=can_wait, bot=_bot(event))
 
 
 def found(call: FoundCall) -> Testimony:
     """The carrier's list's."""
     over = call.event.state is CallState.ENDED
-    return Testimony(f"found:{_step(call.event)}", _FOUND.dump_json(call).decode(), over)
+    return Testimony(f"found:{_step(call.event)}", _FOUND.dump_json(call).decode(), over, bot=_bot(call.event))
 
 
 def detected(detection: Detection) -> Testimony:
     """The answering-machine detection's."""
-    return Testimony(f"detected:{detection.answered_by}", _DETECTION.dump_json(detection).decode(), can_wait=True)
+    kept = _DETECTION.dump_json(detection).decode()
+    return Testimony(f"detected:{detection.answered_by}", kept, can_wait=True, bot="answered")
 
 
 def joined(bot: Joined) -> Testimony:
     """The bot's, that it is on the call."""
-    return Testimony("joined", bot.model_dump_json(), can_wait=True)
+    return Testimony("joined", bot.model_dump_json(), can_wait=True, bot="joined")
 
 
 def opted_out(asked: OptOut) -> Testimony:
     """The person's, as the bot passes it on, that they want no more calls."""
-    return Testimony("opt_out", asked.model_dump_json())
+    return Testimony("opt_out", asked.model_dump_json(), bot="joined")
 
 
 def reported(report: Report) -> Testimony:
     """The bot's, of what came of the call."""
-    return Testimony("report", report.model_dump_json())
+    return Testimony("report", report.model_dump_json(), bot="joined")
 
 
 def hung_up(reason: str) -> Testimony:
     """Ours, that we ended the call."""
     return Testimony("hung_up", json.dumps(reason))
+
+
+def _bot(event: CallEvent) -> BotNeed:
+    if event.state is CallState.ANSWERED or event.disposition is Disposition.COMPLETED:
+        return "answered"
+    return "rung_out" if event.disposition is Disposition.NO_ANSWER else ""
 
 
 def _step(event: CallEvent) -> str:

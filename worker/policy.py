@@ -4,6 +4,7 @@ A compliance officer can read this file from top to bottom; nothing else decides
 Times are zone-aware datetimes, durations are timedeltas.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -121,6 +122,53 @@ def _opening_in(window: CallingWindow, zone: ZoneInfo, after: datetime) -> datet
 def _on(day: date, at: time, zone: ZoneInfo) -> datetime:
     # Through UTC: a local time that the clocks skip becomes the instant after the gap, and comparisons are of instants.
     return datetime.combine(day, at, tzinfo=zone).astimezone(UTC)
+
+
+# --- how many at once? ------------------------------------------------------------------------------------------------
+
+BOT_WITHIN: Final = timedelta(seconds=2)
+"""How soon after an answer a bot must be there: a call without one is abandoned then (47 CFR 64.1200(a)(7))."""
+
+LUCK: Final = 3.0
+"""For how many standard deviations of luck there must be bots: of a thousand half minutes at the limit, one is worse."""
+
+_DOUBT: Final = 2.0
+"""How many standard errors above the answers so far the answer rate is taken to be."""
+
+
+def answer_rate(answered: int, rung_out: int) -> float:
+    """Return the highest share of calls that may plausibly be answered, from those answered and those that rang out.
+
+    1 where nothing is known: everybody answers until they are known not to. The upper bound of Wilson's interval. Calls
+    that were busy, refused or invalid are in neither number: they are over before a bot could be missing.
+    """
+    calls = answered + rung_out
+    if not calls:
+        return 1.0
+    share, doubt = answered / calls, _DOUBT**2 / calls
+    spread = _DOUBT * math.sqrt(share * (1 - share) / calls + doubt / (4 * calls))
+    return min(1.0, (share + doubt / 2 + spread) / (1 + doubt))
+
+
+def answers_to_expect(ringing: Iterable[tuple[int, float]]) -> float:
+    """Return how many answers there may plausibly be within a ring, of so many calls at each answer rate.
+
+    Their mean and LUCK standard deviations, and never more than there are calls.
+    """
+    groups = list(ringing)
+    mean = sum(calls * rate for calls, rate in groups)
+    variance = sum(calls * rate * (1 - rate) for calls, rate in groups)
+    return min(sum(calls for calls, _ in groups), mean + LUCK * math.sqrt(variance))
+
+
+def may_ring_one_more(warm: int, taken: int, ringing: Sequence[tuple[int, float]], rate: float) -> bool:
+    """Decide whether one more contact may be rung, so that nobody answers to silence.
+
+    `warm` bots were counted, `taken` of them are on a call by now or are not warm again yet; `ringing` are the calls that
+    are not answered yet, at their campaigns' answer rates; `rate` is that of the one more. The claim decides the same
+    within its script (claim.lua): there, nobody can come in between.
+    """
+    return answers_to_expect([*ringing, (1, rate)]) <= warm - taken
 
 
 # --- how did it end? --------------------------------------------------------------------------------------------------

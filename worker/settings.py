@@ -5,9 +5,10 @@ import os
 import tempfile
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _LONGEST_SOCKET: Final = 100
@@ -44,6 +45,8 @@ class Settings(BaseSettings):
     pipecat_agent: str = ""
     pipecat_organization: str = ""
     pipecat_region: str = ""
+    pipecat_private_key: SecretStr = SecretStr("")
+    pipecat_base_url: str = "https://api.pipecat.daily.co/v1"
     stream_url: str = ""
 
     public_url: str = ""
@@ -51,7 +54,10 @@ class Settings(BaseSettings):
 
     calls_per_second: float = Field(default=1.0, gt=0)
     lines: int = Field(default=10, ge=1)
-    warm_bots: int = Field(default=0, ge=0)  # 0: as many as there are lines
+    lines_for_inbound: int = Field(default=0, ge=0)
+    lines_per_caller_id: int = Field(default=0, ge=0)  # 0: as many as there are lines
+    warm_bots: int = Field(default=0, ge=0)  # 0: as many as are needed
+    bot_rest_s: float = Field(default=30.0, ge=0, le=300)
     document_limit: int = Field(default=4000, ge=1000)
     parameter_limit: int = Field(default=500, ge=100)
     carrier_timeout_s: float = Field(default=5.0, gt=0, le=60)
@@ -60,6 +66,24 @@ class Settings(BaseSettings):
     @classmethod
     def _split_on_commas(cls, value: object) -> object:
         return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _some_lines_are_left(self) -> Self:
+        if self.lines_for_inbound >= self.lines:
+            raise ValueError(
+                f"LINES_FOR_INBOUND ({self.lines_for_inbound}) leaves none of LINES ({self.lines}): lower it"
+            )
+        return self
+
+    @property
+    def bots_at_once(self) -> int | None:
+        """How many bots are warm at once, if Pipecat Cloud does not say; None: as many as are needed.
+
+        With a private key they are counted, so the setting is what to fall back to: LINES unless it is set.
+        """
+        if self.warm_bots:
+            return self.warm_bots
+        return self.lines if self.pipecat_private_key.get_secret_value() else None
 
     @property
     def store_url(self) -> str:
@@ -95,11 +119,17 @@ def _given(value: object) -> bool:
     return bool(value.get_secret_value() if isinstance(value, SecretStr) else value)
 
 
+def _problem(error: ErrorDetails) -> str:
+    if not error["loc"]:  # several settings that contradict each other: the sentence names them
+        return error["msg"].removeprefix("Value error, ")
+    return f"{str(error['loc'][0]).upper()}: {error['msg'][0].lower()}{error['msg'][1:]}"
+
+
 @lru_cache(maxsize=1)
 def load_settings() -> Settings:
     """Read the environment and `.env` once; raises SettingsError with a sentence per wrong value."""
     try:
         return Settings()
     except ValidationError as error:
-        problems = [f"{str(e['loc'][0]).upper()}: {e['msg'][0].lower()}{e['msg'][1:]}" for e in error.errors()]
+        problems = [_problem(e) for e in error.errors()]
         raise SettingsError("; ".join(problems) + " (.env.example explains each setting)") from None

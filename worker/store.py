@@ -16,8 +16,15 @@ a Redis Cluster: the limits of an account are only atomic within one slot.
     {dialout}:lines, lines:<c>         zset: attempts that hold a line -> lease end (ms)
     {dialout}:queued:<c>               zset: attempts claimed and not dialed yet -> lease end (ms)
     {dialout}:watch                    zset: attempts not settled yet -> when to look at them again (ms)
+    {dialout}:inbound                  zset: calls to us that go on, by their sids -> since (ms)
+    {dialout}:talking:<c>              zset: attempts that were answered and hold a line -> since (ms)
+    {dialout}:awaiting:<c>             zset: those of them to which no bot has come yet -> since (ms)
+    {dialout}:used                     zset: calls that had a bot and are over -> since (ms)
+    {dialout}:odds:<c>                 hash: how many were answered and rung_out lately, and answered without a bot (silent)
+    {dialout}:warm                     hash: how many bots were idle, by Pipecat Cloud, and when that was (ms)
+    {dialout}:shares                   hash: campaign -> how far its dials have taken it; @: how far the last one's was
     {dialout}:pace, pace:<c>           string: when the next dial may leave (ms)
-    {dialout}:slow                     hash: by how much the carrier's refusals slow the pace, and since when
+    {dialout}:slow                     hash: by how much refusals and silent answers slow the pace, and since when
     {dialout}:tick:<task>              string: a tick of beat was taken, and the next one is not due yet
     {dialout}:attempt:<id>             hash: what we did, and heard:<kind> -> what a witness said (JSON)
     {dialout}:number:<phone>           hash: the last attempt to ring this number
@@ -44,7 +51,7 @@ import redis
 from campaigns.call import Disposition
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
-from worker import ledger
+from worker import ledger, policy
 from worker.evidence import AnsweredBy
 from worker.policy import Before, Evidence, Settled
 from worker.redis_server import connect
@@ -52,10 +59,16 @@ from worker.redis_server import connect
 _ROOT: Final = "{dialout}"
 _SCRIPTS: Final = (
     "define", "state", "zone", "enlist", "claim", "case", "begin", "postpone", "witness", "asked", "look", "conclude",
-    "withdraw", "answer",
+    "withdraw", "answer", "inbound",
 )  # fmt: skip
 _BATCH: Final = 500
 _DAY_MS: Final = 86_400_000
+_LONGEST_INBOUND: Final = timedelta(minutes=20)
+"""How long a call to us holds a line, if nobody tells that it is over."""
+
+_COUNT_KEPT: Final = timedelta(minutes=10)
+"""By then a count of warm bots says nothing any more: claim.lua halves its weight each half minute."""
+
 _CALLER: Final = "caller#"
 """What the attempt ids of callers whom we never rang begin with: no contact's id looks like it."""
 
@@ -89,6 +102,43 @@ class Enlisted:
 
     def __add__(self, other: "Enlisted") -> "Enlisted":
         return Enlisted(self.new + other.new, self.known + other.known, self.refused + other.refused)
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A campaign, as a claim sees it."""
+
+    name: str
+    version: str
+    state: CampaignState
+    live: int
+    zone_sets: Mapping[tuple[str, ...], str]
+    answered: int  # lately
+    rung_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bid:
+    """What a campaign asks of a claim. One that may not ring has no open zones: its calls hold lines and bots all the same."""
+
+    campaign: Campaign
+    open_zones: Sequence[str]  # the numbers of the zones whose window is open
+    lines: int
+    answer_rate: float  # the highest that is plausible
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What all campaigns share."""
+
+    lines: int
+    calls_per_second: float
+    ahead: timedelta  # how far ahead of the dials is claimed
+    lease: timedelta  # from the claim to the moment of dialing
+    lines_for_inbound: int = 0
+    warm_bots: int | None = None  # by the settings; None: as many as are needed
+    bot_rest: timedelta = timedelta()  # how long a used bot is not warm
+    slow_to: float = 1.0  # the most that answers without a bot slow the pace
 
 
 @dataclass(frozen=True)
@@ -207,6 +257,21 @@ class Status:
     due_by_zones: Mapping[tuple[str, ...], tuple[int, datetime | None]] = field(
         default_factory=dict
     )  # how many, the first's due
+    answered: int = 0  # of the calls that lately were answered or rang out: see policy.answer_rate
+    rung_out: int = 0
+    silent: int = 0  # answered, and no bot came in time
+
+
+@dataclass(frozen=True, slots=True)
+class Occupied:
+    """What all calls hold together."""
+
+    lines: int  # by those whom we ring
+    inbound: int  # by those who ring us
+    ringing: int  # of the lines: not answered yet
+    cooling: int  # bots used a while ago, and not warm again yet
+    idle: int | None  # bots, by Pipecat Cloud's last count
+    counted_at: datetime | None
 
 
 class Store:
@@ -325,40 +390,70 @@ class Store:
 
     def zone_sets(self, campaign: str) -> dict[tuple[str, ...], str]:
         """Return the sets of zones of a campaign's contacts, with the number of each."""
-        known: dict[str, str] = self._redis.hgetall(_key("zones", campaign))  # type: ignore[assignment]
-        return {tuple(filter(None, label.split("|"))): number for label, number in known.items()}
+        return _zone_sets(self._redis.hgetall(_key("zones", campaign)))  # type: ignore[arg-type]
 
     # --- one attempt's way --------------------------------------------------------------------------------------------
 
-    def claim(
-        self,
-        campaign: Campaign,
-        zones: Mapping[tuple[str, ...], str],
-        *,
-        account_lines: int,
-        ahead: int,
-        lease: timedelta,
-    ) -> list[str]:
-        """Take due attempts for the lines now free, at most `ahead` of the pace; returns the attempts' ids.
-
-        `zones` are those of `zone_sets` in which the window is open.
-        """
-        due = [_due_key(campaign.name, number) for number in zones.values()]
-        if not due:
-            return []
-        name = campaign.name
-        keys = [
-            _key("campaign", name),
-            _key("lines"),
-            _key("lines", name),
-            _key("queued", name),
-            _key("live", name),
-            _key("watch"),
-            _key("pace"),
-            _key("pace", name),
-            *due,
+    def claim(self, bids: Sequence[Bid], limits: Limits) -> list[str]:
+        """Take due attempts of these campaigns, in fair shares, for all that is free now; returns the attempts' ids."""
+        keys = [_key(kind) for kind in ("lines", "inbound", "used", "watch", "warm", "slow", "pace", "shares")]
+        args: list[float | str] = [
+            limits.lines,
+            limits.lines_for_inbound,
+            _ms(_LONGEST_INBOUND),
+            -1 if limits.warm_bots is None else limits.warm_bots,
+            _ms(limits.bot_rest),
+            _ms(policy.BOT_WITHIN),
+            policy.LUCK,
+            1000 / limits.calls_per_second,
+            _ms(limits.ahead),
+            _ms(limits.lease),
+            limits.slow_to,
         ]
-        return self._run("claim", keys, [account_lines, campaign.pacing.lines, ahead, _ms(lease)])
+        for bid in bids:
+            campaign = bid.campaign
+            kinds = ("campaign", "lines", "queued", "live", "pace", "talking", "awaiting", "odds")
+            keys += [_key(kind, campaign.name) for kind in kinds]
+            keys += [_due_key(campaign.name, number) for number in bid.open_zones]
+            pacing = campaign.pacing
+            args += [campaign.name, len(bid.open_zones), bid.lines, 1000 / pacing.calls_per_second, pacing.weight]
+            args.append(bid.answer_rate)
+        return self._run("claim", keys, args)
+
+    def under_way(self) -> list[UnderWay]:
+        """Return all campaigns, as a claim sees them."""
+        names = self.campaigns()
+        with self._redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.hmget(_key("campaign", name), "version", "state")
+                pipe.zcard(_key("live", name))
+                pipe.hgetall(_key("zones", name))
+                pipe.hmget(_key("odds", name), "answered", "rung_out")
+            found = pipe.execute()
+        each = zip(names, found[::4], found[1::4], found[2::4], found[3::4], strict=True)
+        return [
+            UnderWay(
+                name=name,
+                version=version or "",
+                state=CampaignState(state or CampaignState.RUNNING),
+                live=live,
+                zone_sets=_zone_sets(zones),
+                answered=int(odds[0] or 0),
+                rung_out=int(odds[1] or 0),
+            )
+            for name, (version, state), live, zones, odds in each
+        ]
+
+    def definition(self, found: UnderWay) -> Campaign:
+        """Return a campaign's definition, read once for each version."""
+        return self._campaigns.get((found.name, found.version)) or self.campaign(found.name)[0]
+
+    def count_warm(self, idle: int, at: datetime) -> None:
+        """Keep how many bots were idle at a moment. A count that grows old gives way to the setting."""
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hset(_key("warm"), mapping={"idle": idle, "at": _ms(at)})
+            pipe.pexpire(_key("warm"), _ms(_COUNT_KEPT))
+            pipe.execute()
 
     def case(self, attempt_id: str) -> Case | None:
         """Return all that is known about an attempt, or None if there is no such contact.
@@ -437,9 +532,10 @@ class Store:
             _key("lines"),
             _key("watch"),
             _key("journal", contact_id),
+            _key("used"),
         ]
         args = [attempt_id, testimony.kind, testimony.text, int(testimony.call_is_over), token, int(testimony.can_wait)]
-        args.append(_prefix("lines"))
+        args += [testimony.bot, _ms(policy.BOT_WITHIN), f"{_ROOT}:"]
         return Heard(self._run("witness", keys, args))
 
     def detected(self, attempt_id: str) -> AnsweredBy | None:
@@ -459,7 +555,9 @@ class Store:
 
         Returns "ok", "settled" (it was before), or "stale": more was heard meanwhile, decide again.
         """
-        keys = _keys(case, "attempt contact lines lines:c live:c watch due done:c counts:c dnc journal queued:c")
+        keys = _keys(
+            case, "attempt contact lines lines:c live:c watch due done:c counts:c dnc journal queued:c talking:c used"
+        )
         follows = f"{case.contact_id}#{case.made + 1}" if next_due else ""
         args = [
             case.attempt_id,
@@ -513,6 +611,14 @@ class Store:
         args = [attempt_id, case.contact_id, f"{case.contact_id}#{case.made + 1}", _ms(lease), call_sid]
         self._run("answer", keys, args)
         return attempt_id
+
+    def rings_us(self, call_sid: str) -> None:
+        """Somebody is on the line: it is not free for a dial, nor is the bot that answers."""
+        self._run("inbound", [_key("inbound"), _key("used")], [call_sid, 0])
+
+    def rang_off(self, call_sid: str) -> None:
+        """Their call is over; of one that we do not know, nothing follows."""
+        self._run("inbound", [_key("inbound"), _key("used")], [call_sid, 1])
 
     def attempt_of_call(self, call_sid: str) -> str | None:
         """Return the inbound attempt that a call belongs to: its callbacks cannot carry our id."""
@@ -589,10 +695,12 @@ class Store:
             pipe.hlen(_key("rows", name))
             pipe.hgetall(_key("counts", name))
             pipe.zcount(_key("lines", name), f"({now_ms}", "+inf")
+            pipe.hmget(_key("odds", name), "answered", "rung_out", "silent")
             for number in zones.values():
                 pipe.zcard(_due_key(name, number))
                 pipe.zrange(_due_key(name, number), 0, 0, withscores=True)
-            live, done, refused, rows, counts, lines, *queues = pipe.execute()
+            live, done, refused, rows, counts, lines, odds, *queues = pipe.execute()
+        answered, rung_out, silent = (int(count or 0) for count in odds)
         waiting = {
             zone_set: (count, ledger.moment(first[0][1]) if first else None)
             for zone_set, count, first in zip(zones, queues[::2], queues[1::2], strict=True)
@@ -611,6 +719,29 @@ class Store:
             dispositions={key: int(count) for key, count in sorted(counts.items()) if int(count)},
             lines_in_use=lines,
             due_by_zones=waiting,
+            answered=answered,
+            rung_out=rung_out,
+            silent=silent,
+        )
+
+    def occupied(self, bot_rest: timedelta) -> Occupied:
+        """Return what all calls hold together; a used bot is warm again after `bot_rest`."""
+        names, now_ms = self.campaigns(), _ms(self.now())
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.zcount(_key("lines"), f"({now_ms}", "+inf")
+            pipe.zcount(_key("inbound"), f"({now_ms - _ms(_LONGEST_INBOUND)}", "+inf")
+            pipe.zcount(_key("used"), f"({now_ms - _ms(bot_rest)}", "+inf")
+            pipe.hmget(_key("warm"), "idle", "at")
+            for name in names:
+                pipe.zcard(_key("talking", name))
+            lines, inbound, cooling, count, *talking = pipe.execute()
+        return Occupied(
+            lines=lines,
+            inbound=inbound,
+            ringing=max(0, lines - sum(talking)),
+            cooling=cooling,
+            idle=None if count[0] is None else int(count[0]),
+            counted_at=ledger.moment(count[1]) if count[1] else None,
         )
 
     def waiting(self, name: str, limit: int) -> list[str]:
@@ -707,6 +838,10 @@ def _keys(case: Case, kinds: str) -> list[str]:
 def _pairs(flat: Sequence[str]) -> dict[str, str]:
     """Read a hash as a script returns it: each field followed by its value."""
     return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _zone_sets(kept: Mapping[str, str]) -> dict[tuple[str, ...], str]:
+    return {tuple(filter(None, label.split("|"))): number for label, number in kept.items()}
 
 
 def _columns(contact: Mapping[str, str]) -> dict[str, str]:

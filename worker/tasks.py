@@ -1,7 +1,6 @@
 """The tasks: fetch, ask the policy, store. A message is a claim check: delivered twice or never, it changes nothing."""
 
 import logging
-import math
 import secrets
 import time
 from collections.abc import Callable
@@ -16,12 +15,13 @@ from celery.utils.log import get_task_logger
 from campaigns.call import Disposition
 from campaigns.templates import RenderError
 from worker import briefing, ledger, policy, settling, texml
-from worker.app import carrier, store, task
+from worker.agents import AgentsAway
+from worker.app import agents, carrier, store, task
 from worker.carrier import AccountBlocked, CarrierBusy, CarrierError, DialOrder, DialRefused, DialUnconfirmed
 from worker.evidence import FoundCall
 from worker.policy import DialAnswer, Step
 from worker.settings import Settings, load_settings
-from worker.store import Begun, CampaignState, Case, StoreError
+from worker.store import Begun, Bid, CampaignState, Case, Limits, StoreError, UnderWay
 
 log: Final[logging.Logger] = get_task_logger(__name__)
 
@@ -35,8 +35,10 @@ CLAIM_EVERY: Final = timedelta(milliseconds=200)
 SWEEP_EVERY: Final = timedelta(milliseconds=800)
 """A little less than beat's own, so that no tick in time is lost."""
 
-_AHEAD_S: Final = 0.75
-"""How much of the pace is claimed at a time: more than passes between two ticks, and little enough to wait in threads."""
+COUNT_EVERY: Final = timedelta(seconds=2.4)
+
+AHEAD: Final = timedelta(milliseconds=750)
+"""How far ahead of the dials is claimed: more than passes between two ticks, and little enough to wait in threads."""
 
 _SLOWEST_S: Final = 4.0
 """However busy the carrier is, it is tried about so often: its relief must be noticed."""
@@ -65,34 +67,62 @@ Result = TypeVar("Result")
 
 @task
 def claim_due() -> None:
-    """Claim what may be rung now in each running campaign, and send it to be dialed."""
+    """Claim what may be rung now, of all campaigns at once, and send it to be dialed."""
     if not store().tick("claim", CLAIM_EVERY):
         return
-    for name in store().campaigns():
+    settings, now = load_settings(), store().now()
+    bids: list[Bid] = []
+    for found in store().under_way():
         try:
-            _claim_of(name)
+            if found.state is CampaignState.STOPPED:
+                _cancel_some(found.name)
+            if found.live or found.state is CampaignState.RUNNING:
+                bids.append(_bid(found, settings, now))
         except redis.RedisError:
             raise
         except Exception:
-            log.exception("nothing of %s can be claimed; the other campaigns go on", name)
-
-
-def _claim_of(name: str) -> None:
-    campaign, state, _ = store().campaign(name)
-    if state is CampaignState.STOPPED:
-        _cancel_some(name)
-    if state is not CampaignState.RUNNING:
-        return
-    settings = load_settings()
-    lines = min(settings.lines, settings.warm_bots or settings.lines)
-    rate = min(campaign.pacing.calls_per_second, settings.calls_per_second)
-    zone_sets = store().zone_sets(name)
-    zones = {zone_set: zone_sets[zone_set] for zone_set in policy.open_now(campaign, zone_sets, store().now())}
-    claimed = store().claim(
-        campaign, zones, account_lines=lines, ahead=max(1, math.ceil(rate * _AHEAD_S)), lease=CLAIM_LEASE
-    )
-    for attempt_id in claimed:
+            log.exception("nothing of %s can be claimed; the other campaigns go on", found.name)
+    for attempt_id in store().claim(bids, _limits(settings)):
         place_call.delay(attempt_id)
+
+
+def _bid(found: UnderWay, settings: Settings, now: datetime) -> Bid:
+    campaign, zones = store().definition(found), found.zone_sets
+    ringing = found.state is CampaignState.RUNNING
+    caller_ids = campaign.caller_ids or settings.caller_ids
+    own = settings.lines_per_caller_id * len(caller_ids) or settings.lines
+    return Bid(
+        campaign=campaign,
+        open_zones=[zones[open_one] for open_one in policy.open_now(campaign, zones, now)] if ringing else [],
+        lines=min(campaign.pacing.lines, own),
+        answer_rate=policy.answer_rate(found.answered, found.rung_out),
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        lines=settings.lines,
+        lines_for_inbound=settings.lines_for_inbound,
+        calls_per_second=settings.calls_per_second,
+        warm_bots=settings.bots_at_once,
+        bot_rest=timedelta(seconds=settings.bot_rest_s),
+        ahead=AHEAD,
+        lease=CLAIM_LEASE,
+        slow_to=_slow_to(settings.calls_per_second),
+    )
+
+
+@task
+def count_bots() -> None:
+    """Ask Pipecat Cloud how many bots are warm and have nobody to talk to. While it does not say, the last count fades."""
+    cloud = agents()
+    if cloud is None or not store().tick("bots", COUNT_EVERY):
+        return
+    asked_at = store().now()
+    try:
+        store().count_warm(cloud.idle(), asked_at)
+    except AgentsAway as away:
+        log.warning("%s; until it says, WARM_BOTS counts more and more", away)
 
 
 @task
@@ -142,7 +172,7 @@ def place_call(attempt_id: str) -> None:
         answer = DialAnswer(unconfirmed=True, reason=str(doubt))
     except CarrierBusy as busy:
         delay = timedelta(seconds=busy.retry_after_s) if busy.retry_after_s else BUSY_DELAY
-        slow_to = max(2.0, _SLOWEST_S * min(settings.calls_per_second, case.campaign.pacing.calls_per_second))
+        slow_to = _slow_to(min(settings.calls_per_second, case.campaign.pacing.calls_per_second))
         log.warning("%s", busy)
         _not_dialed(case, token, "carrier_busy", str(busy), store().now() + delay, slow_to=slow_to)
         return
@@ -323,6 +353,11 @@ def _insist(write: Callable[[], Result]) -> Result:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.2)
+
+
+def _slow_to(calls_per_second: float) -> float:
+    """Return by what the pace is slowed at the most."""
+    return max(2.0, _SLOWEST_S * calls_per_second)
 
 
 def _cancel_some(name: str) -> None:

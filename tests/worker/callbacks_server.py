@@ -11,6 +11,7 @@ from subprocess import Popen
 from urllib.parse import urlencode
 
 import httpx
+from claiming import claim
 from nacl.signing import SigningKey
 from pydantic import BaseModel
 
@@ -63,9 +64,7 @@ def dialed(store: Store, campaign: Campaign) -> str:
     store.define(campaign)
     contact = Contact("+12125550111", NAME, 2)
     store.enlist(campaign, [(contact, zones_of(contact))], store.now())
-    (attempt_id,) = store.claim(
-        campaign, store.zone_sets(campaign.name), account_lines=1, ahead=1, lease=timedelta(seconds=30)
-    )
+    (attempt_id,) = claim(store, campaign)
     case = store.case(attempt_id)
     assert case
     second = timedelta(seconds=1)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from claiming import claim
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -99,9 +100,7 @@ class Attempt:
         store.clock_ms = int(NOON.timestamp() * 1000)
         store.define(campaign)
         store.enlist(campaign, [(CONTACT, zones_of(CONTACT))], store.now())
-        (self.id,) = store.claim(
-            campaign, store.zone_sets(campaign.name), account_lines=1, ahead=1, lease=timedelta(seconds=6)
-        )
+        (self.id,) = claim(store, campaign, lines=1)
         case = store.case(self.id)
         assert case
         second = timedelta(seconds=1)

@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 import redis
+from claiming import claim
 from redis.cluster import RedisCluster
 from redis.crc import key_slot
 from servers import redis_with, until
@@ -30,8 +31,8 @@ MEANINGS: Final = {
     "c": r"[a-z_]+", "id": r"[a-z2-7]{16}(#i?\w+)?", "contact": r"[a-z2-7]{16}", "zone": r"\d+", "phone": r"\+\d+",
     "sid": r"v3:\w+", "task": r"[a-z]+", "hash": r"[0-9a-f]{20}",
 }  # fmt: skip
-TRANSIENT: Final = {"due", "live", "lines", "queued", "watch"}
-MORTAL: Final = {"pace", "call", "caller", "slow", "tick"}
+TRANSIENT: Final = {"due", "live", "lines", "queued", "watch", "inbound", "talking", "awaiting"}
+MORTAL: Final = {"pace", "call", "caller", "slow", "tick", "warm"}
 
 
 def documented_keys() -> dict[str, str]:
@@ -71,8 +72,7 @@ class Campaigning:
         return case
 
     def claim(self) -> list[str]:
-        zones = self.store.zone_sets(self.campaign.name)
-        claimed = self.store.claim(self.campaign, zones, account_lines=9, ahead=9, lease=30 * SECOND)
+        claimed = claim(self.store, self.campaign, lines=9)
         self.look()
         return claimed
 
@@ -87,6 +87,10 @@ class Campaigning:
         return self.case(attempt_id)
 
     def end(self, case: Case, settled: Settled, *, again: bool = False) -> None:
+        if settled.disposition is not Disposition.BUSY:
+            answered = CallEvent("v3:out", CallState.ANSWERED)
+            assert self.store.witness(case.attempt_id, ledger.told(answered)) is Heard.NEWS
+            self.look()
         event = CallEvent("v3:out", CallState.ENDED, None, settled.disposition, settled.reason)
         assert self.store.witness(case.attempt_id, ledger.told(event)) is Heard.NEWS
         due = self.store.now() - SECOND if again else None
@@ -108,15 +112,18 @@ class Campaigning:
         assert store.postpone(case, "t", store.now() - SECOND, "carrier_busy", "429", slow_to=8)
         assert store.tick("claim", SECOND)
         self.end(self.begin(asked), Settled(Disposition.DO_NOT_CALL, "asked"))
+        store.count_warm(7, store.now())
         # Busy now, they ring back, and talk.
         case = self.begin(rings)
         self.end(case, BUSY, again=True)
+        store.rings_us("v3:in")
         inbound = self.case(store.answer(self.case(rings), "v3:in", timedelta(minutes=10)))
         self.look()
         talked, following = policy.after_inbound(Settled(Disposition.COMPLETED, "talked"), inbound.before, store.now())
         assert following is None
         assert store.attempt_of_call("v3:in") == inbound.attempt_id
         self.end(inbound, talked)
+        store.rang_off("v3:in")
         # Somebody rings whom nobody rang.
         stranger = Caller("+12125550142", campaign.name)
         assert store.caller(store.meet("v3:stranger", stranger)) == stranger

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from claiming import claim
 
 from campaigns.call import Disposition, Report
 from campaigns.campaign import Campaign, load_campaign
@@ -60,9 +61,7 @@ def sample() -> Campaign:
 def rung(store: Store, campaign: Campaign, at: datetime) -> str:
     """The attempt that is begun at an instant."""
     store.clock_ms = int(at.timestamp() * 1000)
-    (attempt_id,) = store.claim(
-        campaign, store.zone_sets(campaign.name), account_lines=1, ahead=1, lease=6 * SECOND
-    )  # fmt: skip
+    (attempt_id,) = claim(store, campaign, lines=1)
     case = store.case(attempt_id)
     assert case
     assert store.begin(

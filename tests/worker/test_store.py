@@ -2,6 +2,7 @@ import threading
 from datetime import timedelta
 
 import pytest
+from claiming import claim
 
 from campaigns.call import Disposition
 from campaigns.campaign import Campaign
@@ -26,12 +27,6 @@ def people(count: int) -> list[tuple[Contact, tuple[str, ...]]]:
 def enlist(store: Store, campaign: Campaign, count: int) -> None:
     store.define(campaign)
     store.enlist(campaign, people(count), store.now())
-
-
-def claim(
-    store: Store, campaign: Campaign, *, lines: int = 100, ahead: int = 100, lease: timedelta = 30 * SECOND
-) -> list[str]:
-    return store.claim(campaign, store.zone_sets(campaign.name), account_lines=lines, ahead=ahead, lease=lease)
 
 
 def begin(store: Store, attempt_id: str, token: str = "t", per_s: float = 10_000) -> Begun:

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from datetime import timedelta
 
+from claiming import claim
+
 from campaigns.call import Disposition, OptOut
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact, zones_of
@@ -22,9 +24,7 @@ def dialed(store: Store, campaign: Campaign) -> str:
     store.define(campaign)
     contact = Contact(PHONE, {"name": "Ada", "day": "Tuesday", "time": "nine"}, 7)
     store.enlist(campaign, [(contact, zones_of(contact))], store.now())
-    (attempt_id,) = store.claim(
-        campaign, store.zone_sets(campaign.name), account_lines=1, ahead=1, lease=30 * SECOND
-    )  # fmt: skip
+    (attempt_id,) = claim(store, campaign, lines=1)
     case = store.case(attempt_id)
     assert case
     assert store.begin(

@@ -1,7 +1,7 @@
 -- Record how an attempt ended and what follows for its contact. Decided from the evidence of revision ARGV[3] only:
 -- if more has been heard since, nothing is written and the caller decides again.
 -- KEYS: 1 attempt, 2 contact, 3 lines, 4 the campaign's lines, 5 live, 6 watch, 7 due, 8 done, 9 counts, 10 do-not-call,
---       11 journal, 12 queued
+--       11 journal, 12 queued, 13 talking, 14 used
 -- ARGV: 1 clock, 2 attempt id, 3 revision, 4 disposition, 5 reason, 6 '1' for a guess that later evidence may correct,
 --       7 the next attempt's id ('' for none), 8 its due ms, 9 phone, 10 answers (JSON),
 --       11 contact id, 12 seconds of talk, 13 call sid
@@ -21,6 +21,7 @@ local following = same and attempt[4] or ARGV[7]
 redis.call('HSET', KEYS[1], 'disposition', disposition, 'reason', ARGV[5], 'guess', ARGV[6], 'next', following,
   'answers', ARGV[10], 'duration_s', ARGV[12], 'call_sid', ARGV[13])
 for k = 3, 6 do redis.call('ZREM', KEYS[k], attempt_id) end
+if redis.call('ZREM', KEYS[13], attempt_id) == 1 then redis.call('ZADD', KEYS[14], now, attempt_id) end
 if disposition == 'do_not_call' then
   redis.call('HSETNX', KEYS[10], ARGV[9], cjson.encode({at = now, source = attempt_id}))
 end

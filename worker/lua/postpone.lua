@@ -18,13 +18,5 @@ redis.call('ZADD', KEYS[8], ARGV[4], attempt_id)
 if redis.call('HGET', KEYS[9], 'attempt') == attempt_id then redis.call('DEL', KEYS[9]) end
 redis.call('RPUSH', KEYS[10], cjson.encode({at = now, attempt = attempt_id, event = 'postponed', rule = ARGV[5],
   reason = ARGV[6], due = tonumber(ARGV[4])}))
-local most = tonumber(ARGV[7])
-if most > 1 then
-  -- The carrier is busy: twice as slow, but once a second at most, for what it refuses together is one refusal.
-  local at = redis.call('HGET', KEYS[11], 'at')
-  if not at or now - at >= 1000 then
-    redis.call('HSET', KEYS[11], 'factor', math.min(most, 2 * slowness(KEYS[11])), 'at', now)
-    redis.call('PEXPIRE', KEYS[11], 60000)
-  end
-end
+slow_down(KEYS[11], tonumber(ARGV[7])) -- the carrier is busy
 return 1

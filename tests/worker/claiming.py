@@ -1,0 +1,23 @@
+"""A claim for one campaign, as tests want it: of lines and pace there is enough, unless it is said."""
+
+from datetime import timedelta
+
+from campaigns.campaign import Campaign
+from worker.store import Bid, Limits, Store
+
+
+def bid(store: Store, campaign: Campaign, *, answer_rate: float = 1.0, calls_per_second: float = 1000) -> Bid:
+    fast = campaign.pacing.model_copy(update={"calls_per_second": calls_per_second})
+    zones = list(store.zone_sets(campaign.name).values())
+    return Bid(campaign.model_copy(update={"pacing": fast}), zones, campaign.pacing.lines, answer_rate)
+
+
+def limits(*, lines: int = 100, ahead: int = 100, lease: timedelta = timedelta(seconds=30), **others: object) -> Limits:
+    """`ahead`: how many dials."""
+    return Limits(lines, 1000, timedelta(milliseconds=ahead - 1), lease, **others)  # type: ignore[arg-type]
+
+
+def claim(
+    store: Store, campaign: Campaign, *, lines: int = 100, ahead: int = 100, lease: timedelta = timedelta(seconds=30)
+) -> list[str]:
+    return store.claim([bid(store, campaign)], limits(lines=lines, ahead=ahead, lease=lease))

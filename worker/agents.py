@@ -1,0 +1,59 @@
+"""Everything that knows that there is a Pipecat Cloud: how many bots are warm and have nobody to talk to.
+
+Its API: https://docs.pipecat.ai/api-reference/pipecat-cloud/rest-reference/endpoint/agent-list-one
+"""
+
+from typing import Any, Final
+
+import httpx
+
+BASE_URL: Final = "https://api.pipecat.daily.co/v1"
+
+
+class AgentsAway(Exception):
+    """Pipecat Cloud cannot say how many bots are warm. The message says why, and what to do if it is ours to do."""
+
+
+class Agents:
+    """The bots of one agent. Safe to share between threads."""
+
+    def __init__(self, *, private_key: str, agent: str, base_url: str = BASE_URL, timeout_s: float = 2.0) -> None:
+        self._agent = agent
+        self._client = httpx.Client(
+            base_url=base_url.rstrip("/"), headers={"authorization": f"Bearer {private_key}"}, timeout=timeout_s
+        )
+
+    def idle(self) -> int:
+        """Return how many bots are warm and not in a session; raises AgentsAway."""
+        try:
+            answer = self._client.get(f"/agents/{self._agent}")
+            answer.raise_for_status()
+            return read_idle(answer.json())
+        except httpx.HTTPStatusError as error:
+            raise AgentsAway(_complaint(error.response.status_code, self._agent)) from error
+        except httpx.HTTPError as error:
+            raise AgentsAway(f"Pipecat Cloud cannot be reached: {type(error).__name__}") from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise AgentsAway(f"Pipecat Cloud's answer is not what it says it is: {error!r}") from error
+
+
+def read_idle(details: Any) -> int:
+    """Read the API's details of an agent; raises KeyError, TypeError or ValueError if these are none.
+
+    Bots in a session are taken off the ready ones: if they are not counted among these, some idle ones are overlooked,
+    which is the safe side. One that was scaled to zero is `available`, and has no ready bot.
+    """
+    if not details["available"]:
+        return 0
+    ready = int((details.get("currentRevision") or {}).get("readyReplicas", 0))
+    return max(0, min(ready, int(details["autoScaling"]["maxReplicas"])) - int(details["activeSessionCount"]))
+
+
+def _complaint(code: int, agent: str) -> str:
+    match code:
+        case 401 | 403:
+            return f"Pipecat Cloud refuses PIPECAT_PRIVATE_KEY ({code}): make one under Settings, API Keys, Private"
+        case 404:
+            return f"Pipecat Cloud knows no agent {agent} ({code}): correct PIPECAT_AGENT"
+        case _:
+            return f"Pipecat Cloud answered {code}"
