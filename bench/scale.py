@@ -19,7 +19,7 @@ from bench.crowd import write_crowd
 from bench.result import Result, Row
 from campaigns.campaign import Campaign, load_campaign
 from worker.embedded import EmbeddedRedis
-from worker.store import Store
+from worker.store import Bid, Limits, Store
 
 CAMPAIGN: Final = Path(__file__).parents[1] / "campaigns" / "appointment_reminder"
 ROWS_PER_S: Final = 20_000
@@ -110,14 +110,13 @@ async def claim(folder: Path, size: Waiting) -> Result:
         campaign = _unlimited(load_campaign(CAMPAIGN))
         waiting = store.status(campaign.name).due
         zones = store.zone_sets(campaign.name)
+        bid = Bid(campaign, list(zones.values()), campaign.pacing.lines, answer_rate=0.5)
         took, claimed = list[float](), list[str]()
 
         def once() -> None:
-            claimed.extend(
-                store.claim(
-                    campaign, zones, account_lines=10**9, ahead=len(claimed) + CLAIMED, lease=timedelta(hours=1)
-                )
-            )
+            ahead = timedelta(milliseconds=len(claimed) + CLAIMED - 1)  # one more each millisecond
+            limits = Limits(10**9, 1000, ahead, timedelta(hours=1), warm_bots=10**9)
+            claimed.extend(store.claim([bid], limits))
 
         for _ in range(min(size.claims, waiting // CLAIMED)):
             took.append(_timed(once))
@@ -200,7 +199,8 @@ def _memory(client: redis.Redis) -> float:
 
 
 def _unlimited(campaign: Campaign) -> Campaign:
-    return campaign.model_copy(update={"pacing": campaign.pacing.model_copy(update={"lines": 10**9})})
+    pacing = campaign.pacing.model_copy(update={"lines": 10**9, "calls_per_second": 1000.0})
+    return campaign.model_copy(update={"pacing": pacing})
 
 
 def _timed(step: Callable[[], object]) -> float:

@@ -2,6 +2,10 @@
 
     python -m sandbox.agent bot.bot:bot --port 8933
 
+    python -m sandbox.agent bot.bot:bot --warm 10 --replaced-s 30 --cold-s 20
+
+With --warm, calls beyond so many bots find none at once, and `GET /v1/agents/NAME` says how many there are.
+
 As the base image does: the socket is accepted first, `?body=` is base64 of JSON, and what the bot raises is logged and
 swallowed, so that the caller sees nothing but a closed socket; the bot's module may answer /readyz by a `readyz()`. Unlike
 it, one process takes several calls at once.
@@ -17,11 +21,12 @@ import logging
 import sys
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import FastAPI, WebSocket
+from fastapi import APIRouter, FastAPI, Header, WebSocket
 from starlette.responses import JSONResponse, Response
 
+from sandbox.pool import Pool
 from sandbox.server import serve
 
 log = logging.getLogger("sandbox.agent")
@@ -29,8 +34,10 @@ Bot = Callable[[Any], Awaitable[None]]
 Readyz = Callable[[], Any]  # or a coroutine function; it returns a bool, or a dict with a bool "ready"
 
 
-def create_app(bot: Bot, *, max_sessions: int, readyz: Readyz = lambda: True) -> FastAPI:
-    """Return the agent's front door."""
+def create_app(
+    bot: Bot, *, max_sessions: int, readyz: Readyz = lambda: True, pool: Pool | None = None, private_key: str = ""
+) -> FastAPI:
+    """Return the agent's front door, and the REST API about it, which `private_key` opens."""
     # Only here: the other stand-ins must run where Pipecat is not installed.
     from pipecat.runner.types import WebSocketRunnerArguments
 
@@ -59,6 +66,7 @@ def create_app(bot: Bot, *, max_sessions: int, readyz: Readyz = lambda: True) ->
         session_id = socket.headers.get("x-daily-session-id") or str(uuid.uuid4())
         arguments = WebSocketRunnerArguments(websocket=socket, body=_body(socket), session_id=session_id)
         live.add(session_id)
+        was_warm = await pool.take() if pool else True
         try:
             await bot(arguments)
         except asyncio.CancelledError:
@@ -67,8 +75,25 @@ def create_app(bot: Bot, *, max_sessions: int, readyz: Readyz = lambda: True) ->
             log.exception("the bot failed in session %s", session_id)
         finally:
             live.discard(session_id)
+            if pool:
+                pool.leave(was_warm=was_warm)
 
+    if pool:
+        app.include_router(rest(pool, private_key))
     return app
+
+
+def rest(pool: Pool, private_key: str) -> APIRouter:
+    """Return the part of Pipecat Cloud's REST API that tells of bots."""
+    router = APIRouter()
+
+    @router.get("/v1/agents/{name}")
+    async def details(name: str, authorization: Annotated[str, Header()] = "") -> Response:
+        if authorization != f"Bearer {private_key}":
+            return JSONResponse({"error": "Unauthorized", "code": "401"}, 401)
+        return JSONResponse(pool.details(name))
+
+    return router
 
 
 def _body(socket: WebSocket) -> Any:
@@ -85,6 +110,19 @@ def load(name: str) -> tuple[Bot, Readyz]:
     return getattr(module, function or "bot"), getattr(module, "readyz", lambda: True)
 
 
+def add_pool_options(parser: argparse.ArgumentParser) -> None:
+    """Let the command line say how many bots are warm."""
+    parser.add_argument("--warm", type=int, help="bots that are there at once; without it, all are")
+    parser.add_argument("--cold-s", type=float, default=20.0, help="how long the others take")
+    parser.add_argument("--replaced-s", type=float, default=30.0, help="until a used one is replaced")
+    parser.add_argument("--private-key", default="sk_sandbox", help="of the REST API")
+
+
+def pool_of(given: argparse.Namespace) -> Pool | None:
+    """Return the bots that the command line asks for."""
+    return None if given.warm is None else Pool(given.warm, given.cold_s, given.replaced_s)
+
+
 def main() -> int:
     """Read the options and serve."""
     parser = argparse.ArgumentParser(prog="python -m sandbox.agent", description="A stand-in for Pipecat Cloud.")
@@ -92,6 +130,7 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8933, help="0: any free one")
     parser.add_argument("--max-sessions", type=int, default=50)
+    add_pool_options(parser)
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
@@ -99,7 +138,14 @@ def main() -> int:
     except (ImportError, AttributeError) as error:
         sys.stderr.write(f"cannot import {given.bot}: {error}\n")
         return 1
-    return serve(create_app(bot, max_sessions=given.max_sessions, readyz=readyz), given.host, given.port)
+    app = create_app(
+        bot,
+        max_sessions=given.max_sessions,
+        readyz=readyz,
+        pool=pool_of(given),
+        private_key=given.private_key,
+    )
+    return serve(app, given.host, given.port)
 
 
 if __name__ == "__main__":

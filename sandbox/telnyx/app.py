@@ -84,6 +84,7 @@ class Net:
     dials_per_5s: int = 150
     codec: str = "PCMU"  # of what people say, where a document asks for none
     jitter_s: float = 0.2
+    mute: bool = False  # streams open and close, and carry no sound: for many calls at once
     ring_scale: float = 1.0
     list_delay_s: float = 1.0
     record_to: Path | None = None

@@ -136,7 +136,7 @@ class MediaStream:
     """
 
     def __init__(
-        self, url: str, start: dict[str, Any], stream_id: str, ear: Ear, mouth: Mouth, *, bot_codec: str = "PCMU"
+        self, url: str, start: dict[str, Any], stream_id: str, ear: Ear, mouth: Mouth, *, bot_codec: str = "PCMU", mute: bool = False
     ) -> None:
         self.record: dict[str, Any] = {
             "url": url,
@@ -170,6 +170,7 @@ class MediaStream:
         self._sequence = 0
         self._chunk = 0
         self._stopping = False
+        self._mute = mute
 
     async def run(self) -> None:
         """Carry the stream until the bot closes it, or `stop` is called."""
@@ -195,7 +196,7 @@ class MediaStream:
             self.ended.set()
 
     async def _carry(self, socket: ClientConnection) -> None:
-        pace = asyncio.create_task(self._pace())
+        pace = asyncio.create_task(asyncio.Event().wait() if self._mute else self._pace())
         try:
             async for message in socket:
                 await self._receive(message)
