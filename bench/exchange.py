@@ -38,10 +38,14 @@ def main() -> int:
     """Read the options and serve."""
     parser = argparse.ArgumentParser(prog="python -m bench.exchange", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--private-key", required=True, help="base64 of the 32-byte seed that callbacks are signed with")
+    parser.add_argument(
+        "--private-key", required=True, help="base64 of the 32-byte seed that callbacks are signed with"
+    )
     parser.add_argument("--answer-rate", type=float, default=1.0)
     parser.add_argument("--rings-s", type=float, nargs=2, default=(1.0, 3.0), help="until who answers does")
-    parser.add_argument("--ring-scale", type=float, default=1.0, help="how long the others ring, against what was asked")
+    parser.add_argument(
+        "--ring-scale", type=float, default=1.0, help="how long the others ring, against what was asked"
+    )
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     net = new_net(

@@ -33,7 +33,9 @@ async def lines(folder: Path, size: Lines) -> Result:
     now = max(talk.ended_at or talk.dialed_at for talk in talks)
     since = full_since(talks, size.lines)
     if since is None or not waiting:
-        return Result("lines", passed=False, verdict=f"never were all {size.lines} lines busy while people waited", rows=[])
+        return Result(
+            "lines", passed=False, verdict=f"never were all {size.lines} lines busy while people waited", rows=[]
+        )
     busy, most = occupied(talks, since, now), most_at_once(talks)
     share = busy / size.lines
     ended = [talk.ended_at - talk.dialed_at for talk in talks if talk.ended_at]

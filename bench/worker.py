@@ -7,12 +7,14 @@ from bench.lines import Lines, lines
 from bench.measure import Measurement, Points, main
 from bench.scale import Rows, Waiting, claim, enqueue
 from bench.shares import Shares, shares
+from bench.warm import Warm, warm
 
 MEASUREMENTS: Final[Points] = {
     "enqueue": Measurement(enqueue, Rows(100_000), Rows(1_000_000)),
     "claim": Measurement(claim, Waiting(100_000, 500), Waiting(1_000_000, 2_000)),
     "lines": Measurement(lines, Lines(50, 60), Lines(50, 600)),
     "shares": Measurement(shares, Shares(150), Shares(600)),
+    "warm": Measurement(warm, Warm(90), Warm(600)),
 }
 
 if __name__ == "__main__":

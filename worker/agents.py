@@ -23,6 +23,10 @@ class Agents:
             base_url=base_url.rstrip("/"), headers={"authorization": f"Bearer {private_key}"}, timeout=timeout_s
         )
 
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._client.close()
+
     def idle(self) -> int:
         """Return how many bots are warm and not in a session; raises AgentsAway."""
         try:

@@ -354,7 +354,9 @@ class Call:
             "media_format": {"encoding": codec, "sample_rate": 8000, "channels": 1},
         }
         url, bot_codec = stream.get("url", ""), stream.get("bidirectionalCodec", "PCMU")
-        self.stream = MediaStream(url, start, str(uuid.uuid4()), self.ear, self.mouth, bot_codec=bot_codec, mute=self.network.mute)
+        self.stream = MediaStream(
+            url, start, str(uuid.uuid4()), self.ear, self.mouth, bot_codec=bot_codec, mute=self.network.mute
+        )
         await self.stream.run()
 
     async def _say_to_them(self, text: str) -> None:

@@ -136,7 +136,15 @@ class MediaStream:
     """
 
     def __init__(
-        self, url: str, start: dict[str, Any], stream_id: str, ear: Ear, mouth: Mouth, *, bot_codec: str = "PCMU", mute: bool = False
+        self,
+        url: str,
+        start: dict[str, Any],
+        stream_id: str,
+        ear: Ear,
+        mouth: Mouth,
+        *,
+        bot_codec: str = "PCMU",
+        mute: bool = False,
     ) -> None:
         self.record: dict[str, Any] = {
             "url": url,

@@ -1,0 +1,383 @@
+"""The claim: what it leaves to others, whom it takes when several campaigns want the same, and whether a bot is there."""
+
+from collections import Counter
+from datetime import timedelta
+from threading import Thread
+
+import pytest
+from claiming import bid, limits
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from campaigns.call import Disposition, Joined
+from campaigns.campaign import Campaign
+from campaigns.contacts import Contact
+from worker import ledger, policy
+from worker.embedded import EmbeddedRedis
+from worker.evidence import AnsweredBy, CallEvent, CallState, Detection
+from worker.policy import Settled
+from worker.store import Bid, CampaignState, Store
+
+SECOND = timedelta(seconds=1)
+ANSWERED = ledger.told(CallEvent("v3:1", CallState.ANSWERED))
+TALKED = ledger.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.COMPLETED))
+RUNG_OUT = ledger.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.NO_ANSWER))
+
+
+def campaign(
+    store: Store, reminder: Campaign, name: str, people: int, *, weight: float = 1, lines: int = 1000
+) -> Campaign:
+    """A campaign of its own, in which so many wait in two zones."""
+    pacing = reminder.pacing.model_copy(update={"weight": weight, "lines": lines, "calls_per_second": 1000})
+    found = reminder.model_copy(update={"name": name, "pacing": pacing})
+    store.define(found)
+    columns, area = {"name": "Ada", "day": "d", "time": "t"}, sum(name.encode()) % 1000
+    for zone, start in (("America/New_York", 0), ("America/Chicago", 1)):
+        for n in range(start, people, 2):
+            contact = Contact(f"+1212{area:03d}{n:04d}", columns, n)
+            store.enlist(found, [(contact, (zone,))], store.now() - SECOND * (1000 - n))
+    return found
+
+
+def claimed(store: Store, *bids: Bid, **changed: object) -> list[str]:
+    return store.claim(bids, limits(**{"lines": 1000, "ahead": 1000, **changed}))  # type: ignore[arg-type]
+
+
+def whose(store: Store, attempts: list[str]) -> Counter[str]:
+    cases = [store.case(attempt) for attempt in attempts]
+    return Counter(case.campaign.name for case in cases if case)
+
+
+def begin(store: Store, attempt_id: str) -> None:
+    case = store.case(attempt_id)
+    assert case
+    quick = timedelta(microseconds=1)
+    assert store.begin(
+        case, "t", lease=600 * SECOND, first_look=10 * SECOND, account_interval=quick, campaign_interval=quick,
+        record={"caller_id": "+12125550100"},
+    ).dial  # fmt: skip
+
+
+def later(store: Store, seconds: float) -> None:
+    store.clock_ms = int(store.now().timestamp() * 1000 + seconds * 1000)
+
+
+# --- fair shares ----------------------------------------------------------------------------------------------------------
+
+
+def test_lines_that_free_up_one_by_one_go_to_campaigns_by_their_weights(store: Store, reminder: Campaign) -> None:
+    weights = {"one": 1.0, "two": 2.0, "five": 5.0}
+    bids = [bid(store, campaign(store, reminder, name, 200, weight=weight)) for name, weight in weights.items()]
+    taken = [attempt for lines in range(1, 161) for attempt in claimed(store, *bids, lines=lines)]
+    assert len(taken) == 160
+    assert whose(store, taken) == {"one": 20, "two": 40, "five": 100}
+
+
+def test_what_the_pace_lets_through_goes_to_campaigns_by_their_weights(store: Store, reminder: Campaign) -> None:
+    weights = {"one": 1.0, "three": 3.0}
+    bids = [bid(store, campaign(store, reminder, name, 200, weight=weight)) for name, weight in weights.items()]
+    taken = [attempt for ahead in range(4, 81, 4) for attempt in claimed(store, *bids, ahead=ahead)]
+    assert whose(store, taken) == {"one": 20, "three": 60}
+
+
+def test_a_campaign_that_cannot_use_its_share_leaves_it_to_the_others_at_once(store: Store, reminder: Campaign) -> None:
+    few = bid(store, campaign(store, reminder, "few", 3, weight=9))
+    narrow = bid(store, campaign(store, reminder, "narrow", 50, weight=9, lines=2))
+    many = bid(store, campaign(store, reminder, "many", 50))
+    assert whose(store, claimed(store, few, narrow, many, lines=40)) == {"few": 3, "narrow": 2, "many": 35}
+
+
+def test_a_campaign_that_comes_later_has_saved_up_nothing(store: Store, reminder: Campaign) -> None:
+    early = bid(store, campaign(store, reminder, "early", 200))
+    assert len(claimed(store, early, lines=100)) == 100
+    late = bid(store, campaign(store, reminder, "late", 200))
+    assert whose(store, claimed(store, early, late, lines=120)) == {"early": 10, "late": 10}
+
+
+def test_a_paused_campaign_is_not_claimed_and_starves_nobody(store: Store, reminder: Campaign) -> None:
+    bids = [bid(store, campaign(store, reminder, name, 20)) for name in ("paused", "running")]
+    store.set_state("paused", CampaignState.PAUSED)
+    assert whose(store, claimed(store, *bids, lines=10)) == {"running": 10}
+
+
+def test_zones_take_turns_even_when_lines_free_up_one_by_one(store: Store, reminder: Campaign) -> None:
+    its = bid(store, campaign(store, reminder, "zones", 10))
+    taken = [attempt for lines in range(1, 11) for attempt in claimed(store, its, lines=lines)]
+    assert len(taken) == 10
+    half = {case.zones for attempt in taken[:6] if (case := store.case(attempt))}
+    assert half == {("America/New_York",), ("America/Chicago",)}
+
+
+def test_claimers_at_once_keep_the_shares_and_the_lines(
+    server: EmbeddedRedis, store: Store, reminder: Campaign
+) -> None:
+    weights = {"one": 1.0, "four": 4.0}
+    bids = [bid(store, campaign(store, reminder, name, 300, weight=weight)) for name, weight in weights.items()]
+    taken: list[str] = []
+
+    def work() -> None:
+        mine = Store.at(server.url)
+        for lines in range(5, 101, 5):
+            taken.extend(claimed(mine, *bids, lines=lines))
+
+    threads = [Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(taken) == len(set(taken)) == 100
+    assert whose(store, taken) == {"one": 20, "four": 80}
+
+
+# --- lines ----------------------------------------------------------------------------------------------------------------
+
+
+def test_lines_kept_for_those_who_ring_us_are_never_dialed_on(store: Store, reminder: Campaign) -> None:
+    its = bid(store, campaign(store, reminder, "reserve", 20))
+    assert len(claimed(store, its, lines=10, lines_for_inbound=3)) == 7
+
+
+def test_those_who_ring_us_take_the_reserve_first_and_then_the_dialers_lines(store: Store, reminder: Campaign) -> None:
+    its = bid(store, campaign(store, reminder, "inbound", 30))
+    for caller in range(5):
+        store.rings_us(f"v3:{caller}")
+        store.rings_us(f"v3:{caller}")
+    assert len(claimed(store, its, lines=10, lines_for_inbound=3)) == 5
+    store.rang_off("v3:0")
+    store.rang_off("v3:0")
+    store.rang_off("v3:a-stranger")
+    assert len(claimed(store, its, lines=10, lines_for_inbound=3)) == 1
+    assert store.occupied(30 * SECOND).inbound == 4
+    later(store, 1201)
+    assert len(claimed(store, its, lines=10, lines_for_inbound=3)) == 7, "nobody talks for ever, whatever is not told"
+
+
+# --- warm bots ------------------------------------------------------------------------------------------------------------
+
+
+def test_while_nothing_is_known_everybody_is_expected_to_answer(store: Store, reminder: Campaign) -> None:
+    its = bid(store, campaign(store, reminder, "warm", 30))
+    assert len(claimed(store, its, warm_bots=4)) == 4
+    assert claimed(store, its, warm_bots=4) == []
+
+
+def test_without_a_number_of_warm_bots_there_are_as_many_as_are_needed(store: Store, reminder: Campaign) -> None:
+    assert len(claimed(store, bid(store, campaign(store, reminder, "warm", 30)))) == 30
+
+
+def test_a_used_bot_is_warm_again_only_after_its_rest(store: Store, reminder: Campaign) -> None:
+    its = bid(store, campaign(store, reminder, "rest", 30))
+    later(store, 0)
+    (talks,) = claimed(store, its, warm_bots=1)
+    begin(store, talks)
+    store.witness(talks, ANSWERED)
+    store.witness(talks, TALKED)
+    later(store, 29.9)
+    assert claimed(store, its, warm_bots=1, bot_rest=30 * SECOND) == []
+    later(store, 0.2)
+    assert len(claimed(store, its, warm_bots=1, bot_rest=30 * SECOND)) == 1
+
+
+def test_a_call_that_rang_out_took_no_bot(store: Store, reminder: Campaign) -> None:
+    its = bid(store, campaign(store, reminder, "rest", 30))
+    (attempt,) = claimed(store, its, warm_bots=1)
+    begin(store, attempt)
+    store.witness(attempt, RUNG_OUT)
+    assert len(claimed(store, its, warm_bots=1, bot_rest=30 * SECOND)) == 1
+
+
+def test_those_who_ring_us_take_warm_bots_too(store: Store, reminder: Campaign) -> None:
+    its = bid(store, campaign(store, reminder, "inbound", 30))
+    later(store, 0)
+    store.rings_us("v3:in")
+    assert len(claimed(store, its, warm_bots=3)) == 2
+    store.rang_off("v3:in")
+    assert claimed(store, its, warm_bots=3, bot_rest=30 * SECOND) == []
+    later(store, 30.1)
+    assert len(claimed(store, its, warm_bots=3, bot_rest=30 * SECOND)) == 3, "the others' leases have run out too"
+
+
+def test_a_bot_whose_call_outlived_its_lease_or_was_concluded_is_used(store: Store, reminder: Campaign) -> None:
+    its = bid(store, campaign(store, reminder, "leases", 30))
+    later(store, 0)
+    outlives, concluded = claimed(store, its, warm_bots=2)
+    for attempt in (outlives, concluded):
+        begin(store, attempt)
+        store.witness(attempt, ANSWERED)
+    case = store.case(concluded)
+    assert case
+    assert store.conclude(case, Settled(Disposition.FAILED, "nothing was heard of it", guess=True), None) == "ok"
+    assert store.occupied(30 * SECOND).cooling == 1
+    later(store, 601)
+    claimed(store, its, warm_bots=0)
+    assert store.occupied(30 * SECOND).cooling == 1
+    assert store.occupied(30 * SECOND).lines == 0
+
+
+def test_counted_bots_are_those_that_were_idle_less_those_taken_since(store: Store, reminder: Campaign) -> None:
+    its = bid(store, campaign(store, reminder, "counted", 100))
+    later(store, 0)
+    before = claimed(store, its, warm_bots=1)
+    for attempt in before:
+        begin(store, attempt)
+        store.witness(attempt, ANSWERED)
+    later(store, 5)
+    store.count_warm(3, store.now())
+    taken = claimed(store, its, warm_bots=1, bot_rest=30 * SECOND)
+    assert len(taken) == 3, "whom the count saw on a call is not taken off it again"
+    begin(store, taken[0])
+    store.witness(taken[0], ANSWERED)
+    assert claimed(store, its, warm_bots=1, bot_rest=30 * SECOND) == []
+
+
+def test_a_count_that_grows_old_gives_way_to_the_setting(store: Store, reminder: Campaign) -> None:
+    its = bid(store, campaign(store, reminder, "old", 100))
+    later(store, 0)
+    store.count_warm(40, store.now())
+    later(store, 40)
+    assert len(claimed(store, its, warm_bots=0, lease=SECOND)) == 20
+    later(store, 301)
+    assert claimed(store, its, warm_bots=0) == []
+    assert len(claimed(store, its, warm_bots=7)) == 7
+
+
+def test_the_answer_rate_is_learned_and_fades(store: Store, reminder: Campaign) -> None:
+    its = bid(store, campaign(store, reminder, "learns", 60))
+    attempts = claimed(store, its)
+    for n, attempt in enumerate(attempts):
+        begin(store, attempt)
+        if n % 3 == 0:
+            store.witness(attempt, ANSWERED)
+            store.witness(attempt, ledger.detected(Detection("v3:1", AnsweredBy.HUMAN)))
+            store.witness(attempt, TALKED)
+        elif n % 3 == 1:
+            store.witness(attempt, RUNG_OUT)
+        else:
+            store.witness(attempt, ledger.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.BUSY)))
+    (found,) = store.under_way()
+    assert (found.answered, found.rung_out) == (20, 20), "who was busy says nothing of who is being rung"
+    store._redis.hset("{dialout}:odds:learns", "answered", 199)
+    begin_again = claimed(store, bid(store, campaign(store, reminder, "learns", 62)))
+    begin(store, begin_again[0])
+    store.witness(begin_again[0], ANSWERED)
+    (found,) = store.under_way()
+    assert (found.answered, found.rung_out) == (100, 10)
+
+
+def test_a_call_of_theirs_says_nothing_of_who_answers_us(store: Store, reminder: Campaign) -> None:
+    its = bid(store, campaign(store, reminder, "theirs", 1))
+    (attempt,) = claimed(store, its)
+    begin(store, attempt)
+    store.witness(attempt, RUNG_OUT)
+    case = store.case(attempt)
+    assert case
+    store.conclude(case, Settled(Disposition.NO_ANSWER, ""), None)
+    inbound = store.answer(case, "v3:in", 600 * SECOND)
+    store.witness(inbound, ledger.joined(Joined(attempt_id=inbound)))
+    store.witness(inbound, TALKED)
+    (found,) = store.under_way()
+    assert (found.answered, found.rung_out) == (0, 1)
+
+
+# --- silence --------------------------------------------------------------------------------------------------------------
+
+
+def ringing(store: Store, reminder: Campaign) -> tuple[Bid, str]:
+    its = bid(store, campaign(store, reminder, "silence", 20))
+    later(store, 0)
+    (attempt,) = claimed(store, its, lines=1)
+    begin(store, attempt)
+    store.witness(attempt, ANSWERED)
+    return its, attempt
+
+
+def silent_and_slowed(store: Store, its: Bid) -> tuple[int, bool]:
+    claimed(store, its, lines=0, slow_to=40.0)
+    return store.status("silence").silent, bool(store._redis.exists("{dialout}:slow"))
+
+
+@pytest.mark.parametrize("after_s", [0, 1.9])
+def test_a_bot_that_comes_in_time_is_no_silence(store: Store, reminder: Campaign, after_s: float) -> None:
+    its, attempt = ringing(store, reminder)
+    later(store, after_s)
+    store.witness(attempt, ledger.joined(Joined(attempt_id=attempt)))
+    later(store, 10)
+    assert silent_and_slowed(store, its) == (0, False)
+
+
+def test_a_bot_that_was_there_before_we_heard_of_the_answer_is_no_silence(store: Store, reminder: Campaign) -> None:
+    its = bid(store, campaign(store, reminder, "silence", 20))
+    later(store, 0)
+    (attempt,) = claimed(store, its, lines=1)
+    begin(store, attempt)
+    store.witness(attempt, ledger.joined(Joined(attempt_id=attempt)))
+    store.witness(attempt, ANSWERED)
+    later(store, 10)
+    assert silent_and_slowed(store, its) == (0, False)
+
+
+def test_who_hangs_up_before_a_bot_must_be_there_heard_no_silence(store: Store, reminder: Campaign) -> None:
+    its, attempt = ringing(store, reminder)
+    later(store, 1)
+    store.witness(attempt, TALKED)
+    later(store, 10)
+    assert silent_and_slowed(store, its) == (0, False)
+
+
+@pytest.mark.parametrize("then", ["nothing", "a late bot", "a hangup"])
+def test_an_answer_without_a_bot_is_counted_once_and_slows_the_pace(
+    store: Store, reminder: Campaign, then: str
+) -> None:
+    its, attempt = ringing(store, reminder)
+    later(store, 2.1)
+    if then == "a late bot":
+        store.witness(attempt, ledger.joined(Joined(attempt_id=attempt)))
+    elif then == "a hangup":
+        store.witness(attempt, TALKED)
+    assert silent_and_slowed(store, its) == (1, True)
+    assert silent_and_slowed(store, its) == (1, True)
+
+
+# --- the arithmetic -------------------------------------------------------------------------------------------------------
+
+
+def test_the_answer_rate_is_never_below_what_was_seen_and_comes_near_it() -> None:
+    assert policy.answer_rate(0, 0) == 1
+    assert policy.answer_rate(3, 0) == 1
+    for answered, rung_out in [(0, 10), (3, 7), (30, 70), (300, 700), (1, 99)]:
+        seen = answered / (answered + rung_out)
+        assert seen < policy.answer_rate(answered, rung_out) < seen + 2.5 / (answered + rung_out) ** 0.5
+    assert policy.answer_rate(300, 700) < policy.answer_rate(30, 70) < policy.answer_rate(3, 7)
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.floats(0, 1)), max_size=5), st.integers(0, 60), st.floats(0, 1))
+def test_there_is_always_room_where_everybody_could_answer_and_never_where_the_mean_does_not_fit(
+    ringing: list[tuple[int, float]], free: int, rate: float
+) -> None:
+    allowed = policy.may_ring_one_more(free, 0, ringing, rate)
+    calls, mean = sum(count for count, _ in ringing) + 1, sum(count * p for count, p in ringing) + rate
+    assert allowed or calls > free
+    assert not allowed or mean <= free + 1e-9
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 8), st.floats(0.01, 1)), min_size=1, max_size=3), st.integers(0, 12))
+def test_the_claim_takes_as_many_as_the_policy_allows(
+    server: EmbeddedRedis, reminder: Campaign, groups: list[tuple[int, float]], free: int
+) -> None:
+    store = Store.at(server.url)
+    store._redis.flushall()
+    later(store, 0)
+    bids = [bid(store, campaign(store, reminder, f"c{n}", 30), answer_rate=rate) for n, (_, rate) in enumerate(groups)]
+    standing = []
+    for (count, rate), one in zip(groups, bids, strict=True):
+        if count:
+            assert len(claimed(store, one, ahead=count)) == count
+            store._redis.delete(f"{{dialout}}:queued:{one.campaign.name}")
+        standing.append((count, rate))
+    rate = groups[0][1]
+    allowed = 0
+    while allowed < 30 - groups[0][0] and policy.may_ring_one_more(free, 0, [*standing, (allowed, rate)], rate):
+        allowed += 1
+    others = [Bid(one.campaign, [], one.lines, one.answer_rate) for one in bids[1:]]
+    assert len(claimed(store, bids[0], *others, warm_bots=free)) == allowed
