@@ -18,6 +18,7 @@ from worker import inbound, ledger, redis_server, reports
 from worker.app import carrier, store
 from worker.evidence import CallState
 from worker.hearing import Body, hear
+from worker.metrics import MEDIA_TYPE, exposition
 from worker.settings import load_settings
 
 log: Final = logging.getLogger(__name__)
@@ -97,6 +98,12 @@ def detection(form: Form, attempt: AttemptId = "") -> Response:
 def ring(form: Form) -> Response:
     """Someone rings us: connect them with the bot, and tell it what we know of them."""
     return Response(inbound.document(form), media_type=XML)
+
+
+@app.get("/metrics")
+def metrics() -> Response:
+    """What the dialer is doing, for Prometheus. Not signed: keep it from the outside, as docs/going-live.md says."""
+    return Response(exposition(store(), load_settings()), media_type=MEDIA_TYPE)
 
 
 @app.get("/healthz")

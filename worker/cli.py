@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -169,10 +169,10 @@ def status(
     elif watch:
         with Live(console=out, refresh_per_second=4) as live:
             while True:
-                live.update(_status_table([store.status(name) for name in names]))
+                live.update(_status_table([store.status(name) for name in names], _account_line(store)))
                 time.sleep(0.5)
     else:
-        out.print(_status_table([store.status(name) for name in names]))
+        out.print(_status_table([store.status(name) for name in names], _account_line(store)))
 
 
 @app.command()
@@ -415,8 +415,39 @@ def _status_facts(store: Store, found: Status) -> dict[str, Any]:
         "rows_refused": found.rows_refused,
         "dispositions": dict(found.dispositions),
         "lines_in_use": found.lines_in_use,
+        "answer_rate": found.answer_rate,
+        "silent_answers": found.silent,
+        "account": _account_facts(store),
         "next_opening": _iso(_next_opening(found, definition, store.now())),
     }
+
+
+def _account_facts(store: Store) -> dict[str, Any]:
+    settings = load_settings()
+    held = store.occupied(timedelta(seconds=settings.bot_rest_s))
+    return {
+        "lines": settings.lines,
+        "lines_in_use": held.lines,
+        "lines_inbound": held.inbound,
+        "lines_for_inbound": settings.lines_for_inbound,
+        "ringing": held.ringing,
+        "warm_bots": settings.bots_at_once,
+        "bots_cooling": held.cooling,
+        "bots_idle": held.idle,
+        "bots_counted_at": _iso(held.counted_at),
+    }
+
+
+def _account_line(store: Store) -> str:
+    facts = _account_facts(store)
+    told = [f"lines {facts['lines_in_use']} of {facts['lines']}"]
+    if facts["lines_inbound"] or facts["lines_for_inbound"]:
+        told.append(f"inbound {facts['lines_inbound']} ({facts['lines_for_inbound']} kept)")
+    if facts["bots_idle"] is not None:
+        told.append(f"bots idle {facts['bots_idle']} at {facts['bots_counted_at'][11:19]}")
+    elif facts["warm_bots"] is not None:
+        told.append(f"warm bots {facts['warm_bots']}, {facts['bots_cooling']} of them cooling")
+    return ", ".join([*told, f"ringing {facts['ringing']}"])
 
 
 def _next_opening(found: Status, definition: Campaign, now: datetime) -> datetime | None:
@@ -428,13 +459,15 @@ def _next_opening(found: Status, definition: Campaign, now: datetime) -> datetim
     return min(openings, default=None)
 
 
-def _status_table(found: list[Status]) -> Table:
-    table = Table("campaign", "state", "contacts", "due", "live", "done", "refused", "lines", "dispositions")
+def _status_table(found: list[Status], account: str = "") -> Table:
+    heads = ("campaign", "state", "contacts", "due", "live", "done", "refused", "lines", "answer", "silent")
+    table = Table(*heads, "dispositions", caption=account or None, caption_justify="left")
     for one in found:
         counts = ", ".join(f"{name} {count}" for name, count in one.dispositions.items())
         state = one.state.value + (f" ({one.why})" if one.why else "")
         numbers = (one.contacts, one.due, one.live, one.done, one.refused, one.lines_in_use)
-        table.add_row(one.campaign, state, *(f"{number:,}" for number in numbers), counts)
+        rate = "" if one.answer_rate is None else f"{one.answer_rate:.0%}"
+        table.add_row(one.campaign, state, *(f"{number:,}" for number in numbers), rate, f"{one.silent:,}", counts)
     return table
 
 

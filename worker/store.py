@@ -261,6 +261,12 @@ class Status:
     rung_out: int = 0
     silent: int = 0  # answered, and no bot came in time
 
+    @property
+    def answer_rate(self) -> float | None:
+        """Which share of the calls that lately were answered or rang out was answered; None where there were none."""
+        calls = self.answered + self.rung_out
+        return round(self.answered / calls, 3) if calls else None
+
 
 @dataclass(frozen=True, slots=True)
 class Occupied:
