@@ -42,6 +42,7 @@ class Ring:
     agent: str = OURS
     voice: str = VOICE
     listening: Listening = field(default_factory=Listening)
+    script: Script = SCRIPT
     time_limit_s: int = 180
 
 
@@ -118,7 +119,7 @@ def brief(stage: Stage, attempt_id: str, ring: Ring) -> Brief:
         listening=ring.listening,
         report_url=f"{stage.dialer.url}/reports",
         issued_at=int(time.time()),
-        script=SCRIPT,
+        script=ring.script,
     )
 
 

@@ -32,7 +32,7 @@ class Conversation:
         self.first_audio_ms: int | None = None
         self.contact_left = asyncio.Event()
         self.hung_up = False  # by us, and the carrier has confirmed it
-        self.handed_over = False  # to somebody else: the call goes on without us
+        self.handed_over = ""  # to whom: the call goes on without us
         self.usage: dict[str, float] = {}
         self._say_goodbye: Callable[[str], Coroutine[Any, Any, None]] | None = None
         self._goodbye: asyncio.Task[None] | None = None
@@ -85,7 +85,8 @@ class Conversation:
         if self.disposition is not None:
             return
         if self.handed_over:
-            self.ended_by, self.disposition, self.reason = "bot", Disposition.COMPLETED, "handed over"
+            self.ended_by, self.disposition = "bot", Disposition.COMPLETED
+            self.reason = f"handed over to {self.handed_over}"
             return
         self.ended_by = "contact"
         match self.impression.kind:

@@ -43,15 +43,16 @@ class Parting:
         words = conversation.phrases.not_noted if refused else None  # nothing is promised that nobody was told
         conversation.conclude(Disposition.DO_NOT_CALL, reason or "asked not to be called again", words)
 
-    async def hand_over(self, number: str) -> bool:
+    async def hand_over(self, name: str, number: str) -> bool:
         """Connect them with somebody else; the call goes on without us."""
         talk, conversation = self._talk, self._talk.conversation
         words = conversation.phrases.handing_over
         await talk.say(words)
         await talk.until_heard(words)
-        conversation.handed_over = True  # from now on the stream's end is not the contact's
-        conversation.handed_over = await self._line.hand_over(number)
-        return conversation.handed_over
+        conversation.handed_over = name  # from now on the stream's end is not the contact's
+        if not await self._line.hand_over(number):
+            conversation.handed_over = ""
+        return bool(conversation.handed_over)
 
     async def send_digits(self, digits: str) -> bool:
         """Press keys."""

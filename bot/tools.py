@@ -27,7 +27,7 @@ class Line(Protocol):
 
     async def opt_out(self, reason: str) -> None: ...
 
-    async def hand_over(self, number: str) -> bool: ...
+    async def hand_over(self, name: str, number: str) -> bool: ...
 
     async def send_digits(self, digits: str) -> bool: ...
 
@@ -130,7 +130,7 @@ def _transfer(conversation: Conversation, numbers: Mapping[str, str], line: Line
         if to not in numbers:
             await params.result_callback({"error": f"to must be one of {', '.join(numbers)}"})
             return
-        if await line.hand_over(numbers[to]):
+        if await line.hand_over(to, numbers[to]):
             await params.result_callback({"ok": True}, properties=_SILENTLY)
             conversation.conclude(Disposition.COMPLETED, f"handed over to {to}", "")
         else:

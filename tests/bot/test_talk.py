@@ -1,13 +1,14 @@
 """The bot on the telephone: calls of the sandbox's network, providers that take their time, and no dialer but its doors."""
 
 import asyncio
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bench.analysis import Timeline, find
-from bench.calls import Call, Ring, place_all
+from bench.calls import SCRIPT, Call, Ring, place_all
 from bench.endings import LONGEST_SILENCE_S
 from bench.stage import Stage
 from bot.clips import apology
@@ -18,16 +19,23 @@ from sandbox.people import PEOPLE
 pytestmark = pytest.mark.calls
 
 KINDS = ("talks", "hello_over", "silent", "opts_out_rudely", "presses_9", "voicemail", "screening", "menu", "fax")
+COLLEAGUE = "+14155550199"
+WITH_TRANSFERS = SCRIPT.model_copy(update={"transfers": {"desk": COLLEAGUE}})
+PRESSES_KEYS = SCRIPT.model_copy(update={"menus": "press_keys"})
+RINGS = {kind: Ring(kind) for kind in KINDS} | {
+    "put through": Ring("wants_person", script=WITH_TRANSFERS),
+    "keys": Ring("menu", script=PRESSES_KEYS),
+}
 
 
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Call, Stage]]:
-    """One call to each kind of person, five at a time."""
+    """One call to each kind of person, and of campaigns that transfer or press keys; five at a time."""
 
     async def hold() -> dict[str, tuple[Call, Stage]]:
         async with Stage(tmp_path_factory.mktemp("stage")) as stage:
-            held = await place_all(stage, [Ring(kind) for kind in KINDS], at_once=5)
-            return {call.ring.person: (call, stage) for call in held}
+            held = await place_all(stage, list(RINGS.values()), at_once=5)
+            return {name: (call, stage) for name, call in zip(RINGS, held, strict=True)}
 
     return asyncio.run(hold())
 
@@ -72,6 +80,26 @@ def test_a_screened_call_greets_the_person_who_comes_on_at_last(calls: dict[str,
     assert report
     greetings = [turn for turn in report.transcript if turn.role == "bot" and "automated assistant" in turn.text]
     assert len(greetings) >= 2, "the screen was told, and so was the person"
+
+
+def test_who_is_put_through_talks_on_after_the_bot_has_left(calls: dict[str, tuple[Call, Stage]]) -> None:
+    call, _ = calls["put through"]
+    assert call.report
+    assert (call.report.disposition, call.report.reason) == (Disposition.COMPLETED, "handed over to desk")
+    assert call.report.transcript[-1].text == phrases("en").handing_over
+    assert call.record["bridged_to"] == COLLEAGUE
+    assert call.record["bridged_s"] >= 3
+    left, ended = (datetime.fromisoformat(at) for at in (call.record["stream"]["ended_at"], call.record["ended_at"]))
+    assert (ended - left).total_seconds() >= 3
+    assert call.report_after_s is not None
+    assert call.report_after_s < 0, "the report does not wait for the call's end"
+
+
+def test_where_the_campaign_wants_it_a_menu_is_answered_with_keys(calls: dict[str, tuple[Call, Stage]]) -> None:
+    call, _ = calls["keys"]
+    assert call.record["dtmf_sent"] == "11", "the menu said itself twice"
+    assert call.report
+    assert (call.report.disposition, call.report.answered_by) == (Disposition.VOICEMAIL, "menu")
 
 
 def test_a_report_says_what_was_used(calls: dict[str, tuple[Call, Stage]]) -> None:
