@@ -43,6 +43,7 @@ class Ring:
     voice: str = VOICE
     listening: Listening = field(default_factory=Listening)
     script: Script = SCRIPT
+    briefed: bool = True  # else as a caller is connected while the dialer is away
     time_limit_s: int = 180
 
 
@@ -76,7 +77,7 @@ async def place_all(
             async with door:
                 await asyncio.sleep(every_s)
             call = await place(stage, ring)
-            await follow(stage, call, report=reports and ring.agent == OURS)
+            await follow(stage, call, report=reports and ring.briefed and ring.agent == OURS)
             return call
 
     calls = list(await asyncio.gather(*(one(ring) for ring in rings)))
@@ -92,10 +93,11 @@ async def place(stage: Stage, ring: Ring) -> Call:
     number = f"+1415{5_550_000 + stage.placed}"
     await stage.client.post(stage.network("/sandbox/people"), json={number: ring.person})
     callbacks = stage.dialer.url + "/telnyx/{}/" + attempt_id.replace("#", "%23")
+    told = to_parameters(brief(stage, attempt_id, ring), stage.secret) if ring.briefed else {}
     order = {
         "To": number,
         "From": CALLER_ID,
-        "Texml": document(stage.agent(ring.agent), to_parameters(brief(stage, attempt_id, ring), stage.secret)),
+        "Texml": document(stage.agent(ring.agent), told),
         "StatusCallback": callbacks.format("status"),
         "StatusCallbackEvent": "completed",
         "TimeLimit": str(ring.time_limit_s),

@@ -51,7 +51,8 @@ class Dialer:
         self.ended_at: dict[str, float] = {}  # when the carrier said so, Unix seconds, as the other times
         self.reported_at: dict[str, float] = {}  # the first time
         self.joined: dict[str, float] = {}  # when
-        self.opted_out: dict[str, float] = {}
+        self.opted_out: dict[str, float] = {}  # by the call's sid if there was no brief
+        self.away = False  # for those who opt out
         self.scripts: dict[str, Script] = {}  # what /briefs answers
         self.refused: list[str] = []  # messages whose signature or form was wrong
         self._secret = secret
@@ -60,6 +61,7 @@ class Dialer:
         self._ended: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._joined: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._reported: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._opted_out: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         socket = bind("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{socket.getsockname()[1]}"
         self._socket = socket
@@ -89,6 +91,10 @@ class Dialer:
         """Wait for the bot's report."""
         return await _happens(self._reported[attempt_id], within_s)
 
+    async def until_opted_out(self, call: str, within_s: float) -> bool:
+        """Wait until somebody opts out, on a call named by its attempt, or without a brief by its sid."""
+        return await _happens(self._opted_out[call], within_s)
+
     def _app(self) -> FastAPI:
         app = FastAPI(docs_url=None)
 
@@ -110,7 +116,10 @@ class Dialer:
         @app.post(f"/reports{OPT_OUT_PATH}")
         async def opt_out(request: Request) -> Response:
             said = await self._read(request, OptOut, "opt-out")
-            self.opted_out.setdefault(said.attempt_id, time.time())
+            if self.away:
+                raise HTTPException(503)
+            self.opted_out.setdefault(said.attempt_id or said.call_sid, time.time())
+            self._opted_out[said.attempt_id or said.call_sid].set()
             return Response(status_code=200)
 
         @app.post(f"/reports{DETECTION_PATH}")

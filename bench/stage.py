@@ -92,6 +92,7 @@ class Stage:
         provider = f"127.0.0.1:{self._turnstile.port if self._turnstile else self._ports['providers']}"
         return {
             "BRIEF_SECRET": self.secret,
+            "PUBLIC_URL": self.dialer.url,
             "TELNYX_API_KEY": NETWORK_KEY,
             "TELNYX_BASE_URL": self.network("/v2"),
             "OPENAI_API_KEY": "sandbox",

@@ -99,3 +99,6 @@ async def take(
             report = conversation.report()
             delivered, _ = await asyncio.gather(send_report(report, brief.report_url, secret), talk.parting.settled())
             logger.info("{}: {}, report {}", brief.attempt_id, report.disposition, "delivered" if delivered else "LOST")
+        else:
+            _unbriefed.discard(start.stream_id)  # the line is free, though a wish may take longer to be told
+            await talk.parting.settled()

@@ -8,10 +8,12 @@ import aiohttp
 from loguru import logger
 from pydantic import ValidationError
 
+from bot.settings import BotSettings
 from campaigns.call import (
     DETECTION_PATH,
     JOINED_PATH,
     OPT_OUT_PATH,
+    REPORTS_PATH,
     SIGNATURE_HEADER,
     Brief,
     DetectionAnswer,
@@ -29,6 +31,7 @@ _TIMEOUT: Final = aiohttp.ClientTimeout(total=5)
 _LONG_POLL: Final = aiohttp.ClientTimeout(total=15)
 _FETCHES: Final = 3
 _GIVE_UP_S: Final = 60.0
+_UNBRIEFED_GIVE_UP_S: Final = 600.0  # a restart, a deployment; and Pipecat Cloud ends a session after 900 s
 _LONGEST_PAUSE_S: Final = 10.0
 _JOINED_PAUSE_S: Final = 2.0  # well below what the dialer waits after it asked the carrier, and before it hangs up
 
@@ -64,10 +67,22 @@ async def say_joined(brief: Brief, call_sid: str, secret: str) -> bool:
     return await _deliver(joined, brief.report_url + JOINED_PATH, secret, "joined", longest_pause_s=_JOINED_PAUSE_S)
 
 
-async def opt_out(brief: Brief, call_sid: str, reason: str, secret: str) -> bool:
-    """Have the number put onto the do-not-call list; True once it is there."""
-    wish = OptOut(attempt_id=brief.attempt_id, call_sid=call_sid, reason=reason[:500])
-    return await _deliver(wish, brief.report_url + OPT_OUT_PATH, secret, "opt-out", longest_pause_s=_JOINED_PAUSE_S)
+def report_url(brief: Brief | None, settings: BotSettings) -> str:
+    """Return where a call is reported on; "" if nobody says."""
+    if brief:
+        return brief.report_url
+    return settings.public_url.rstrip("/") + REPORTS_PATH if settings.public_url else ""
+
+
+async def opt_out(brief: Brief | None, call_sid: str, reason: str, settings: BotSettings) -> bool:
+    """Have the number put onto the do-not-call list; True once it is there.
+
+    Without a brief the dialer was away when the call began, and finds the number by the call: it is told for longer.
+    """
+    wish = OptOut(attempt_id=brief.attempt_id if brief else "", call_sid=call_sid, reason=reason[:500])
+    url, secret = report_url(brief, settings) + OPT_OUT_PATH, settings.brief_secret.get_secret_value()
+    pause_s, give_up_s = (_JOINED_PAUSE_S, _GIVE_UP_S) if brief else (_LONGEST_PAUSE_S, _UNBRIEFED_GIVE_UP_S)
+    return await _deliver(wish, url, secret, "opt-out", longest_pause_s=pause_s, give_up_s=give_up_s)
 
 
 async def ask_detection(brief: Brief, known: str, secret: str) -> str:
@@ -99,10 +114,17 @@ async def send_report(report: Report, url: str, secret: str) -> bool:
 
 
 async def _deliver(
-    word: Joined | OptOut | Report, url: str, secret: str, purpose: str, *, longest_pause_s: float
+    word: Joined | OptOut | Report,
+    url: str,
+    secret: str,
+    purpose: str,
+    *,
+    longest_pause_s: float,
+    give_up_s: float = _GIVE_UP_S,
 ) -> bool:
+    about = word.attempt_id or word.call_sid
     body = word.model_dump_json().encode()
-    deadline = time.monotonic() + _GIVE_UP_S
+    deadline = time.monotonic() + give_up_s
     pause = 0.5
     async with aiohttp.ClientSession(timeout=_TIMEOUT) as session:
         while True:
@@ -113,11 +135,12 @@ async def _deliver(
                     if answer.status < 300:  # noqa: PLR2004
                         return True
                     if answer.status in {403, 404, 413, 422}:
-                        logger.error("{} of {} was refused: HTTP {}", purpose, word.attempt_id, answer.status)
+                        logger.error("{} of {} was refused: HTTP {}", purpose, about, answer.status)
                         return False
             except (aiohttp.ClientError, TimeoutError) as error:
-                logger.warning("{} of {} was not taken: {}", purpose, word.attempt_id, type(error).__name__)
+                logger.warning("{} of {} was not taken: {}", purpose, about, type(error).__name__)
             if time.monotonic() + pause > deadline:
+                logger.error("{} of {} was never taken", purpose, about)
                 return False
             await asyncio.sleep(pause)
             pause = min(2 * pause, longest_pause_s)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 OPT_OUT_S: Final = 2.0
 """How long the do-not-call list may take before we confirm anyway: the wish is sent again until it is there."""
 
+UNBRIEFED_OPT_OUT_S: Final = 3.0
+"""How long it may take, and the carrier's word on who is calling, before we say that it could not be noted now."""
+
 _LAST_WORDS_S: Final = 1.5
 """How much longer the voice may take to begin a goodbye: without one, they are hung up on in silence."""
 
@@ -33,14 +36,17 @@ class Parting:
 
     async def opt_out(self, reason: str) -> None:
         """Put their number onto the do-not-call list: a fact first, then confirmed aloud, and the end."""
-        conversation, brief = self._talk.conversation, self._talk.conversation.brief
-        if brief and brief.report_url and self._opted_out is None:
-            secret = self._talk.settings.brief_secret.get_secret_value()
+        conversation, settings = self._talk.conversation, self._talk.settings
+        brief, noted = conversation.brief, False
+        if dialer.report_url(brief, settings):
             # A task that outlives the call: it goes on until the number is on the list.
-            self._opted_out = asyncio.create_task(dialer.opt_out(brief, conversation.call_sid, reason, secret))
-            await asyncio.wait({self._opted_out}, timeout=OPT_OUT_S)
-        refused = self._opted_out is None or (self._opted_out.done() and not self._opted_out.result())
-        words = conversation.phrases.not_noted if refused else None  # nothing is promised that nobody was told
+            self._opted_out = self._opted_out or asyncio.create_task(
+                dialer.opt_out(brief, conversation.call_sid, reason, settings)
+            )
+            await asyncio.wait({self._opted_out}, timeout=OPT_OUT_S if brief else UNBRIEFED_OPT_OUT_S)
+            # Who has briefed us will be back; whether who has not can list them, only its answer tells.
+            noted = self._opted_out.result() if self._opted_out.done() else brief is not None
+        words = None if noted else conversation.phrases.not_noted  # nothing is promised that nobody was told
         conversation.conclude(Disposition.DO_NOT_CALL, reason or "asked not to be called again", words)
 
     async def hand_over(self, name: str, number: str) -> bool:

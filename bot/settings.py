@@ -31,6 +31,9 @@ class BotSettings(BaseModel):
     telnyx_api_key: SecretStr = SecretStr("")  # empty: the carrier ends the call when the stream closes
     telnyx_base_url: str = "https://api.telnyx.com/v2"
     brief_secret: SecretStr
+    public_url: str = (
+        ""  # the dialer's, as there: whoever calls while it is away can be put on the list once it is back
+    )
     inbound_greeting: str = ""  # for callers of whom nothing is known; empty: the house's words
     max_call_s: float = 540.0  # for a brief that does not say: the goodbye comes before the carrier's time limit cuts
     unbriefed_calls: int = (

@@ -207,7 +207,7 @@ class Joined(_Frozen):
 class OptOut(_Frozen):
     """The person asks not to be called again. Sent during the call: it is a fact at once, whatever the report says."""
 
-    attempt_id: str
+    attempt_id: str  # empty: the bot had no brief, and the dialer asks the carrier who is on the call
     call_sid: str = ""
     reason: str = ""
 
@@ -253,6 +253,9 @@ class Report(_Frozen):
         ended = info.data.get("ended_at")
         return at if at and at.tzinfo and ended and abs(at - ended) <= CALLBACK_LIMIT else None
 
+
+REPORTS_PATH: Final = "/reports"
+"""Where, below the dialer's PUBLIC_URL, the bot reports. A brief says it in full; without one, the bot goes by its setting."""
 
 JOINED_PATH: Final = "/joined"
 """Where, below a brief's `report_url`, the bot says that it is on the call."""

@@ -14,7 +14,7 @@ from campaigns.call import Listening
 from campaigns.campaign import Campaign, Pacing, load_campaign
 from campaigns.contacts import Contact, read_contacts, zones_of
 from sandbox.speech import synthesize
-from worker import audit
+from worker import audit, texml
 from worker.rehearsal import RETRY_AFTER, Stage, hurried
 
 pytestmark = pytest.mark.calls
@@ -68,6 +68,16 @@ def until_done(stage: Stage, name: str, limit_s: float) -> list[dict]:
             return stage.store.outcomes(name)
         time.sleep(0.2)
     pytest.fail(f"not done after {limit_s} s: {stage.store.status(name)}")
+
+
+def until_ended(stage: Stage, call_sid: str, limit_s: float) -> dict:
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        (call,) = [c for c in window(stage, "telnyx", "/sandbox/calls") if c["call_sid"] == call_sid]
+        if call["ended_at"]:
+            return call
+        time.sleep(0.3)
+    pytest.fail(f"the call did not end within {limit_s} s")
 
 
 def heard(stage: Stage, call_sid: str) -> np.ndarray:
@@ -150,18 +160,32 @@ def test_whoever_rings_back_is_told_why_they_were_called(stage: Stage, tmp_path:
     network = stage.environment["TELNYX_BASE_URL"].rsplit("/", 1)[0]
     ring = {"from": contact.phone, "to": "+12125550100", "person": "talks"}
     sid = httpx.post(f"{network}/sandbox/ring", json=ring).json()["call_sid"]
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        (call,) = [c for c in window(stage, "telnyx", "/sandbox/calls") if c["call_sid"] == sid]
-        if call["ended_at"]:
-            break
-        time.sleep(0.3)
+    call = until_ended(stage, sid, 60)
     assert call["direction"] == "inbound"
     assert "We called you at" in call["stream"]["custom_parameters"]["greeting"]
     assert "Thursday" in call["stream"]["custom_parameters"]["greeting"]
     assert call["heard_s"] > 3
     (outcome,) = until_done(stage, definition.name, 60)
     assert outcome["disposition"] == "completed"
+
+
+def test_whoever_rings_while_the_dialer_is_away_is_put_on_the_list_by_the_carriers_word(stage: Stage) -> None:
+    network = stage.environment["TELNYX_BASE_URL"].rsplit("/", 1)[0]
+    ours = f"{stage.environment['PUBLIC_URL']}/telnyx/inbound"
+    static = texml.static_document(stage.environment["STREAM_URL"])
+    httpx.post(f"{network}/sandbox/faults", json={"voice_url": "", "static_texml": static})
+    try:
+        ring = {"from": "+13125550114", "to": "+12125550100", "person": "opts_out"}
+        sid = httpx.post(f"{network}/sandbox/ring", json=ring).json()["call_sid"]
+        call = until_ended(stage, sid, 60)
+    finally:
+        httpx.post(f"{network}/sandbox/faults", json={"voice_url": ours, "static_texml": ""})
+    assert call["stream"]["custom_parameters"] == {}
+    deadline = time.monotonic() + 30
+    while (listed := stage.store.listed("+13125550114")) is None and time.monotonic() < deadline:
+        time.sleep(0.3)
+    assert listed
+    assert listed["source"] == f"asked on the call {sid}"
 
 
 @pytest.mark.timeout(400)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final, TypedDict
 from urllib.parse import quote
 
-from campaigns.call import Brief
+from campaigns.call import REPORTS_PATH, Brief
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
 from worker import texml
@@ -32,7 +32,7 @@ def outbound_document(
 def addresses(settings: Settings, attempt_id: str) -> Addresses:
     """Return where the bot reports, and where it fetches what did not fit."""
     base = settings.public_url.rstrip("/")
-    return {"report_url": f"{base}/reports", "brief_url": f"{base}/briefs/{quote(attempt_id, safe='')}"}
+    return {"report_url": base + REPORTS_PATH, "brief_url": f"{base}/briefs/{quote(attempt_id, safe='')}"}
 
 
 def document(brief: Brief, campaign: Campaign, settings: Settings) -> str:

@@ -97,7 +97,7 @@ class Carrier:
 
     def warm_up(self) -> None:
         """Do now what the first dial would wait for, between the word that it leaves and its leaving."""
-        assert self._client
+        assert self._client.texml.calls  # the SDK imports what it can do only when that is first named
 
     def dial(self, order: DialOrder) -> str:
         """Send the one POST and return the call's sid, or "" if the carrier took the call and named none.

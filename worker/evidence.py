@@ -58,3 +58,4 @@ class FoundCall:
     created_at: float | None  # Unix seconds
     event: CallEvent  # its latest step
     answered_by: AnsweredBy | None = None
+    inbound: bool = False  # somebody rang us: then `to` is ours, and `caller_id` theirs

@@ -2,21 +2,31 @@
 
 import logging
 import re
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from threading import BoundedSemaphore
 from typing import Final
 
 from campaigns.call import Script
 from campaigns.campaign import Campaign
 from campaigns.templates import RenderError
 from worker import briefing, policy, texml
-from worker.app import store
+from worker.app import carrier, store
+from worker.carrier import CarrierBusy
+from worker.evidence import FoundCall
 from worker.settings import load_settings
 from worker.store import Caller, CampaignState, Case
 
 log: Final = logging.getLogger(__name__)
 
+LATELY: Final = timedelta(hours=1)
+"""How long ago a call to us may have begun whose caller the bot tells of without a brief: it tries for ten minutes."""
+
 _E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
+_SID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_=+-]{7,255}")
+_CLOCKS_APART_S: Final = 60
+_asking: Final = BoundedSemaphore(4)
+"""How many may ask the carrier about callers at once: its limit of requests is for dialing."""
 
 
 def document(form: Mapping[str, str]) -> str:
@@ -46,6 +56,37 @@ def script(attempt_id: str) -> Script | None:
     called_at = _called_at(rung or case, store().now())
     brief = case.campaign.inbound_brief(case.contact, case.zones, attempt_id=attempt_id, called_at=called_at, **again)
     return brief.script
+
+
+def caller_on(call_sid: str) -> str:
+    """Return the number of whoever rang us on a call that goes on, or did lately; "" if there is no such call.
+
+    The bot had no brief, so it has the call's sid of a stream that anybody can open. The carrier is asked, and nothing but
+    its word counts. Raises CarrierError if it cannot tell now.
+    """
+    if not _SID.fullmatch(call_sid):
+        return ""
+    if not _asking.acquire(blocking=False):
+        raise CarrierBusy("others are just asking the carrier who has rung us: ask again")
+    try:
+        call = carrier().fetch(call_sid)
+    finally:
+        _asking.release()
+    if call is None:
+        raise CarrierBusy("the carrier does not know this call, or not yet: ask again")
+    return call.caller_id if call.call_sid == call_sid and rang_us(call, _our_numbers(), store().now()) else ""
+
+
+def rang_us(call: FoundCall, ours: Collection[str], now: datetime) -> bool:
+    """Tell whether somebody who showed their number rang one of ours, not long ago."""
+    if not call.inbound or call.to not in ours or call.created_at is None or not _E164.fullmatch(call.caller_id):
+        return False
+    return -_CLOCKS_APART_S <= now.timestamp() - call.created_at <= LATELY.total_seconds()
+
+
+def _our_numbers() -> set[str]:
+    campaigns = [store().campaign(name)[0] for name in store().campaigns()]
+    return {*load_settings().caller_ids}.union(*({c.callback_number, *c.caller_ids} for c in campaigns))
 
 
 def _for_contact(case: Case, call_sid: str) -> str | None:

@@ -25,6 +25,7 @@ from campaigns.call import (
 )
 from worker import inbound, ledger
 from worker.app import store
+from worker.carrier import CarrierError
 from worker.evidence import AnsweredBy
 from worker.hearing import Body, hear
 from worker.settings import load_settings
@@ -66,11 +67,25 @@ def joined(request: Request, body: Body) -> Response:
 def opt_out(request: Request, body: Body) -> Response:
     """The person wants no more calls. By the answer the number is on the list, and nothing waits for it any more."""
     asked = _read(OptOut, body, request, "opt-out")
+    if not asked.attempt_id:
+        return _opt_out_caller(asked.call_sid)
     known = store().caller(asked.attempt_id) or store().case(asked.attempt_id)
     if known is None or not known.phone:
         raise HTTPException(404, "there is no such attempt, or no number that could be listed")
     _list(known.phone, asked.attempt_id)
     hear(asked.attempt_id, ledger.opted_out(asked))
+    return Response(status_code=200)
+
+
+def _opt_out_caller(call_sid: str) -> Response:
+    """List whoever rang us while this server was away, so that the bot had no brief: 503 asks for it again later."""
+    try:
+        phone = inbound.caller_on(call_sid)
+    except CarrierError as unknown:
+        raise HTTPException(503, str(unknown), {"retry-after": "5"}) from unknown
+    if not phone:
+        raise HTTPException(404, "there is no such call to us, or it shows no number that could be listed")
+    store().add_do_not_call(phone, f"asked on the call {call_sid}")
     return Response(status_code=200)
 
 

@@ -70,6 +70,7 @@ def read_call(item: Mapping[str, Any]) -> FoundCall:
         created_at=_timestamp(item.get("date_created") or item.get("start_time")),
         event=event,
         answered_by=ANSWERED_BY.get(by),
+        inbound=item.get("direction") == "inbound",
     )
 
 

@@ -386,7 +386,8 @@ def _add_switches(app: FastAPI, net: Net) -> None:
     async def faults(body: dict[str, Any]) -> Response:
         """`{"create": [{"kind": "500", "probability": 0.1, "count": 3}], "callbacks": {"drop": 0.1}, "list_delay_s": 1}`.
 
-        Also `"update_refuses": "json"` (or "form", or ""), and of calls to come `"jitter_s"` and `"codec"`.
+        Also `"update_refuses": "json"` (or "form", or ""), and of calls to come `"jitter_s"` and `"codec"`, and
+        of calls to us `"voice_url"`, or, where that is empty, `"static_texml"`.
         """
         if "create" in body:
             net.faults = [Fault(**fault) for fault in body["create"]]
@@ -394,7 +395,7 @@ def _add_switches(app: FastAPI, net: Net) -> None:
                 return JSONResponse({"error": f"no such fault: {unknown}"}, 422)
         for name, value in body.get("callbacks", {}).items():
             setattr(net.courier.faults, name, value)
-        for name in ("list_delay_s", "voice_url", "jitter_s", "codec", "update_refuses"):
+        for name in ("list_delay_s", "voice_url", "jitter_s", "codec", "update_refuses", "static_texml"):
             setattr(net, name, body.get(name, getattr(net, name)))
         return JSONResponse({"ok": True})
 

@@ -111,6 +111,29 @@ def test_a_report_says_what_was_used(calls: dict[str, tuple[Call, Stage]]) -> No
     assert any(turn.latency_ms for turn in report.transcript if turn.role == "bot")
 
 
+def test_a_caller_without_a_brief_is_told_the_truth_and_listed_once_the_dialer_is_back(tmp_path: Path) -> None:
+    async def hold() -> None:
+        async with Stage(tmp_path) as stage:
+            ring = Ring("presses_9", briefed=False)
+            (there,) = await place_all(stage, [ring], at_once=1)
+            assert there.sid in stage.dialer.opted_out
+            assert phrases("en").goodbyes[Disposition.DO_NOT_CALL] in await spoken(stage)
+            assert phrases("en").not_noted not in await spoken(stage)
+
+            stage.dialer.away = True
+            (away,) = await place_all(stage, [ring], at_once=1)
+            assert phrases("en").not_noted in await spoken(stage)
+            assert away.sid not in stage.dialer.opted_out
+            stage.dialer.away = False
+            assert await stage.dialer.until_opted_out(away.sid, 40)
+            assert stage.dialer.refused == []
+
+    async def spoken(stage: Stage) -> str:
+        return " ".join(entry["text"] for entry in await stage.window("spoken"))
+
+    asyncio.run(hold())
+
+
 @pytest.mark.parametrize(("provider", "mode"), [("cartesia", "refuse"), ("openai", "hang"), ("deepgram", "refuse")])
 def test_when_a_provider_fails_a_recording_apologizes_and_the_call_counts_as_our_failure(
     provider: str, mode: str, tmp_path: Path

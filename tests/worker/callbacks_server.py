@@ -43,13 +43,13 @@ class Server:
 
 
 @contextmanager
-def serving(redis_url: str, folder: Path) -> Iterator[Server]:
+def serving(redis_url: str, folder: Path, **more: str) -> Iterator[Server]:
     port = free_port()
     environment = {
         "REDIS_URL": redis_url, "DIALOUT_DATA": str(folder), "TELNYX_API_KEY": "k", "TELNYX_TEXML_APP_ID": "1",
         "TELNYX_PUBLIC_KEY": base64.b64encode(bytes(KEY.verify_key)).decode(), "CALLER_IDS": "+12125550100",
         "PUBLIC_URL": "https://dialer.example", "BRIEF_SECRET": SECRET, "STREAM_URL": "ws://agent.example/ws",
-    }  # fmt: skip
+    } | more  # fmt: skip
     with Processes(folder) as processes:
         process = processes.start(
             "callbacks", ["uvicorn", "worker.callbacks:app", "--port", str(port), "--log-level", "warning"], environment

@@ -111,7 +111,15 @@ def test_a_call_is_placed_found_and_hung_up_twice(carrier: Carrier, network: str
     carrier.hang_up(sid)
     fetched = carrier.fetch(sid)
     assert fetched
-    assert fetched.to == "+12125550143"
+    assert (fetched.to, fetched.caller_id, fetched.inbound) == ("+12125550143", "+12125550100", False)
+
+
+def test_a_call_to_us_is_told_from_ours(carrier: Carrier, network: str) -> None:
+    assert literals(call_resource.CallResource, "direction") == ("inbound", "outbound")
+    ring = {"from": NUMBER, "to": "+12125550100", "person": "hangs_up"}
+    fetched = carrier.fetch(httpx.post(f"{network}/sandbox/ring", json=ring).json()["call_sid"])
+    assert fetched
+    assert (fetched.to, fetched.caller_id, fetched.inbound) == ("+12125550100", NUMBER, True)
 
 
 def literals(model: type[BaseModel], name: str) -> tuple[str, ...]:
