@@ -99,6 +99,11 @@ class Timeline:
             spans.append((since, self.end_s))
         return joined(spans, join_s)
 
+    @property
+    def is_answered(self) -> bool:
+        """True once the bot's first words were heard out, and somebody began to answer them."""
+        return math.isfinite(self.first("person_starts", after=self.first("bot_stops")))
+
     def replies(self) -> list[tuple[float, float]]:
         """Return how long after each thing said to it the bot spoke: on arrival, and at the ear.
 

@@ -59,7 +59,6 @@ class Dialer:
         self._detected: dict[str, str] = {}
         self._news: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._ended: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
-        self._joined: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._reported: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._opted_out: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         socket = bind("127.0.0.1", 0)
@@ -82,10 +81,6 @@ class Dialer:
     async def until_ended(self, attempt_id: str, within_s: float) -> bool:
         """Wait for the carrier's last callback; False if it does not come in time."""
         return await _happens(self._ended[attempt_id], within_s)
-
-    async def until_joined(self, attempt_id: str, within_s: float) -> bool:
-        """Wait until the bot says that it is on the call."""
-        return await _happens(self._joined[attempt_id], within_s)
 
     async def until_reported(self, attempt_id: str, within_s: float) -> bool:
         """Wait for the bot's report."""
@@ -110,7 +105,6 @@ class Dialer:
         async def joined(request: Request) -> Response:
             said = await self._read(request, Joined, "joined")
             self.joined.setdefault(said.attempt_id, time.time())
-            self._joined[said.attempt_id].set()
             return Response(status_code=200)
 
         @app.post(f"/reports{OPT_OUT_PATH}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bench.analysis import missing_end_s, percentile
+from bench.analysis import Timeline, missing_end_s, percentile
 from bench.calls import Call, Ring, fill, follow, place, place_all
 from bench.result import Result, Row, Size
 from bench.stage import LATENCIES, Stage
@@ -72,13 +72,15 @@ def last_utterances(spoken: Iterable[Mapping[str, Any]]) -> dict[str, str]:
 
 PROVIDERS: Final = ("openai", "deepgram", "cartesia")
 MODES: Final = ("refuse", "500", "hang", "die_mid")
-FAULT_AFTER_S: Final = 4.0
-"""From the bot's joining: the greeting is half spoken."""
+MIDDLE_WITHIN_S: Final = 30.0
+"""How long the middle of a call is waited for: the greeting takes some six seconds."""
+
+_LOOK_EVERY_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One provider misbehaves in one way, from the call's start or in its middle."""
+    """One provider misbehaves in one way: from the call's start, or from its middle, once its greeting is answered."""
 
     provider: str
     mode: str
@@ -125,14 +127,23 @@ async def _call_with(stage: Stage, fault: Fault) -> Call:
     call = await place(stage, ring)
     following = asyncio.create_task(follow(stage, call))
     if fault.when == "middle":
-        await stage.dialer.until_joined(call.attempt_id, 10)
-        await asyncio.sleep(FAULT_AFTER_S)
+        await _middle(stage, call)
         await stage.providers(broken)
     await following
     await stage.providers({provider: {"mode": "ok", **LATENCIES[provider]} for provider in PROVIDERS})
     stage.check()
     await fill(stage, [call])
     return call
+
+
+async def _middle(stage: Stage, call: Call) -> None:
+    """Wait until the greeting is being answered: whatever fails from then on is needed for what is not the last word."""
+    try:
+        async with asyncio.timeout(MIDDLE_WITHIN_S):
+            while not Timeline.of(await stage.record(call.sid)).is_answered:  # noqa: ASYNC110 - another process's
+                await asyncio.sleep(_LOOK_EVERY_S)
+    except TimeoutError as error:
+        raise RuntimeError(f"nobody answered the greeting of {call.attempt_id}: is the machine too busy?") from error
 
 
 def _fault_row(fault: Fault, call: Call) -> Row:

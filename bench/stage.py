@@ -145,6 +145,11 @@ class Stage:
         answer = await self.client.get(self.network("/sandbox/calls"))
         return {record["call_sid"]: record for record in answer.json()}
 
+    async def record(self, call_sid: str) -> dict[str, Any]:
+        """Return the network's record of one call, which may go on."""
+        answer = await self.client.get(self.network(f"/sandbox/calls/{quote(call_sid, safe='')}"))
+        return answer.json()
+
     async def heard(self, call_sid: str) -> Sound:
         """Return what the callee heard."""
         answer = await self.client.get(self.network(f"/sandbox/calls/{quote(call_sid, safe='')}/heard"))

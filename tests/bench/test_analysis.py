@@ -56,6 +56,21 @@ def test_a_reply_counts_from_the_persons_last_sound() -> None:
     assert talk.replies() == [(pytest.approx(1.2), pytest.approx(1.4))]
 
 
+@pytest.mark.parametrize(
+    ("talk", "answered"),
+    [
+        ((), False),
+        (((0.1, "person_starts"), (0.5, "bot_starts"), (0.9, "person_stops")), False),  # a hello is no answer
+        (((0.1, "person_starts"), (0.5, "bot_starts"), (0.9, "person_stops"), (6.0, "bot_stops")), False),
+        (((0.5, "bot_starts"), (6.0, "bot_stops"), (7.0, "person_starts")), True),
+    ],
+)
+def test_a_greeting_is_answered_once_somebody_speaks_after_its_end(
+    talk: tuple[tuple[float, str], ...], answered: bool
+) -> None:
+    assert timeline(*talk).is_answered is answered
+
+
 def test_what_is_said_before_the_first_word_or_over_the_bot_has_no_reply() -> None:
     talk = timeline(
         (0.1, "person_starts"), (0.2, "person_stops"),
