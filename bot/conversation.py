@@ -46,18 +46,22 @@ class Conversation:
         """Register who speaks the last words, waits until they are heard, and hangs up."""
         self._say_goodbye = say
 
-    def heard(self, text: str) -> None:
-        """The contact said something."""
+    def heard(self, text: str, began: datetime | None = None) -> None:
+        """The contact said something; `began` is when they began to."""
         if text.strip():
-            self.turns.append(Turn(role="contact", text=text.strip(), at_s=self.seconds))
+            at_s = round((began - self.started_at).total_seconds(), 2) if began else self.seconds
+            self._add(Turn(role="contact", text=text.strip(), at_s=max(0.0, at_s)))
 
     def said(self, text: str, *, began: float = 0.0, interrupted: bool = False, latency_ms: int | None = None) -> None:
         """The bot said something; `began` is when, on the monotonic clock."""
         if text.strip():
             at_s = round(began - self.began, 2) if began else self.seconds
-            turn = Turn(role="bot", text=text.strip(), at_s=at_s, interrupted=interrupted, latency_ms=latency_ms)
-            self.turns.append(turn)
-            self.turns.sort(key=lambda turn: turn.at_s)
+            self._add(Turn(role="bot", text=text.strip(), at_s=at_s, interrupted=interrupted, latency_ms=latency_ms))
+
+    def _add(self, turn: Turn) -> None:
+        """Keep the order in which turns began: one is complete only when the other side has spoken over it."""
+        self.turns.append(turn)
+        self.turns.sort(key=lambda turn: turn.at_s)
 
     def problem(self, text: str) -> None:
         """Something went wrong that the operator should know."""

@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
+from datetime import datetime
 from typing import Any, Final
 
 from loguru import logger
@@ -158,7 +159,7 @@ class Talk:
         @user.event_handler("on_user_turn_stopped")
         async def _heard(_user: object, _strategy: object, message: UserTurnStoppedMessage) -> None:
             text = message.content or ""
-            conversation.heard(text)
+            conversation.heard(text, datetime.fromisoformat(message.timestamp) if message.timestamp else None)
             if text:
                 self.watch.relax()
             elif floor.lost_thought and not floor.rest:

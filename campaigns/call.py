@@ -188,7 +188,7 @@ class Turn(_Frozen):
 
     role: Literal["bot", "contact"]
     text: str
-    at_s: FiniteFloat  # seconds since the stream's start
+    at_s: FiniteFloat  # when it began, in seconds since the stream's start
     interrupted: bool = False
     latency_ms: int | None = None  # of the bot's: from the contact's last sound to its first
 

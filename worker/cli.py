@@ -551,7 +551,7 @@ def _write_csv(rows: list[dict[str, Any]], file: Any) -> None:
     writer = csv.DictWriter(file, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        tables = {name: json.dumps(row[name], ensure_ascii=False) for name in ("answers", "usage")}
+        tables = {name: json.dumps(row[name], ensure_ascii=False) for name in ("answers", "usage", "problems")}
         writer.writerow(row | tables)
 
 

@@ -161,8 +161,11 @@ def outcome(
         "duration_s": int(attempt["duration_s"]) if attempt.get("duration_s") else None,
         "answers": json.loads(attempt.get("answers") or "{}"),
         "answered_by": report.answered_by if report else None,
+        "ended_by": report.ended_by if report else None,
+        "first_audio_ms": report.first_audio_ms if report else None,
         "recording_url": (evidence.recording_url if evidence else "") or None,
         "usage": dict(report.usage) if report else {},
+        "problems": list(report.problems) if report else [],
         "transcript": [turn.model_dump(mode="json") for turn in report.transcript] if report else [],
         "line": int(contact["line"]),
     }

@@ -67,6 +67,14 @@ def test_opting_out_is_told_during_the_call_confirmed_aloud_and_over_within_ten_
     assert call.report.transcript[-1].text == phrases("en").goodbyes[Disposition.DO_NOT_CALL]
 
 
+def test_a_transcript_says_when_each_turn_began(calls: dict[str, tuple[Call, Stage]]) -> None:
+    call, _ = calls["talks"]
+    assert call.report
+    told = {turn.text: turn.at_s for turn in call.report.transcript if turn.role == "contact"}
+    begun = next(since for since, _ in call.timeline.spans("person") if since > 4)  # after the greeting
+    assert told["Yes, I'll be there."] == pytest.approx(begun, abs=1)
+
+
 def test_a_mailbox_is_left_its_message_after_the_tone(calls: dict[str, tuple[Call, Stage]]) -> None:
     report = calls["voicemail"][0].report
     assert report
@@ -107,6 +115,7 @@ def test_a_report_says_what_was_used(calls: dict[str, tuple[Call, Stage]]) -> No
     assert report
     assert report.usage["cartesia.characters"] > 100
     assert report.usage["openai.prompt_tokens"] > 0
+    assert report.usage["openai.completion_tokens"] > 0
     assert report.usage["deepgram.seconds"] > 3
     assert any(turn.latency_ms for turn in report.transcript if turn.role == "bot")
 

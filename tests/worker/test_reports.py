@@ -247,10 +247,17 @@ def test_what_the_bot_and_the_carrier_say_of_a_call_stands_in_the_results(
     callbacks: httpx.Client, server: EmbeddedRedis, store: Store, reminder: Campaign, attempt: str, tmp_path: Path
 ) -> None:
     (before,) = store.outcomes(reminder.name)
-    assert [before[name] for name in ("answered_by", "recording_url", "usage", "transcript")] == [None, None, {}, []]
+    told = ("answered_by", "ended_by", "first_audio_ms", "recording_url", "usage", "problems", "transcript")
+    assert [before[name] for name in told] == [None, None, None, None, {}, [], []]
     said = (Turn(role="bot", text="Hello Ada", at_s=0.2, latency_ms=640), Turn(role="contact", text="yes", at_s=2.5))
     usage = {"openai.prompt_tokens": 812.0, "deepgram.seconds": 9.5}
-    sent = report(attempt, answered_by="human", usage=usage, transcript=said)
+    heard = {
+        "answered_by": "human",
+        "ended_by": "contact",
+        "first_audio_ms": 310,
+        "problems": ("the script is missing",),
+    }
+    sent = report(attempt, usage=usage, transcript=said, **heard)
     assert tell(callbacks, "/reports", sent, "report").status_code == 200
     form = {"CallSid": "v3:1", "CallStatus": "completed", "RecordingUrl": "https://x.example/r.mp3?sig=1"}
     callbacks.post(f"/telnyx/status?attempt={quote(attempt, safe='')}", **signed(form))
@@ -262,7 +269,8 @@ def test_what_the_bot_and_the_carrier_say_of_a_call_stands_in_the_results(
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
     (row,) = json.loads(results("--json"))
-    assert (row["answered_by"], row["usage"]) == ("human", usage)
+    assert {name: row[name] for name in heard} == heard | {"problems": ["the script is missing"]}
+    assert row["usage"] == usage
     assert row["recording_url"] == "https://x.example/r.mp3?sig=1"
     assert row["transcript"] == [
         {"role": "bot", "text": "Hello Ada", "at_s": 0.2, "interrupted": False, "latency_ms": 640},
@@ -270,4 +278,6 @@ def test_what_the_bot_and_the_carrier_say_of_a_call_stands_in_the_results(
     ]
     (cells,) = csv.DictReader(io.StringIO(results()))
     assert json.loads(cells["usage"]) == usage
+    assert json.loads(cells["problems"]) == ["the script is missing"]
+    assert (cells["ended_by"], cells["first_audio_ms"]) == ("contact", "310")
     assert "transcript" not in cells
