@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypedDict, Unpack, cast
+from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -26,6 +27,9 @@ FINAL: Final = frozenset(
     {Disposition.COMPLETED, Disposition.DO_NOT_CALL, Disposition.WRONG_NUMBER, Disposition.INVALID_NUMBER}
 )
 """Dispositions after which nobody is rung again."""
+
+LAWFUL_ABANDONED: Final = 0.03
+"""The share of answered telemarketing calls that may be abandoned in 30 days (47 CFR 64.1200(a)(7))."""
 
 _GOODBYE_S: Final = 20
 """How long before the carrier cuts a call the bot says goodbye."""
@@ -64,7 +68,14 @@ def _transfer_name(value: str) -> str:
     return value
 
 
+def _zone(value: str) -> str:
+    if value and value not in available_timezones():
+        raise ValueError('name a time zone, such as "America/New_York"')
+    return value
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(seconds=1), le=timedelta(days=30))]
+Share = Annotated[float, Field(ge=0.01, le=1)]
 OwnNumber = Annotated[str, AfterValidator(_e164)]
 TransferName = Annotated[str, AfterValidator(_transfer_name)]
 
@@ -97,6 +108,18 @@ class Pacing(_Table):
     calls_per_second: float = Field(default=1.0, gt=0, le=1000)
     lines: int = Field(default=5, ge=1, le=10_000)
     weight: float = Field(default=1.0, gt=0)  # its share of the account's lines, against other campaigns
+    calls_per_day: int = Field(default=0, ge=0)  # 0: as many as there are
+    day_zone: Annotated[str, AfterValidator(_zone)] = ""  # whose midnight begins that day; empty: the callback number's
+
+
+class Brakes(_Table):
+    """When a campaign stops by itself and waits for the operator. Shares: more than this is too much; 1 is never too much."""
+
+    canary: int = Field(default=10, ge=0, le=100)  # attempts after which it holds for approval; 0: it does not hold
+    failed: Share = 0.3  # of attempts: failed or unconfirmed. That is our fault, never the contact's
+    canceled: Share = 0.2  # of attempts: hung up by us before the answer. Telnyx charges more beyond it
+    short: Share = 0.15  # of answered calls: over within 6 s. Telnyx charges more beyond it
+    abandoned: Share = LAWFUL_ABANDONED  # of calls that people answered: no bot within 2 s
 
 
 class CallRules(_Table):
@@ -162,6 +185,7 @@ class Campaign(_Table):
     pacing: Pacing = Pacing()
     call: CallRules = CallRules()
     retry: Retry = Retry()
+    brakes: Brakes = Brakes()
     answers: dict[str, Question] = Field(default_factory=dict)
     voice: Voice = Voice()
     model: Model = Model()
@@ -175,11 +199,25 @@ class Campaign(_Table):
             raise ValueError(f"call.record_notice: say in {self.language!r} that the call is recorded")
         return self
 
+    @model_validator(mode="after")
+    def _marketing_abandons_few(self) -> Self:
+        if self.purpose == "marketing" and self.brakes.abandoned > LAWFUL_ABANDONED:
+            raise ValueError(
+                "brakes.abandoned: marketing calls may be abandoned in 3 % of cases at most: write 0.03 or less"
+            )
+        return self
+
     @property
     def record_notice(self) -> str:
         """What people are told of the recording; nothing if there is none."""
         own = " ".join(self.call.record_notice.split()) or NOTICES.get(self.language, "")
         return own if self.call.record else ""
+
+    @property
+    def day_zone(self) -> str:
+        """The zone whose midnight begins a day of `calls_per_day`: UTC where the callback number does not tell."""
+        zones = numbers.zones(self.callback_number)
+        return self.pacing.day_zone or (zones[0] if len(zones) == 1 else "UTC")
 
     @property
     def allowed_countries(self) -> tuple[str, ...]:

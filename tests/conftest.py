@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from campaigns.campaign import WEEKDAYS, CallingWindow, Campaign, load_campaign
+from campaigns.campaign import WEEKDAYS, Brakes, CallingWindow, Campaign, load_campaign
 from worker.embedded import EmbeddedRedis
 from worker.store import Store
 
@@ -35,9 +35,11 @@ def store(server: EmbeddedRedis) -> Store:
 
 @pytest.fixture(scope="session")
 def reminder() -> Campaign:
-    """The sample campaign, with its window open at any hour."""
+    """The sample campaign, with its window open at any hour and its brakes released."""
     window = CallingWindow(start=time(0), end=time(23, 59, 59), weekdays=WEEKDAYS)
-    return load_campaign(ROOT / "campaigns" / "appointment_reminder").model_copy(update={"calling_window": window})
+    brakes = Brakes(canary=0, failed=1, canceled=1, short=1, abandoned=1)
+    sample = load_campaign(ROOT / "campaigns" / "appointment_reminder")
+    return sample.model_copy(update={"calling_window": window, "brakes": brakes})
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 import httpx
 from nacl.exceptions import BadSignatureError
@@ -56,6 +57,11 @@ TOLERANCE_S: Final = 300
 _ENDED_ALREADY: Final = "90018"
 _PAGES: Final = 10
 _PAGE_SIZE: Final = 50
+_NUMBER_PAGES: Final = 200
+_NUMBER_PAGE_SIZE: Final = 100
+_NOT_OURS: Final = frozenset({"purchase-pending", "purchase-failed", "port-failed", "ported-out", "deleted"})
+"""States of a number that is in the account's list and not, or not any more, the account's."""
+
 _CLOCKS_APART_S: Final = 5
 _POST_TAKES_S: Final = 30
 """How long after an attempt was begun its call may have been created: a POST that leaves later is not sent."""
@@ -173,6 +179,58 @@ class Carrier:
                     raise
                 return
         _object(answer)
+
+    def application(self) -> dict[str, Any] | None:
+        """Return the TeXML application as Telnyx shows it (`active`, `voice_url`, `outbound`, …), or None if it has none.
+
+        Raises AccountBlocked if it does not take our key, CarrierBusy if it gave no usable answer.
+        """
+        import telnyx
+
+        with _asking("for the TeXML application"):
+            try:
+                answer: Any = self._client.get(f"/texml_applications/{quote(self._app_id, safe='')}", cast_to=object)
+            except telnyx.NotFoundError:
+                return None
+            except (telnyx.AuthenticationError, telnyx.PermissionDeniedError) as error:
+                status = f"{error.status_code} {type(error).__name__}"
+                raise AccountBlocked(
+                    f"Telnyx does not take TELNYX_API_KEY ({status}): copy it from the portal"
+                ) from error
+        if not isinstance(answer, dict) or not isinstance(answer.get("data"), dict):
+            raise CarrierBusy("the carrier's TeXML application could not be read: check TELNYX_BASE_URL")
+        return answer["data"]
+
+    def clock(self) -> datetime:
+        """Return what time it is for the carrier, to the second; raises CarrierBusy."""
+        with _asking("for the time"):
+            response = self._client.get("/whoami", cast_to=httpx.Response)
+        try:
+            return parsedate_to_datetime(response.headers["date"])
+        except (KeyError, ValueError) as error:
+            raise CarrierBusy("the carrier does not say what time it is") from error
+
+    def numbers(self) -> dict[str, str]:
+        """Return the numbers that this account may call from -> the application that calls to them reach ("" for none).
+
+        Raises CarrierBusy or AccountBlocked if the carrier gave no usable answer.
+        """
+        owned = {
+            str(one["phone_number"]): str(one.get("connection_id") or "") for one in self._listed("/phone_numbers")
+        }
+        # Numbers of others that they have let us show: calls to them do not come to Telnyx.
+        return {str(one["phone_number"]): "" for one in self._listed("/verified_numbers")} | owned
+
+    def _listed(self, path: str) -> Iterator[dict[str, Any]]:
+        for page in range(1, _NUMBER_PAGES + 1):
+            with _asking("for the account's numbers"):
+                query = {"page[number]": page, "page[size]": _NUMBER_PAGE_SIZE}
+                answer: Any = self._client.get(path, cast_to=object, options={"params": query})
+            if not isinstance(answer, dict) or not isinstance(answer.get("data"), list):
+                raise CarrierBusy("the carrier's list of numbers could not be read: check TELNYX_BASE_URL")
+            yield from (one for one in answer["data"] if one.get("phone_number") and one.get("status") not in _NOT_OURS)
+            if page >= int((answer.get("meta") or {}).get("total_pages") or 1):
+                return
 
     def close(self) -> None:
         """Close the connections."""

@@ -24,12 +24,14 @@ from rich.table import Table
 from campaigns.campaign import Campaign, CampaignError, load_campaign
 from campaigns.contacts import Contact, ContactsError, ContactsReader, RowError, read_contacts, write_rejects, zones_of
 from campaigns.numbers import BadNumber, parse
+from worker import brakes, braking, caller_ids, policy
 from worker import check as preflight
-from worker import policy
+from worker.caller_ids import CallerId, NumberState
+from worker.caller_ids import Limits as CallerIdLimits
 from worker.embedded import EmbeddedRedis, NoServer
 from worker.processes import ProcessDied, Processes
-from worker.settings import SettingsError, load_settings
-from worker.store import CampaignState, Enlisted, Status, Store, StoreError
+from worker.settings import Settings, SettingsError, load_settings
+from worker.store import CampaignState, Enlisted, Status, Store, StoreError, contact_of
 from worker.why import Decision, stories
 
 app = typer.Typer(
@@ -173,6 +175,38 @@ def status(
                 time.sleep(0.5)
     else:
         out.print(_status_table([store.status(name) for name in names], _account_line(store)))
+        _show_brakes(store, names)
+
+
+@app.command()
+def numbers(as_json: Json = False) -> None:
+    """Show each number that we call from: its calls today, how it is answered, and whether it rests."""
+    store, settings = _store(), load_settings()
+    now = store.now()
+    found = store.own_numbers(braking.all_caller_ids(store, settings), now)
+    limits = braking.caller_id_limits(settings)
+    if as_json:
+        _print_json([one.facts(limits, now) for one in found])
+        return
+    if not found:
+        out.print("No caller ID is set: put CALLER_IDS into .env, or caller_ids into a campaign.")
+        return
+    table = Table("number", "today", "answered", "before", "", box=None, pad_edge=False)
+    for one in found:
+        rates = ("" if rate is None else f"{rate:.0%}" for rate in (one.answer_rate, one.past_rate))
+        table.add_row(one.number, f"{one.today:,}", *rates, _standing_of(one, limits, now))
+    out.print(table)
+
+
+def _standing_of(one: CallerId, limits: CallerIdLimits, now: datetime) -> str:
+    until = _when(caller_ids.free_at(one, limits, now))
+    return {
+        NumberState.FREE: "",
+        NumberState.NOT_OURS: f"[red]not used: {braking.NOT_OURS}[/]",
+        NumberState.RESTS: f"[yellow]rests until {until}: it was answered far less than before[/]",
+        NumberState.DONE: f"has made its calls of the day; the next is {until}",
+        NumberState.COOLS: "cools down",
+    }[caller_ids.state_of(one, limits, now)]
 
 
 @app.command()
@@ -183,8 +217,12 @@ def pause(campaign: Name) -> None:
 
 @app.command()
 def resume(campaign: Name) -> None:
-    """Let a paused campaign ring again."""
+    """Let a paused campaign ring again. This approves what its brakes have shown you (docs/brakes.md)."""
+    held, _ = _store().held(_name(campaign))
     _set_state(campaign, CampaignState.RUNNING, "")
+    if held:
+        approved = "its first attempts are approved" if held == "canary" else "attempts are counted anew"
+        out.print(f"The brake {held} is released: {approved}.")
 
 
 @app.command()
@@ -238,8 +276,10 @@ def why(
     region: Annotated[str, typer.Option(help="How a number without + is read.")] = "US",
     as_json: Json = False,
 ) -> None:
-    """Tell each decision about a number: why it was rung, or was not, by which rule, when, and who says so."""
-    store, phone = _store(), _any_number(number, region)
+    """Tell each decision about a number, or an attempt's: why it was rung, or was not, by which rule, and who says so."""
+    store = _store()
+    named = store.standing(contact_of(number)) if re.fullmatch(r"[a-z2-7]{16}(#\w+)?", number) else None
+    phone = named.phone if named else _any_number(number, region)
     told, listed = stories(store, phone), store.listed(phone)
     if as_json:
         _print_json({"phone": phone, "do_not_call": listed, "campaigns": [story.facts() for story in told]})
@@ -318,6 +358,7 @@ def up(port: Annotated[int, typer.Option(help="Of the callbacks server.")] = 800
     server = None if settings.redis_url else EmbeddedRedis(settings.data_dir).start()
     environment = {"REDIS_URL": server.url} if server else {}
     try:
+        _ask_whose_numbers(Store.at(server.url if server else settings.redis_url), settings)
         with Processes() as processes:
             processes.start_dialer(environment, port=port)
             err.print("Worker, beat and callbacks are running. Ctrl-C ends them.")
@@ -325,6 +366,37 @@ def up(port: Annotated[int, typer.Option(help="Of the callbacks server.")] = 800
     finally:
         if server:
             server.stop()
+
+
+def _ask_whose_numbers(store: Store, settings: Settings) -> None:
+    from worker.app import carrier
+    from worker.carrier import CarrierError
+
+    try:
+        strangers = braking.ask_whose(store, carrier(), braking.all_caller_ids(store, settings))
+    except CarrierError as error:
+        err.print(braking.UNKNOWN % error, style="yellow", highlight=False)
+        return
+    for number in strangers:
+        err.print(f"Nobody is called from {number}: {braking.NOT_OURS}.", style="red", highlight=False)
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Look at everything that a call needs (Redis, Telnyx, numbers, callbacks, agent), and say what is to be mended."""
+    from worker.doctor import examine
+
+    findings = []
+    for one in examine(load_settings()):
+        findings.append(one)
+        if not as_json:
+            verdict = {True: "[green]ok[/]  ", False: "[red]mend[/]", None: "[yellow]note[/]"}[one.ok]
+            out.print(f"{verdict}  {one.check:<12}{one.says}", highlight=False, soft_wrap=True)
+    well = all(one.ok is not False for one in findings)
+    if as_json:
+        _print_json({"ok": well, "checks": [one.facts() for one in findings]})
+    if not well:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -402,7 +474,7 @@ def rehearse(
 
 
 def _status_facts(store: Store, found: Status) -> dict[str, Any]:
-    definition, _, _ = store.campaign(found.campaign)
+    (definition, _, _), now = store.campaign(found.campaign), store.now()
     return {
         "campaign": found.campaign,
         "state": found.state.value,
@@ -418,7 +490,8 @@ def _status_facts(store: Store, found: Status) -> dict[str, Any]:
         "answer_rate": found.answer_rate,
         "silent_answers": found.silent,
         "account": _account_facts(store),
-        "next_opening": _iso(_next_opening(found, definition, store.now())),
+        "next_opening": _iso(_next_opening(found, definition, now)),
+        "brakes": _brake_facts(store, definition, now),
     }
 
 
@@ -448,6 +521,37 @@ def _account_line(store: Store) -> str:
     elif facts["warm_bots"] is not None:
         told.append(f"warm bots {facts['warm_bots']}, {facts['bots_cooling']} of them cooling")
     return ", ".join([*told, f"ringing {facts['ringing']}"])
+
+
+def _brake_facts(store: Store, definition: Campaign, now: datetime) -> dict[str, Any]:
+    counted, (held, attempts) = store.counted(definition, now), store.held(definition.name)
+    return {
+        "held": held or None,
+        "attempts": attempts,
+        "canary_left": brakes.canary_left(definition, counted),
+        "calls_today": counted.today,
+        "people": counted.people,
+        "abandoned": len(counted.abandoned),
+        "abandoned_share": round(counted.abandoned_share, 4),
+        "warning": brakes.warning(definition, counted),
+        "attempts_by_mark": {mark: count for mark, count in sorted(counted.totals.items()) if count},
+    }
+
+
+def _show_brakes(store: Store, names: list[str]) -> None:
+    for name in names:
+        facts = _brake_facts(store, store.campaign(name)[0], store.now())
+        if facts["warning"]:
+            out.print(f"[yellow]{name}: {facts['warning']}.[/]", highlight=False)
+        if facts["canary_left"] is not None and not facts["held"]:
+            out.print(
+                f"{name}: {facts['canary_left']} more attempts until it holds for your approval.", highlight=False
+            )
+        for attempt_id in facts["attempts"][:_SHOWN]:
+            case = store.case(attempt_id)
+            if case:
+                told = f"{case.phone} ({attempt_id}): {case.attempt.get('reason', '')}"
+                out.print(f"  {told}", highlight=False, markup=False)
 
 
 def _next_opening(found: Status, definition: Campaign, now: datetime) -> datetime | None:

@@ -96,7 +96,7 @@ def read_evidence(attempt: Mapping[str, str]) -> Evidence:
     bot: Joined | None = None
     opt_out: OptOut | None = None
     report: Report | None = None
-    reported_at = hung_up_at = None
+    reported_at = hung_up_at = joined_at = None
     events: list[tuple[datetime, CallEvent]] = []
     calls: list[tuple[datetime, FoundCall]] = []
     detections: list[Detection] = []
@@ -117,7 +117,7 @@ def read_evidence(attempt: Mapping[str, str]) -> Evidence:
             case "report":
                 report, reported_at = Report.model_validate_json(text), at
             case "joined":
-                bot = Joined.model_validate_json(text)
+                bot, joined_at = Joined.model_validate_json(text), at
             case "opt_out":
                 opt_out = OptOut.model_validate_json(text)
             case "hung_up":
@@ -132,6 +132,7 @@ def read_evidence(attempt: Mapping[str, str]) -> Evidence:
         found=tuple(calls),
         detected=tuple(detections),
         joined=bot,
+        joined_at=joined_at,
         opt_out=opt_out,
         report=report,
         reported_at=reported_at,

@@ -1,12 +1,13 @@
 """What the dialer is doing, in the text form that Prometheus reads: no names of people, no numbers."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import timedelta
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
-from worker import policy
+from worker import braking, caller_ids, policy
 from worker.settings import Settings
-from worker.store import Store
+from worker.store import CampaignState, Status, Store
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -21,6 +22,7 @@ def exposition(store: Store, settings: Settings) -> str:
 def _lines(store: Store, settings: Settings) -> Iterator[str]:
     held = store.occupied(timedelta(seconds=settings.bot_rest_s))
     statuses = [store.status(name) for name in store.campaigns()]
+    now = store.now()
     yield from _metric("lines", "gauge", "Lines of the account.", [({}, settings.lines)])
     yield from _metric(
         "lines_busy",
@@ -48,6 +50,31 @@ def _lines(store: Store, settings: Settings) -> Iterator[str]:
     yield from _metric("answer_rate_at_most", "gauge", "The highest plausible share of answers.", rates)
     silent = [({"campaign": one.campaign}, one.silent) for one in statuses]
     yield from _metric("silent_answers_total", "counter", "Calls answered without a bot within 2 s.", silent)
+    yield from _of_brakes(store, settings, statuses, now)
+
+
+def _of_brakes(store: Store, settings: Settings, statuses: Sequence[Status], now: datetime) -> Iterator[str]:
+    counted = {one.campaign: store.counted(store.campaign(one.campaign)[0], now) for one in statuses}
+    running = [({"campaign": one.campaign}, one.state is CampaignState.RUNNING) for one in statuses]
+    yield from _metric("running", "gauge", "1 while a campaign may ring.", running)
+    held = [({"campaign": name, "rule": rule}, 1) for name in counted if (rule := store.held(name)[0])]
+    yield from _metric("held", "gauge", "1 while a brake holds a campaign until it is resumed.", held)
+    attempts = [
+        ({"campaign": name, "mark": mark}, count)
+        for name, one in counted.items()
+        for mark, count in sorted(one.totals.items())
+    ]
+    yield from _metric("attempts", "gauge", "Attempts that ended, by disposition and what else they were.", attempts)
+    shares = [({"campaign": name}, one.abandoned_share) for name, one in counted.items()]
+    yield from _metric("abandoned_share", "gauge", "Of people who answered in 30 days: heard no bot in 2 s.", shares)
+    numbers = store.own_numbers(braking.all_caller_ids(store, settings), now)
+    standing = Counter(caller_ids.state_of(one, braking.caller_id_limits(settings), now) for one in numbers)
+    yield from _metric(
+        "caller_ids",
+        "gauge",
+        "Numbers that we call from, by what keeps them from calling.",
+        [({"state": state}, standing[state]) for state in caller_ids.NumberState],
+    )
 
 
 def _metric(name: str, kind: str, about: str, samples: Iterable[Sample]) -> Iterator[str]:

@@ -195,6 +195,7 @@ class Evidence:
     found: tuple[tuple[datetime, FoundCall], ...] = ()  # by asking the carrier
     detected: tuple[Detection, ...] = ()
     joined: Joined | None = None
+    joined_at: datetime | None = None
     opt_out: OptOut | None = None
     report: Report | None = None
     reported_at: datetime | None = None

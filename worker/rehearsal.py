@@ -25,7 +25,7 @@ RING_SCALE: Final = 0.1
 
 
 def hurried(campaign: Campaign) -> Campaign:
-    """Return the campaign with its waits shortened and its window open, and nothing else changed."""
+    """Return the campaign with its waits shortened, its window open and its brakes released, and nothing else changed."""
     retry = campaign.retry.model_dump()
     for disposition, delays in retry.items():
         if disposition != "max_attempts":
@@ -36,6 +36,8 @@ def hurried(campaign: Campaign) -> Campaign:
             "pacing": Pacing(calls_per_second=5, lines=10),
             "retry": Retry.model_validate(retry),
             "calling_window": window,
+            # Nobody is there to approve; and the people of a rehearsal break off more often than real ones.
+            "brakes": campaign.brakes.model_copy(update={"canary": 0, "failed": 1.0, "canceled": 1.0, "short": 1.0}),
         }
     )
 

@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     lines_per_caller_id: int = Field(default=0, ge=0)  # 0: as many as there are lines
     warm_bots: int = Field(default=0, ge=0)  # 0: as many as are needed
     bot_rest_s: float = Field(default=30.0, ge=0, le=300)
+    calls_per_caller_id_per_day: int = Field(default=0, ge=0)  # 0: any
+    caller_id_cool_down_s: float = Field(default=0.0, ge=0)  # between two calls from one number
     document_limit: int = Field(default=4000, ge=1000)
     parameter_limit: int = Field(default=500, ge=100)
     carrier_timeout_s: float = Field(default=5.0, gt=0, le=60)

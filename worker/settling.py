@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Final
 
 from campaigns.call import Disposition
-from worker import policy
+from worker import brakes, policy
 from worker.policy import Settled, Step, Waiting
 from worker.store import Case, Store
 
@@ -33,7 +33,8 @@ def conclude(store: Store, attempt_id: str) -> Step:
             store.watch(attempt_id, decided.look_at)
             return decided.step
         settled, following = _what_follows(case, decided, now)
-        if store.conclude(case, settled, following) == "stale":
+        marks = frozenset[str]() if case.inbound else brakes.marks_of(case.evidence, decided)
+        if store.conclude(case, settled, following, marks) == "stale":
             continue
         log.info("concluded %s as %s", attempt_id, settled.disposition)
         if settled.disposition is Disposition.DO_NOT_CALL:

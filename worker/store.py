@@ -32,6 +32,12 @@ a Redis Cluster: the limits of an account are only atomic within one slot.
     {dialout}:caller:<hash>            string: who rings us though no attempt rang them (JSON), for a day
     {dialout}:dnc                      hash: phone -> since when and from whom (JSON)
     {dialout}:journal:<contact>        list: each thing that happened (JSON)
+    {dialout}:brakes:<c>               hash: begun (under the canary), approved, held, attempts, since; day (ms), today (calls)
+    {dialout}:totals:<c>               hash: disposition or mark -> attempts that ended so
+    {dialout}:window:<c>               zset: "marks attempt" of the last attempts that ended -> when
+    {dialout}:people:<c>               hash: day (since 1970) -> calls that people answered, for a month
+    {dialout}:abandoned:<c>            zset: attempts that were answered and abandoned -> when dialed
+    {dialout}:caller_id:<phone>        hash: calls, answered, recent (1 and 0); day (ms), today, last (ms); rest, ours
 """
 
 import base64
@@ -51,15 +57,17 @@ import redis
 from campaigns.call import Disposition
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
-from worker import ledger, policy
+from worker import brakes, caller_ids, ledger, policy
+from worker.brakes import Counted, Ended, Mark, Stop
+from worker.caller_ids import CallerId
 from worker.evidence import AnsweredBy
 from worker.policy import Before, Evidence, Settled
 from worker.redis_server import connect
 
 _ROOT: Final = "{dialout}"
 _SCRIPTS: Final = (
-    "define", "state", "zone", "enlist", "claim", "case", "begin", "postpone", "witness", "asked", "look", "conclude",
-    "withdraw", "answer", "inbound",
+    "define", "state", "brake", "zone", "enlist", "claim", "case", "begin", "postpone", "witness", "asked", "look",
+    "conclude", "withdraw", "answer", "inbound",
 )  # fmt: skip
 _BATCH: Final = 500
 _DAY_MS: Final = 86_400_000
@@ -71,6 +79,8 @@ _COUNT_KEPT: Final = timedelta(minutes=10)
 
 _CALLER: Final = "caller#"
 """What the attempt ids of callers whom we never rang begin with: no contact's id looks like it."""
+
+NO_LIMITS: Final = caller_ids.Limits()
 
 _DETECTIONS: Final = (AnsweredBy.FAX, AnsweredBy.MACHINE_READY, AnsweredBy.MACHINE, AnsweredBy.HUMAN)
 """The strongest first: what is said later of one call is said with more to go on."""
@@ -125,6 +135,7 @@ class Bid:
     open_zones: Sequence[str]  # the numbers of the zones whose window is open
     lines: int
     answer_rate: float  # the highest that is plausible
+    most: int | None = None  # attempts that may wait to be dialed; None: any number
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +167,7 @@ class Case:
     made: int  # attempts begun so far, this one included once it is
     attempt: Mapping[str, str]  # empty: claimed, but never begun
     read_at: datetime  # by the store's clock
+    caller_id: str = ""  # the number that the contact was last called from
 
     @property
     def before_it(self) -> str:
@@ -236,7 +248,9 @@ class Begun:
     dial: bool
     at: datetime | None = None  # with dial: its turn
     wait_s: float = 0.0  # until then; without dial: until it is worth asking again
-    why: str = ""  # gone, paused, do_not_call, on_a_call
+    why: str = ""  # gone, paused, do_not_call, on_a_call, canary, calls_per_day, caller_id
+    until: datetime | None = None  # with why: when it may be otherwise, if that is known
+    caller_id: str = ""  # with dial: the one of the pool that calls
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,11 +349,74 @@ class Store:
 
     def set_state(self, name: str, state: CampaignState, why: str = "") -> None:
         """Pause, resume or stop. Takes effect on the very next dial; a stopped campaign stays stopped."""
-        was = self._run("state", [_key("campaign", name)], [state.value, why])
+        keys = [_key(kind, name) for kind in ("campaign", "brakes", "totals", "window")]
+        was = self._run("state", keys, [state.value, why])
         if not was:
             raise UnknownCampaign(f"no campaign named {name} was ever enqueued; `dialout status` lists those that were")
         if was == CampaignState.STOPPED and state is not CampaignState.STOPPED:
             raise StoreError(f"the campaign {name} was stopped, and a stop is for good; enqueue it under a new name")
+
+    # --- brakes -------------------------------------------------------------------------------------------------------
+
+    def counted(self, campaign: Campaign, now: datetime) -> Counted:
+        """Return what was counted for a campaign's brakes, in one round trip that costs the same however long it runs."""
+        name, today = campaign.name, brakes.day_of(campaign.day_zone, now)[0]
+        month = _ms(now - brakes.PERIOD)
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.hgetall(_key("brakes", name))
+            pipe.hgetall(_key("totals", name))
+            pipe.zrange(_key("window", name), 0, -1)
+            pipe.hgetall(_key("people", name))
+            pipe.zrangebyscore(_key("abandoned", name), month, "+inf")
+            pipe.zcard(_key("live", name))
+            kept, totals, window, people, abandoned, live = pipe.execute()
+        seen = {field: int(value) for field, value in kept.items() if value.isdecimal()}
+        totals = {mark: int(count) for mark, count in totals.items()}
+        endings = (member.partition(" ") for member in window)
+        return Counted(
+            begun=seen.get("begun", 0),
+            approved="approved" in kept,
+            live=live,
+            totals=totals,
+            recent=[Ended(attempt_id, brakes.read_marks(marks)) for marks, _, attempt_id in endings],
+            people=sum(int(count) for day, count in people.items() if int(day) >= month // _DAY_MS),
+            abandoned=abandoned,
+            people_since=totals.get(Mark.PERSON, 0) - seen.get("people", 0),
+            abandoned_since=totals.get(Mark.ABANDONED, 0) - seen.get("abandoned", 0),
+            today=seen.get("today", 0) if seen.get("day") == _ms(today) else 0,
+        )
+
+    def brake(self, name: str, stop: Stop) -> bool:
+        """Pause a campaign because its brakes say so; False if it did not run any more."""
+        keys = [_key("campaign", name), _key("brakes", name)]
+        return bool(self._run("brake", keys, [stop.rule, stop.why, json.dumps(stop.attempts)]))
+
+    def held(self, name: str) -> tuple[str, list[str]]:
+        """Return which brake holds a campaign, and the attempts that it is about; "" if none does."""
+        kept: list[str | None] = self._redis.hmget(_key("brakes", name), "held", "attempts")  # type: ignore[assignment]
+        return kept[0] or "", json.loads(kept[1] or "[]")
+
+    # --- caller IDs ---------------------------------------------------------------------------------------------------
+
+    def own_numbers(self, pool: Iterable[str], now: datetime) -> list[CallerId]:
+        """Return how these numbers of ours stand, in one round trip."""
+        numbers = list(dict.fromkeys(pool))
+        with self._redis.pipeline(transaction=False) as pipe:
+            for number in numbers:
+                pipe.hgetall(_key("caller_id", number))
+            kept = pipe.execute()
+        return [_read_caller_id(number, fields, now) for number, fields in zip(numbers, kept, strict=True)]
+
+    def rest(self, number: str, until: datetime) -> None:
+        """Let a number of ours rest: nobody is called from it until then, and its health is judged anew from now on."""
+        self._redis.hset(_key("caller_id", number), mapping={"rest": _ms(until), "recent": ""})
+
+    def owned(self, ours: Mapping[str, bool]) -> None:
+        """Keep which numbers the carrier says are ours. From one that is not, nobody is called."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for number, owned in ours.items():
+                pipe.hset(_key("caller_id", number), "ours", int(owned))
+            pipe.execute()
 
     def _parsed(self, name: str, version: str, definition: str) -> Campaign:
         if (name, version) not in self._campaigns:
@@ -423,7 +500,7 @@ class Store:
             keys += [_due_key(campaign.name, number) for number in bid.open_zones]
             pacing = campaign.pacing
             args += [campaign.name, len(bid.open_zones), bid.lines, 1000 / pacing.calls_per_second, pacing.weight]
-            args.append(bid.answer_rate)
+            args += [bid.answer_rate, -1 if bid.most is None else bid.most]
         return self._run("claim", keys, args)
 
     def under_way(self) -> list[UnderWay]:
@@ -486,6 +563,7 @@ class Store:
             made=int(contact.get("made", "0")),
             attempt=_pairs(attempt),
             read_at=ledger.moment(now),
+            caller_id=contact.get("caller_id", ""),
         )
 
     def begin(
@@ -498,20 +576,27 @@ class Store:
         account_interval: timedelta,
         campaign_interval: timedelta,
         record: Mapping[str, str],
+        pool: Sequence[str] = (),
+        limits: caller_ids.Limits = NO_LIMITS,
     ) -> Begun:
-        """Write down that a POST is about to be sent, if it may be. Asked twice with one token, the answer is the same."""
+        """Write down that a POST is about to be sent, if it may be. Asked twice with one token, the answer is the same.
+
+        `pool` are the caller IDs in the order in which they are to be tried: the first that may call now does.
+        """
         keys = _keys(
-            case, "attempt contact campaign:c dnc lines lines:c queued:c watch pace pace:c number journal slow"
+            case,
+            "attempt contact campaign:c dnc lines lines:c queued:c watch pace pace:c number journal slow brakes:c",
         )
+        keys += [_key("caller_id", number) for number in pool]
         args = [case.attempt_id, token, _ms(lease), _ms(first_look), _ms(account_interval), _ms(campaign_interval)]
-        args += [case.contact_id, case.attempt_id.rpartition("#")[2]]
+        args += [case.contact_id, case.attempt_id.rpartition("#")[2], _dialing_limits(case, pool, limits)]
         args += [part for pair in record.items() for part in pair]
         verdict, *rest = self._run("begin", keys, args)
         if verdict == "wait":
             return Begun(dial=False, wait_s=float(rest[0]) / 1000)
         if verdict == "dial":
-            return Begun(dial=True, at=ledger.moment(rest[0]), wait_s=float(rest[1]) / 1000)
-        return Begun(dial=False, why=rest[0])
+            return Begun(True, ledger.moment(rest[0]), float(rest[1]) / 1000, caller_id=rest[2] or "")
+        return Begun(dial=False, why=rest[0], until=ledger.moment(rest[1]) if int(rest[1]) else None)
 
     def forbids(self, case: Case) -> str:
         """Return what has come up against a dial that has begun and waits for its turn: paused, do_not_call or ""."""
@@ -526,8 +611,9 @@ class Store:
 
         `slow_to`: the account's dials are spaced twice as far apart for a while, up to so many times their usual.
         """
-        keys = _keys(case, "attempt contact lines lines:c queued:c live:c watch due number journal slow")
-        return self._run("postpone", keys, [case.attempt_id, token, _ms(due), rule, reason, slow_to]) == 1
+        keys = _keys(case, "attempt contact lines lines:c queued:c live:c watch due number journal slow brakes:c")
+        args = [case.attempt_id, token, _ms(due), rule, reason, slow_to, _prefix("caller_id")]
+        return self._run("postpone", keys, args) == 1
 
     def witness(self, attempt_id: str, testimony: ledger.Testimony, *, token: str = "") -> Heard:
         """Write down what a witness says about an attempt."""
@@ -556,14 +642,22 @@ class Store:
         keys = [_key("attempt", attempt_id), _key("watch"), _key("journal", contact_of(attempt_id))]
         self._run("asked", keys, [attempt_id, answer, detail])
 
-    def conclude(self, case: Case, settled: Settled, next_due: datetime | None) -> str:
+    def conclude(
+        self, case: Case, settled: Settled, next_due: datetime | None, marks: frozenset[str] = frozenset()
+    ) -> str:
         """Record how an attempt ended and when its contact is rung again, if ever.
 
+        `marks` are what the brakes count about it; none, and they don't.
         Returns "ok", "settled" (it was before), or "stale": more was heard meanwhile, decide again.
         """
         keys = _keys(
-            case, "attempt contact lines lines:c live:c watch due done:c counts:c dnc journal queued:c talking:c used"
+            case,
+            "attempt contact lines lines:c live:c watch due done:c counts:c dnc journal queued:c talking:c used "
+            "totals:c window:c abandoned:c people:c",
         )
+        if caller_id := case.attempt.get("caller_id"):
+            keys.append(_key("caller_id", caller_id))
+        picked_up = caller_ids.picked_up(marks)
         follows = f"{case.contact_id}#{case.made + 1}" if next_due else ""
         args = [
             case.attempt_id,
@@ -578,6 +672,9 @@ class Store:
             case.contact_id,
             "" if settled.duration_s is None else settled.duration_s,
             case.evidence.call_sid,
+            brakes.write_marks(marks),
+            brakes.REMEMBERED,
+            "" if picked_up is None else int(picked_up),
         ]
         return self._run("conclude", keys, args)
 
@@ -839,6 +936,39 @@ def _keys(case: Case, kinds: str) -> list[str]:
         else:
             keys.append(_key(kind, own.get(kind, "")))
     return keys
+
+
+def _read_caller_id(number: str, kept: Mapping[str, str], now: datetime) -> CallerId:
+    def moment_of(name: str) -> datetime | None:
+        return ledger.moment(kept[name]) if name in kept else None
+
+    began, ends = caller_ids.day_of(number, now)
+    return CallerId(
+        number,
+        calls=int(kept.get("calls", "0")),
+        answered=int(kept.get("answered", "0")),
+        recent=kept.get("recent", ""),
+        today=int(kept.get("today", "0")) if moment_of("day") == began else 0,
+        tomorrow=ends,
+        last=moment_of("last"),
+        rest=moment_of("rest"),
+        ours=kept["ours"] == "1" if "ours" in kept else None,
+    )
+
+
+def _dialing_limits(case: Case, pool: Sequence[str], limits: caller_ids.Limits) -> str:
+    campaign, now = case.campaign, case.read_at
+    days = [(number, *caller_ids.day_of(number, now)) for number in pool]
+    return json.dumps(
+        {
+            "canary": campaign.brakes.canary,
+            "calls_per_day": campaign.pacing.calls_per_day,
+            "day": _ms(brakes.day_of(campaign.day_zone, now)[0]),
+            "calls_per_caller_id": limits.calls_per_day,
+            "cool_down": _ms(limits.cool_down),
+            "caller_ids": [(number, _ms(began), _ms(ends)) for number, began, ends in days],
+        }
+    )
 
 
 def _pairs(flat: Sequence[str]) -> dict[str, str]:

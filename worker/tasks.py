@@ -4,6 +4,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import BoundedSemaphore
 from typing import Final, TypeVar
@@ -13,8 +14,9 @@ import redis
 from celery.utils.log import get_task_logger
 
 from campaigns.call import Disposition
+from campaigns.campaign import Campaign
 from campaigns.templates import RenderError
-from worker import briefing, ledger, policy, settling, texml
+from worker import brakes, braking, briefing, caller_ids, ledger, policy, settling, texml
 from worker.agents import AgentsAway
 from worker.app import agents, carrier, store, task
 from worker.carrier import AccountBlocked, CarrierBusy, CarrierError, DialOrder, DialRefused, DialUnconfirmed
@@ -51,6 +53,8 @@ _INSIST_S: Final = 10.0
 _ASKED_LATELY: Final = timedelta(seconds=5)
 """An attempt about which the carrier was asked so recently is not asked about again: requests pile up while it is slow."""
 
+TEND_EVERY: Final = timedelta(seconds=25)
+
 _asking: Final = BoundedSemaphore(8)
 """How many threads of a worker may ask the carrier at once: the others are for dialing and concluding."""
 
@@ -59,6 +63,9 @@ _REASONS: Final = {
     "paused": "the campaign was paused",
     "on_a_call": "this number is on another call of ours",
     "pace": "the pace did not allow it",
+    "canary": "the campaign's first attempts wait for approval",
+    "calls_per_day": "the campaign has made its calls of the day",
+    "caller_id": "no number of ours may call now",
 }
 """The store's rules in words."""
 
@@ -89,13 +96,14 @@ def claim_due() -> None:
 def _bid(found: UnderWay, settings: Settings, now: datetime) -> Bid:
     campaign, zones = store().definition(found), found.zone_sets
     ringing = found.state is CampaignState.RUNNING
-    caller_ids = campaign.caller_ids or settings.caller_ids
-    own = settings.lines_per_caller_id * len(caller_ids) or settings.lines
+    pool = campaign.caller_ids or settings.caller_ids
+    own = settings.lines_per_caller_id * len(pool) or settings.lines
     return Bid(
         campaign=campaign,
         open_zones=[zones[open_one] for open_one in policy.open_now(campaign, zones, now)] if ringing else [],
         lines=min(campaign.pacing.lines, own),
         answer_rate=policy.answer_rate(found.answered, found.rung_out),
+        most=braking.room(store(), campaign, settings, within=CLAIM_LEASE) if ringing else 0,
     )
 
 
@@ -126,6 +134,13 @@ def count_bots() -> None:
 
 
 @task
+def tend_caller_ids() -> None:
+    """Look after the numbers that we call from: which of them are ours, and which are sick and must rest."""
+    if store().tick("caller_ids", TEND_EVERY):
+        braking.tend_caller_ids(store(), carrier(), load_settings())
+
+
+@task
 def place_call(attempt_id: str) -> None:
     """Dial one attempt, if it may still be dialed at this moment. At most one POST leaves, ever."""
     case = store().case(attempt_id)
@@ -146,7 +161,7 @@ def place_call(attempt_id: str) -> None:
         return
     token = secrets.token_hex(8)
     asked_at = time.monotonic()
-    begun = _begin(case, token, settings, order.caller_id if order else "")
+    begun = _begin(case, token, settings, _caller_ids(case, settings) if order else [])
     if begun is None:
         return
     if order is None:
@@ -165,7 +180,7 @@ def place_call(attempt_id: str) -> None:
         _not_dialed(case, token, "stood_still", "the worker stood still just before it dialed", store().now())
         return
     try:
-        answer = DialAnswer(call_sid=carrier().dial(order))
+        answer = DialAnswer(call_sid=carrier().dial(replace(order, caller_id=begun.caller_id)))
     except DialRefused as refusal:
         answer = DialAnswer(refused=refusal.disposition, reason=str(refusal))
     except DialUnconfirmed as doubt:
@@ -269,7 +284,6 @@ def _calls_of(case: Case) -> list[FoundCall]:
 
 def _order(case: Case, settings: Settings, now: datetime) -> tuple[DialOrder | None, str]:
     """Return what to tell the carrier, or why this contact's call cannot be put into words."""
-    caller_ids = case.campaign.caller_ids or settings.caller_ids
     base, attempt = settings.public_url.rstrip("/"), quote(case.attempt_id, safe="")
     try:
         document = briefing.outbound_document(
@@ -283,8 +297,7 @@ def _order(case: Case, settings: Settings, now: datetime) -> tuple[DialOrder | N
     rules = case.campaign.call
     order = DialOrder(
         to=case.phone,
-        # Always the same for one contact: who rings back, or blocks us, knows one number.
-        caller_id=caller_ids[sum(case.contact_id.encode()) % len(caller_ids)] if caller_ids else "",
+        caller_id="",  # which one may call is known when the attempt begins
         texml=document,
         status_url=f"{base}/telnyx/status?attempt={attempt}",
         amd_url=f"{base}/telnyx/amd?attempt={attempt}" if rules.machine_detection else None,
@@ -295,7 +308,12 @@ def _order(case: Case, settings: Settings, now: datetime) -> tuple[DialOrder | N
     return order, ""
 
 
-def _begin(case: Case, token: str, settings: Settings, caller_id: str) -> Begun | None:
+def _caller_ids(case: Case, settings: Settings) -> list[str]:
+    pool = case.campaign.caller_ids or settings.caller_ids
+    return caller_ids.in_order(pool, phone=case.phone, contact_id=case.contact_id, before=case.caller_id)
+
+
+def _begin(case: Case, token: str, settings: Settings, pool: list[str]) -> Begun | None:
     """Write the attempt down as begun; returns when its turn is, or None if it is not ours to dial."""
     begun = _insist(
         lambda: store().begin(
@@ -305,7 +323,9 @@ def _begin(case: Case, token: str, settings: Settings, caller_id: str) -> Begun 
             first_look=policy.FIRST_LOOK,
             account_interval=timedelta(seconds=1 / settings.calls_per_second),
             campaign_interval=timedelta(seconds=1 / case.campaign.pacing.calls_per_second),
-            record={"caller_id": caller_id, "version": case.campaign.version},
+            record={"version": case.campaign.version},
+            pool=pool,
+            limits=braking.caller_id_limits(settings),
         )
     )
     if begun.dial:
@@ -316,6 +336,9 @@ def _begin(case: Case, token: str, settings: Settings, caller_id: str) -> Begun 
             settling.give_back(store(), case, "", begun.why, _REASONS[begun.why], None)
         case "paused":
             settling.give_back(store(), case, "", begun.why, _REASONS[begun.why], now)
+        case "canary" | "calls_per_day" | "caller_id":
+            due = begun.until or _again(case.campaign, begun.why, now)
+            settling.give_back(store(), case, "", begun.why, _REASONS[begun.why], due)
         case "on_a_call":
             settling.give_back(store(), case, "", begun.why, _REASONS[begun.why], now + BUSY_DELAY)
         case "":
@@ -323,6 +346,10 @@ def _begin(case: Case, token: str, settings: Settings, caller_id: str) -> Begun 
         case _:
             log.info("%s is not ours to dial: %s", case.attempt_id, begun.why)
     return None
+
+
+def _again(campaign: Campaign, rule: str, now: datetime) -> datetime:
+    return brakes.day_of(campaign.day_zone, now)[1] if rule == "calls_per_day" else now + BUSY_DELAY
 
 
 def _not_dialed(case: Case, token: str, rule: str, reason: str, due: datetime | None, *, slow_to: float = 1.0) -> None:

@@ -333,6 +333,26 @@ def create_app(net: Net) -> FastAPI:
     async def whoami() -> Response:
         return JSONResponse({"data": {"organization_id": net.organization, "user_id": net.organization}})
 
+    @app.get("/v2/phone_numbers")
+    async def numbers(request: Request) -> Response:
+        size = int(request.query_params.get("page[size]", 20))
+        page = int(request.query_params.get("page[number]", 1))
+        shown = net.numbers[(page - 1) * size : page * size]
+        data = [{"phone_number": number, "status": "active", "connection_id": net.app_id} for number in shown]
+        pages = -(-len(net.numbers) // size)
+        return JSONResponse({"data": data, "meta": {"page_number": page, "page_size": size, "total_pages": pages}})
+
+    @app.get("/v2/verified_numbers")
+    async def verified() -> Response:
+        return JSONResponse({"data": [], "meta": {"page_number": 1, "page_size": 20, "total_pages": 0}})
+
+    @app.get("/v2/texml_applications/{app_id}")
+    async def application(app_id: str) -> Response:
+        if app_id != net.app_id:
+            return _not_found()
+        data = {"id": net.app_id, "record_type": "texml_application", "active": True, "voice_url": net.voice_url}
+        return JSONResponse({"data": data | {"status_callback": net.app_status_url}})
+
     _add_switches(app, net)
     return app
 

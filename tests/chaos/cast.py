@@ -41,6 +41,12 @@ lines = {lines}
 [call]
 ring_timeout_s = 15
 time_limit_s = 45
+[brakes]
+canary = 0
+failed = 1.0
+canceled = 1.0
+short = 1.0
+abandoned = 1.0
 [retry]
 max_attempts = {attempts}
 rejected = []

@@ -259,3 +259,14 @@ async def test_a_line_may_speak_a_law() -> None:
 async def test_whoami_names_the_organization() -> None:
     async with phone() as line:
         assert (await line.client.get("/v2/whoami")).json()["data"]["organization_id"] == line.net.account
+
+
+async def test_the_accounts_numbers_and_its_application_are_listed() -> None:
+    async with phone() as line:
+        numbers = (await line.client.get("/v2/phone_numbers", params={"page[number]": 1, "page[size]": 1})).json()
+        assert [one["phone_number"] for one in numbers["data"]] == list(line.net.numbers[:1])
+        assert numbers["meta"]["total_pages"] == len(line.net.numbers)
+        assert (await line.client.get("/v2/verified_numbers")).json()["data"] == []
+        app = (await line.client.get(f"/v2/texml_applications/{line.net.app_id}")).json()["data"]
+        assert (app["id"], app["active"]) == (line.net.app_id, True)
+        assert (await line.client.get("/v2/texml_applications/1")).status_code == 404

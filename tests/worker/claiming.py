@@ -6,10 +6,17 @@ from campaigns.campaign import Campaign
 from worker.store import Bid, Limits, Store
 
 
-def bid(store: Store, campaign: Campaign, *, answer_rate: float = 1.0, calls_per_second: float = 1000) -> Bid:
+def bid(
+    store: Store,
+    campaign: Campaign,
+    *,
+    answer_rate: float = 1.0,
+    calls_per_second: float = 1000,
+    most: int | None = None,
+) -> Bid:
     fast = campaign.pacing.model_copy(update={"calls_per_second": calls_per_second})
     zones = list(store.zone_sets(campaign.name).values())
-    return Bid(campaign.model_copy(update={"pacing": fast}), zones, campaign.pacing.lines, answer_rate)
+    return Bid(campaign.model_copy(update={"pacing": fast}), zones, campaign.pacing.lines, answer_rate, most)
 
 
 def limits(*, lines: int = 100, ahead: int = 100, lease: timedelta = timedelta(seconds=30), **others: object) -> Limits:
@@ -18,6 +25,7 @@ def limits(*, lines: int = 100, ahead: int = 100, lease: timedelta = timedelta(s
 
 
 def claim(
-    store: Store, campaign: Campaign, *, lines: int = 100, ahead: int = 100, lease: timedelta = timedelta(seconds=30)
-) -> list[str]:
-    return store.claim([bid(store, campaign)], limits(lines=lines, ahead=ahead, lease=lease))
+    store: Store, campaign: Campaign, *, lines: int = 100, ahead: int = 100, most: int | None = None,
+    lease: timedelta = timedelta(seconds=30),
+) -> list[str]:  # fmt: skip
+    return store.claim([bid(store, campaign, most=most)], limits(lines=lines, ahead=ahead, lease=lease))

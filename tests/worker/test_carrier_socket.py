@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from nacl.signing import SigningKey
@@ -363,6 +364,74 @@ def test_every_page_is_asked_for_by_its_token_and_the_account_only_once(server: 
     carrier.find(TO, SINCE)
     assert sum(seen.path == "/v2/whoami" for seen in server.seen) == 1
     assert all("Accounts/org/Calls" in seen.path for seen in server.seen if "whoami" not in seen.path)
+
+
+@dataclass
+class Numbers:
+    """What the stand-in's account may call from."""
+
+    owned: list[dict[str, Any]]
+    verified: list[str] = field(default_factory=list)
+
+    def __call__(self, request: Handler) -> None:
+        path, _, query = request.path.partition("?")
+        asked = parse_qs(query)
+        page, size = int(asked["page[number]"][0]), int(asked["page[size]"][0])
+        whole = self.owned if path == "/v2/phone_numbers" else [{"phone_number": number} for number in self.verified]
+        pages = -(-len(whole) // size)
+        meta = {"page_number": page, "total_pages": pages}
+        return answer(200, {"data": whole[(page - 1) * size : page * size], "meta": meta})(request)
+
+
+def owned(number: str, **more: str) -> dict[str, Any]:
+    return {"phone_number": number, "status": "active", "connection_id": "129", **more}
+
+
+def test_the_numbers_that_may_call_are_those_of_every_page_and_the_verified_ones(
+    server: Server, carrier: Carrier
+) -> None:
+    many = [f"+1212555{n:04d}" for n in range(230)]
+    gone = owned("+12125559001", status="ported-out"), owned("+12125559002", status="purchase-pending")
+    server.behave = Numbers([*map(owned, many), *gone, owned("+12125559003", connection_id="")], ["+13125550100"])
+    found = carrier.numbers()
+    assert found == dict.fromkeys(many, "129") | {"+12125559003": "", "+13125550100": ""}
+    assert len(server.seen) == 4
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        answer(200, b"<html>", "text/html"),
+        answer(200, []),
+        answer(200, {"data": None}),
+        answer(404, {}),
+        answer(500, {}),
+        close_after_reading,
+        never_answer,
+    ],
+)
+def test_a_carrier_that_does_not_say_which_numbers_are_ours_has_not_said_that_none_is(
+    server: Server, carrier: Carrier, behave: Callable[[Handler], None]
+) -> None:
+    server.behave = behave
+    with pytest.raises(CarrierBusy):
+        carrier.numbers()
+
+
+def test_a_key_that_is_not_taken_and_an_application_that_there_is_not_are_told_apart(
+    server: Server, carrier: Carrier
+) -> None:
+    server.behave = answer(200, {"data": {"id": "129", "active": True}})
+    assert carrier.application() == {"id": "129", "active": True}
+    server.behave = answer(404, {})
+    assert carrier.application() is None
+    server.behave = answer(401, {})
+    with pytest.raises(AccountBlocked, match="TELNYX_API_KEY"):
+        carrier.application()
+    for behave in (answer(503, {}), answer(200, []), close_after_reading):
+        server.behave = behave
+        with pytest.raises(CarrierBusy):
+            carrier.application()
 
 
 def test_the_search_for_a_call_ends_even_if_the_pages_do_not(server: Server, carrier: Carrier) -> None:

@@ -26,6 +26,7 @@ from worker.store import Caller, Case, Enlisted, Heard, Store
 
 SECOND: Final = timedelta(seconds=1)
 BUSY: Final = Settled(Disposition.BUSY, "busy")
+ABANDONED: Final = frozenset({"failed", "answered", "person", "abandoned"})
 LISTED: Final = "+12125550103"
 MEANINGS: Final = {
     "c": r"[a-z_]+", "id": r"[a-z2-7]{16}(#i?\w+)?", "contact": r"[a-z2-7]{16}", "zone": r"\d+", "phone": r"\+\d+",
@@ -80,7 +81,7 @@ class Campaigning:
         quick = timedelta(microseconds=1)
         begun = self.store.begin(
             self.case(attempt_id), "t", lease=60 * SECOND, first_look=SECOND, account_interval=quick,
-            campaign_interval=quick, record={"caller_id": "+12125550199"},
+            campaign_interval=quick, record={"version": "1"}, pool=["+12125550199"],
         )  # fmt: skip
         assert begun.dial, begun
         self.look()
@@ -94,7 +95,7 @@ class Campaigning:
         event = CallEvent("v3:out", CallState.ENDED, None, settled.disposition, settled.reason)
         assert self.store.witness(case.attempt_id, ledger.told(event)) is Heard.NEWS
         due = self.store.now() - SECOND if again else None
-        assert self.store.conclude(self.case(case.attempt_id), settled, due) == "ok"
+        assert self.store.conclude(self.case(case.attempt_id), settled, due, ABANDONED) == "ok"
         self.look()
 
     def run(self) -> None:

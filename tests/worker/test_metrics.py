@@ -5,9 +5,12 @@ import re
 import httpx
 from callbacks_server import dialed
 
+from campaigns.call import Disposition
 from campaigns.campaign import Campaign
-from worker import ledger
+from worker import ledger, settling
+from worker.brakes import Stop
 from worker.evidence import CallEvent, CallState
+from worker.policy import DialAnswer
 from worker.store import Store
 
 SAMPLE = re.compile(r'dialout_[a-z_]+(\{[a-z]+="[a-z_]+"(,[a-z]+="[a-z_]+")*\})? [0-9.e+-]+')
@@ -33,3 +36,24 @@ def test_metrics_tell_lines_contacts_and_silence_and_nothing_of_people(
     ):
         assert expected in samples
     assert "+1212" not in answer.text
+
+
+def test_metrics_tell_what_the_brakes_have_counted_and_which_of_them_holds(
+    callbacks: httpx.Client, store: Store, reminder: Campaign
+) -> None:
+    attempt_id = dialed(store, reminder)
+    refused = ledger.dialed(DialAnswer(refused=Disposition.FAILED, reason="no profile"))
+    store.witness(attempt_id, refused, token="t")
+    settling.conclude(store, attempt_id)
+    assert store.brake(reminder.name, Stop("failed", "too many"))
+    samples = callbacks.get("/metrics").text.splitlines()
+    of = f'campaign="{reminder.name}"'
+    for expected in (
+        f"dialout_running{{{of}}} 0",
+        f'dialout_held{{{of},rule="failed"}} 1',
+        f'dialout_attempts{{{of},mark="failed"}} 1',
+        f"dialout_abandoned_share{{{of}}} 0",
+        'dialout_caller_ids{state="free"} 1',
+        'dialout_caller_ids{state="not_ours"} 0',
+    ):
+        assert expected in samples

@@ -1,30 +1,60 @@
 -- The last moment before the POST: from here on, a phone may ring. Written before anything is sent.
 -- KEYS: 1 attempt, 2 contact, 3 campaign, 4 do-not-call, 5 lines, 6 the campaign's lines, 7 queued, 8 watch,
---       9 the account's pace, 10 the campaign's pace, 11 number, 12 journal, 13 slow
+--       9 the account's pace, 10 the campaign's pace, 11 number, 12 journal, 13 slow, 14 brakes, then caller IDs in the
+--       order in which they are to be tried
 -- ARGV: 1 clock, 2 attempt id, 3 token, 4 lease ms, 5 first look ms, 6 ms between dials (account),
---       7 ms between dials (campaign), 8 contact id, 9 the attempt's number, then field and value pairs
--- Returns {'dial', the moment of its turn in ms, ms until then}, {'wait', ms} if that is not within the second, or {'no', why}: 'gone' (not ours to dial), 'paused', 'do_not_call', 'on_a_call'.
+--       7 ms between dials (campaign), 8 contact id, 9 the attempt's number, 10 limits (JSON: canary,
+--       calls_per_day, day, calls_per_caller_id, cool_down, caller_ids: [number, day, day's end], as KEYS have them; 0 is no
+--       limit, a day is the ms of its beginning), then field and value pairs
+-- Returns {'dial', the moment of its turn in ms, ms until then, caller ID}, {'wait', ms} if that is not within the second,
+-- or {'no', why, when it may be asked again in ms, or 0}: 'gone' (not ours to dial), 'paused', 'do_not_call', 'on_a_call',
+-- 'canary', 'calls_per_day', 'caller_id'.
 local attempt_id, token = ARGV[2], ARGV[3]
 -- Our own reply was lost, and we ask again.
 if redis.call('HGET', KEYS[1], 'token') == token then
   local turn = tonumber(redis.call('HGET', KEYS[1], 'begun_at'))
-  return {'dial', turn, math.max(0, turn - now)}
+  return {'dial', turn, math.max(0, turn - now), redis.call('HGET', KEYS[1], 'caller_id')}
 end
-if redis.call('EXISTS', KEYS[1]) == 1 then return {'no', 'gone'} end
+if redis.call('EXISTS', KEYS[1]) == 1 then return {'no', 'gone', 0} end
 local lease = redis.call('ZSCORE', KEYS[7], attempt_id)
-if not lease or tonumber(lease) <= now then return {'no', 'gone'} end
-if redis.call('HGET', KEYS[3], 'state') ~= 'running' then return {'no', 'paused'} end
+if not lease or tonumber(lease) <= now then return {'no', 'gone', 0} end
+if redis.call('HGET', KEYS[3], 'state') ~= 'running' then return {'no', 'paused', 0} end
 local phone = redis.call('HGET', KEYS[2], 'phone')
-if redis.call('HEXISTS', KEYS[4], phone) == 1 then return {'no', 'do_not_call'} end
+if redis.call('HEXISTS', KEYS[4], phone) == 1 then return {'no', 'do_not_call', 0} end
 -- The same person may stand in two campaigns: one phone rings once at a time.
 local other = redis.call('HGET', KEYS[11], 'attempt')
-if other and other ~= attempt_id and redis.call('ZSCORE', KEYS[5], other) then return {'no', 'on_a_call'} end
+if other and other ~= attempt_id and redis.call('ZSCORE', KEYS[5], other) then return {'no', 'on_a_call', 0} end
 -- Its turn is when both paces allow it: taken now, so that dials that wait leave one by one, and nobody asks twice.
 local turn = now
 for i = 9, 10 do
   turn = math.max(turn, tonumber(redis.call('GET', KEYS[i]) or '0'))
 end
 if turn - now > 1000 then return {'wait', turn - now} end
+-- The brakes and the caller IDs: worker/brakes.py and worker/caller_ids.py say what for.
+local limits = cjson.decode(ARGV[10])
+local held = redis.call('HMGET', KEYS[14], 'begun', 'approved', 'day', 'today')
+local unapproved = limits.canary > 0 and not held[2]
+if unapproved and tonumber(held[1] or '0') >= limits.canary then return {'no', 'canary', 0} end
+local today = tonumber(held[3]) == limits.day and tonumber(held[4]) or 0
+if limits.calls_per_day > 0 and today >= limits.calls_per_day then return {'no', 'calls_per_day', 0} end
+local from, free_at, caller_id = nil, nil, ''
+for k, own in ipairs(limits.caller_ids) do
+  local kept = redis.call('HMGET', KEYS[14 + k], 'day', 'today', 'last', 'rest', 'ours')
+  local calls = tonumber(kept[1]) == own[2] and tonumber(kept[2]) or 0
+  local free = math.max(tonumber(kept[4] or '0'), kept[3] and tonumber(kept[3]) + limits.cool_down or 0)
+  if limits.calls_per_caller_id > 0 and calls >= limits.calls_per_caller_id then free = math.max(free, own[3]) end
+  if kept[5] == '0' then free = math.max(free, now + 3600000) end
+  if free <= turn then
+    from, caller_id = KEYS[14 + k], own[1]
+    redis.call('HSET', from, 'day', own[2], 'today', calls + 1, 'last', turn)
+    redis.call('HSET', KEYS[2], 'caller_id', caller_id)
+    break
+  end
+  free_at = math.min(free_at or free, free)
+end
+if free_at and not from then return {'no', 'caller_id', free_at} end
+if unapproved then redis.call('HINCRBY', KEYS[14], 'begun', 1) end
+redis.call('HSET', KEYS[14], 'day', limits.day, 'today', today + 1)
 for i = 9, 10 do
   local interval = tonumber(ARGV[i - 3]) * slowness(KEYS[13])
   -- Rounded up: a thousand dials must not save up a second.
@@ -32,7 +62,7 @@ for i = 9, 10 do
 end
 local lease_until = turn + tonumber(ARGV[4])
 redis.call('HSET', KEYS[1], 'token', token, 'contact', ARGV[8], 'begun_at', turn, 'lease_until', lease_until, 'rev', 0,
-  'after', other or '', unpack(ARGV, 10))
+  'after', other or '', 'caller_id', caller_id, unpack(ARGV, 11))
 redis.call('HSET', KEYS[2], 'state', 'live', 'attempt', attempt_id, 'made', ARGV[9])
 redis.call('ZADD', KEYS[5], lease_until, attempt_id)
 redis.call('ZADD', KEYS[6], lease_until, attempt_id)
@@ -40,4 +70,4 @@ redis.call('ZREM', KEYS[7], attempt_id)
 redis.call('ZADD', KEYS[8], turn + tonumber(ARGV[5]), attempt_id)
 redis.call('HSET', KEYS[11], 'attempt', attempt_id, 'contact', ARGV[8], 'at', turn)
 redis.call('RPUSH', KEYS[12], cjson.encode({at = turn, attempt = attempt_id, event = 'dialed'}))
-return {'dial', turn, turn - now}
+return {'dial', turn, turn - now, caller_id}

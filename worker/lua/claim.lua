@@ -7,7 +7,8 @@
 --       holds one (ms), 5 warm bots by the settings (-1: as many as are needed), 6 how long a used one is not warm (ms),
 --       7 how soon a bot must come (ms), 8 for how many standard deviations of luck there must be bots, 9 ms between dials
 --       (account), 10 how far ahead of the dials is claimed (ms), 11 lease ms, 12 the most that the pace is slowed by,
---       then of each campaign: name, zones open, lines, ms between dials, weight, answer rate
+--       then of each campaign: name, zones open, lines, ms between dials, weight, answer rate,
+--       attempts that may wait to be dialed for what its brakes and caller IDs leave (-1: any number)
 -- Returns the ids of the attempts taken.
 local lease_until = now + tonumber(ARGV[11])
 
@@ -39,6 +40,8 @@ while at <= #KEYS do
   local held, answered = redis.call('ZCARD', c.lines), redis.call('ZCARD', c.talking)
   c.waiting = redis.call('ZCARD', c.queued)
   c.room = tonumber(ARGV[arg + 2]) - held
+  local most = tonumber(ARGV[arg + 6])
+  if most >= 0 then c.room = math.min(c.room, most - c.waiting) end
   queued, talking, ringing = queued + c.waiting, talking + answered, ringing + held - answered
   mean = mean + (held - answered) * c.rate
   variance = variance + (held - answered) * c.rate * (1 - c.rate)
@@ -46,7 +49,7 @@ while at <= #KEYS do
     for zone = 1, zones do c.due[zone] = KEYS[at + 7 + zone] end
   end
   campaigns[#campaigns + 1] = c
-  at, arg = at + 8 + zones, arg + 6
+  at, arg = at + 8 + zones, arg + 7
 end
 if silent > 0 then slow_down(KEYS[6], tonumber(ARGV[12])) end
 
