@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 import httpx
 from nacl.signing import SigningKey
 
-from campaigns.campaign import CallingWindow, CallRules, Campaign, Pacing, Retry, load_campaign
+from campaigns.campaign import RELEASED, CallingWindow, CallRules, Campaign, Pacing, Retry, load_campaign
 from campaigns.contacts import Contact
 from worker.embedded import EmbeddedRedis
 from worker.processes import BEAT, CALLBACKS, WORKER, Processes, free_port, wait_for_port
@@ -136,6 +136,7 @@ def open_campaign(name: str, *, pacing: Pacing) -> Campaign:
             "calling_window": CallingWindow(start=time_of_day(0), end=time_of_day(23, 59, 59)),
             "call": CallRules(machine_detection=False),
             "retry": Retry(max_attempts=1),
+            "brakes": RELEASED,
         }
     )
 

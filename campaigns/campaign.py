@@ -122,6 +122,10 @@ class Brakes(_Table):
     abandoned: Share = LAWFUL_ABANDONED  # of calls that people answered: no bot within 2 s
 
 
+RELEASED: Final = Brakes(canary=0, failed=1, canceled=1, short=1, abandoned=1)
+"""Brakes that never stop anything: for campaigns that ring nobody real."""
+
+
 class CallRules(_Table):
     """What the carrier is told about each call."""
 

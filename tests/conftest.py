@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from campaigns.campaign import WEEKDAYS, Brakes, CallingWindow, Campaign, load_campaign
+from campaigns.campaign import RELEASED, WEEKDAYS, CallingWindow, Campaign, load_campaign
 from worker.embedded import EmbeddedRedis
 from worker.store import Store
 
@@ -37,9 +37,8 @@ def store(server: EmbeddedRedis) -> Store:
 def reminder() -> Campaign:
     """The sample campaign, with its window open at any hour and its brakes released."""
     window = CallingWindow(start=time(0), end=time(23, 59, 59), weekdays=WEEKDAYS)
-    brakes = Brakes(canary=0, failed=1, canceled=1, short=1, abandoned=1)
     sample = load_campaign(ROOT / "campaigns" / "appointment_reminder")
-    return sample.model_copy(update={"calling_window": window, "brakes": brakes})
+    return sample.model_copy(update={"calling_window": window, "brakes": RELEASED})
 
 
 @pytest.fixture

@@ -72,7 +72,9 @@ def check(campaign: Folder, contacts: File, rejects: Rejects = None, as_json: Js
     with _contacts(contacts, definition) as reader:
         errors = list(preflight.examine(reader, definition, settings, datetime.now(UTC), forecast))
         _write_rejects(rejects, reader, errors)
-    facts = forecast.facts(definition, settings)
+    facts = forecast.facts(definition, settings) | {"caller_ids_not_ours": _strangers(definition, settings)}
+    for number in facts["caller_ids_not_ours"] or ():
+        err.print(f"{number} would not be used: {braking.NOT_OURS}.", style="red", highlight=False)
     if as_json:
         _print_json(facts | {"errors": [_error_facts(error) for error in errors]})
         return
@@ -366,6 +368,23 @@ def up(port: Annotated[int, typer.Option(help="Of the callbacks server.")] = 800
     finally:
         if server:
             server.stop()
+
+
+def _strangers(definition: Campaign, settings: Settings) -> list[str] | None:
+    """Return the campaign's caller IDs that Telnyx says are not ours; None if it was not asked, or does not say."""
+    if not settings.telnyx_api_key.get_secret_value() or not settings.telnyx_texml_app_id:
+        return None
+    from worker.carrier import Carrier, CarrierError
+
+    key, app_id = settings.telnyx_api_key.get_secret_value(), settings.telnyx_texml_app_id
+    carrier = Carrier(api_key=key, app_id=app_id, base_url=settings.telnyx_base_url)
+    try:
+        owned = carrier.numbers()
+    except CarrierError:
+        return None
+    finally:
+        carrier.close()
+    return [number for number in definition.caller_ids or settings.caller_ids if number not in owned]
 
 
 def _ask_whose_numbers(store: Store, settings: Settings) -> None:

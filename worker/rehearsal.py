@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Self
 
-from campaigns.campaign import WEEKDAYS, CallingWindow, Campaign, Pacing, Retry
+from campaigns.campaign import RELEASED, WEEKDAYS, CallingWindow, Campaign, Pacing, Retry
 from campaigns.contacts import Contact, RowError, read_contacts, zones_of
 from worker import audit
 from worker.embedded import EmbeddedRedis
@@ -37,7 +37,7 @@ def hurried(campaign: Campaign) -> Campaign:
             "retry": Retry.model_validate(retry),
             "calling_window": window,
             # Nobody is there to approve; and the people of a rehearsal break off more often than real ones.
-            "brakes": campaign.brakes.model_copy(update={"canary": 0, "failed": 1.0, "canceled": 1.0, "short": 1.0}),
+            "brakes": RELEASED.model_copy(update={"abandoned": campaign.brakes.abandoned}),
         }
     )
 
