@@ -22,11 +22,11 @@ class Lines:
 
 
 async def lines(folder: Path, size: Lines) -> Result:
-    """Ring people with whom talks last 20 to 60 s, on so many lines; somebody always waits."""
+    """Make calls of 20 to 60 s, on so many lines; somebody always waits."""
     pacing = Pacing(calls_per_second=100, lines=10_000)
     settings = {"LINES": str(size.lines), "CALLS_PER_SECOND": "20"}
     crowd = {"answer-rate": "0.8", "rings-s": "2 8"}
-    with Rig(folder, settings=settings, exchange=crowd, agent={"talk-s": "18 52"}) as rig:
+    with Rig(folder, settings=settings, exchange=crowd, agent={"talk-s": "13 46"}) as rig:
         enlist(rig.store, open_campaign("lines", pacing=pacing), size.lines * (size.watch_s // 20 + 5), first=0)
         until(size.lines / 20 + 6 + size.watch_s, rig)
         waiting, talks = rig.store.status("lines").due, rig.talks()

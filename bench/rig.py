@@ -85,7 +85,8 @@ class Rig:
             "CALLER_IDS": NUMBER,
             "PIPECAT_AGENT": "listener",
             "PIPECAT_BASE_URL": self._url("agent", "/v1"),
-        } | self._settings
+            **self._settings,
+        }
         private = {"exchange": ["--private-key", base64.b64encode(bytes(key)).decode()]}
         for name, options in self._options.items():
             words = [word for option, value in options.items() for word in (f"--{option}", *value.split())]

