@@ -44,7 +44,7 @@ def room(store: Store, campaign: Campaign, settings: Settings, *, within: timede
 def caller_id_limits(settings: Settings) -> caller_ids.Limits:
     """Return what every number that we call from has to keep to."""
     cool_down = timedelta(seconds=settings.caller_id_cool_down_s)
-    return caller_ids.Limits(settings.calls_per_caller_id_per_day, cool_down)
+    return caller_ids.Limits(settings.calls_per_caller_id_per_day, cool_down, settings.lines_per_caller_id)
 
 
 def tend_caller_ids(store: Store, carrier: "Carrier", settings: Settings) -> None:

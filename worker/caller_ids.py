@@ -103,6 +103,7 @@ class Limits:
 
     calls_per_day: int = 0  # of the number's own zone; 0: any
     cool_down: timedelta = timedelta(0)  # between two calls from one
+    lines: int = 0  # calls at once; 0: as many as the account has lines
 
 
 def picked_up(marks: frozenset[str]) -> bool | None:

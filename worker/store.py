@@ -14,6 +14,7 @@ a Redis Cluster: the limits of an account are only atomic within one slot.
     {dialout}:done:<c>, refused:<c>    zset: contact ids -> since
     {dialout}:counts:<c>               hash: disposition -> contacts that ended with it
     {dialout}:lines, lines:<c>         zset: attempts that hold a line -> lease end (ms)
+    {dialout}:lines_from:<phone>       zset: attempts that hold one of a caller ID's lines, or held it -> lease end (ms)
     {dialout}:queued:<c>               zset: attempts claimed and not dialed yet -> lease end (ms)
     {dialout}:watch                    zset: attempts not settled yet -> when to look at them again (ms)
     {dialout}:inbound                  zset: calls to us that go on, by their sids -> since (ms)
@@ -587,7 +588,7 @@ class Store:
             case,
             "attempt contact campaign:c dnc lines lines:c queued:c watch pace pace:c number journal slow brakes:c",
         )
-        keys += [_key("caller_id", number) for number in pool]
+        keys += [_key("caller_id", number) for number in pool] + [_key("lines_from", number) for number in pool]
         args = [case.attempt_id, token, _ms(lease), _ms(first_look), _ms(account_interval), _ms(campaign_interval)]
         args += [case.contact_id, case.attempt_id.rpartition("#")[2], _dialing_limits(case, pool, limits)]
         args += [part for pair in record.items() for part in pair]
@@ -965,6 +966,7 @@ def _dialing_limits(case: Case, pool: Sequence[str], limits: caller_ids.Limits) 
             "calls_per_day": campaign.pacing.calls_per_day,
             "day": _ms(brakes.day_of(campaign.day_zone, now)[0]),
             "calls_per_caller_id": limits.calls_per_day,
+            "lines_per_caller_id": limits.lines,
             "cool_down": _ms(limits.cool_down),
             "caller_ids": [(number, _ms(began), _ms(ends)) for number, began, ends in days],
         }

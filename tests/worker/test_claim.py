@@ -8,15 +8,17 @@ import pytest
 from claiming import bid, limits
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from campaigns.call import Disposition, Joined
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
-from worker import ledger, policy
+from worker import caller_ids, ledger, policy
 from worker.embedded import EmbeddedRedis
 from worker.evidence import AnsweredBy, CallEvent, CallState, Detection
 from worker.policy import Settled
-from worker.store import Bid, CampaignState, Store
+from worker.settings import Settings
+from worker.store import Begun, Bid, CampaignState, Store
 
 SECOND = timedelta(seconds=1)
 ANSWERED = ledger.told(CallEvent("v3:1", CallState.ANSWERED))
@@ -48,14 +50,18 @@ def whose(store: Store, attempts: list[str]) -> Counter[str]:
     return Counter(case.campaign.name for case in cases if case)
 
 
-def begin(store: Store, attempt_id: str) -> None:
+def begun(store: Store, attempt_id: str, caller_id: str, most: int) -> Begun:
     case = store.case(attempt_id)
     assert case
     quick = timedelta(microseconds=1)
-    assert store.begin(
+    return store.begin(
         case, "t", lease=600 * SECOND, first_look=10 * SECOND, account_interval=quick, campaign_interval=quick,
-        record={"caller_id": "+12125550100"},
-    ).dial  # fmt: skip
+        record={"version": "1"}, pool=[caller_id], limits=caller_ids.Limits(lines=most),
+    )  # fmt: skip
+
+
+def begin(store: Store, attempt_id: str) -> None:
+    assert begun(store, attempt_id, "+12125550100", 0).dial
 
 
 def later(store: Store, seconds: float) -> None:
@@ -150,6 +156,28 @@ def test_those_who_ring_us_take_the_reserve_first_and_then_the_dialers_lines(sto
     assert store.occupied(30 * SECOND).inbound == 4
     later(store, 1201)
     assert len(claimed(store, its, lines=10, lines_for_inbound=3)) == 7, "nobody talks for ever, whatever is not told"
+
+
+def test_a_caller_id_has_no_more_calls_at_once_than_its_lines(store: Store, reminder: Campaign) -> None:
+    first, second, third, fourth = claimed(store, bid(store, campaign(store, reminder, "ids", 4)))
+    mine, other = "+12125550100", "+12125550101"
+    assert begun(store, first, mine, 2).dial
+    assert begun(store, second, mine, 2).dial
+    assert begun(store, third, mine, 2).why == "caller_id"
+    assert begun(store, third, other, 2).dial
+    store.witness(first, RUNG_OUT)
+    assert begun(store, fourth, mine, 2).dial
+
+
+def test_a_reserve_that_leaves_no_line_is_refused_with_a_sentence() -> None:
+    with pytest.raises(ValueError, match="leaves none of LINES"):
+        Settings(lines=10, lines_for_inbound=10)
+
+
+def test_warm_bots_are_as_many_as_are_said_or_as_lines_while_pipecat_cloud_is_silent_or_as_are_needed() -> None:
+    assert Settings(lines=9, warm_bots=4).bots_at_once == 4
+    assert Settings(lines=9, pipecat_private_key=SecretStr("sk")).bots_at_once == 9
+    assert Settings(lines=9).bots_at_once is None
 
 
 # --- warm bots ------------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from campaigns.campaign import Campaign
 from campaigns.contacts import Contact, zones_of
 from worker import ledger, policy
 from worker import store as documented
+from worker.caller_ids import Limits
 from worker.embedded import EmbeddedRedis
 from worker.evidence import CallEvent, CallState
 from worker.policy import Settled
@@ -33,7 +34,7 @@ MEANINGS: Final = {
     "sid": r"v3:\w+", "task": r"[a-z]+", "hash": r"[0-9a-f]{20}",
 }  # fmt: skip
 TRANSIENT: Final = {"due", "live", "lines", "queued", "watch", "inbound", "talking", "awaiting"}
-MORTAL: Final = {"pace", "call", "caller", "slow", "tick", "warm"}
+MORTAL: Final = {"pace", "call", "caller", "slow", "tick", "warm", "lines_from"}
 
 
 def documented_keys() -> dict[str, str]:
@@ -81,7 +82,7 @@ class Campaigning:
         quick = timedelta(microseconds=1)
         begun = self.store.begin(
             self.case(attempt_id), "t", lease=60 * SECOND, first_look=SECOND, account_interval=quick,
-            campaign_interval=quick, record={"version": "1"}, pool=["+12125550199"],
+            campaign_interval=quick, record={"version": "1"}, pool=["+12125550199"], limits=Limits(lines=9),
         )  # fmt: skip
         assert begun.dial, begun
         self.look()

@@ -1,10 +1,10 @@
 -- The last moment before the POST: from here on, a phone may ring. Written before anything is sent.
 -- KEYS: 1 attempt, 2 contact, 3 campaign, 4 do-not-call, 5 lines, 6 the campaign's lines, 7 queued, 8 watch,
 --       9 the account's pace, 10 the campaign's pace, 11 number, 12 journal, 13 slow, 14 brakes, then caller IDs in the
---       order in which they are to be tried
+--       order in which they are to be tried, and then the lines of each
 -- ARGV: 1 clock, 2 attempt id, 3 token, 4 lease ms, 5 first look ms, 6 ms between dials (account),
 --       7 ms between dials (campaign), 8 contact id, 9 the attempt's number, 10 limits (JSON: canary,
---       calls_per_day, day, calls_per_caller_id, cool_down, caller_ids: [number, day, day's end], as KEYS have them; 0 is no
+--       calls_per_day, day, calls_per_caller_id, lines_per_caller_id, cool_down, caller_ids: [number, day, day's end], as KEYS have them; 0 is no
 --       limit, a day is the ms of its beginning), then field and value pairs
 -- Returns {'dial', the moment of its turn in ms, ms until then, caller ID}, {'wait', ms} if that is not within the second,
 -- or {'no', why, when it may be asked again in ms, or 0}: 'gone' (not ours to dial), 'paused', 'do_not_call', 'on_a_call',
@@ -37,6 +37,16 @@ local unapproved = limits.canary > 0 and not held[2]
 if unapproved and tonumber(held[1] or '0') >= limits.canary then return {'no', 'canary', 0} end
 local today = tonumber(held[3]) == limits.day and tonumber(held[4]) or 0
 if limits.calls_per_day > 0 and today >= limits.calls_per_day then return {'no', 'calls_per_day', 0} end
+-- Who held one of a caller ID's lines and has no line any more is only forgotten here, when room is wanted.
+local function has_a_line_free(of)
+  local most = limits.lines_per_caller_id
+  if most == 0 or redis.call('ZCARD', of) < most then return true end
+  for _, holder in ipairs(redis.call('ZRANGE', of, 0, -1)) do
+    if not redis.call('ZSCORE', KEYS[5], holder) then redis.call('ZREM', of, holder) end
+  end
+  return redis.call('ZCARD', of) < most
+end
+local lease_until = turn + tonumber(ARGV[4])
 local from, free_at, caller_id = nil, nil, ''
 for k, own in ipairs(limits.caller_ids) do
   local kept = redis.call('HMGET', KEYS[14 + k], 'day', 'today', 'last', 'rest', 'ours')
@@ -44,7 +54,13 @@ for k, own in ipairs(limits.caller_ids) do
   local free = math.max(tonumber(kept[4] or '0'), kept[3] and tonumber(kept[3]) + limits.cool_down or 0)
   if limits.calls_per_caller_id > 0 and calls >= limits.calls_per_caller_id then free = math.max(free, own[3]) end
   if kept[5] == '0' then free = math.max(free, now + 3600000) end
+  local its_lines = KEYS[14 + #limits.caller_ids + k]
+  if free <= turn and not has_a_line_free(its_lines) then free = turn + 5000 end
   if free <= turn then
+    if limits.lines_per_caller_id > 0 then
+      redis.call('ZADD', its_lines, lease_until, attempt_id)
+      redis.call('PEXPIRE', its_lines, lease_until - now)
+    end
     from, caller_id = KEYS[14 + k], own[1]
     redis.call('HSET', from, 'day', own[2], 'today', calls + 1, 'last', turn)
     redis.call('HSET', KEYS[2], 'caller_id', caller_id)
@@ -60,7 +76,6 @@ for i = 9, 10 do
   -- Rounded up: a thousand dials must not save up a second.
   redis.call('SET', KEYS[i], math.ceil(turn + interval), 'PX', math.ceil(turn - now + interval) + 1000)
 end
-local lease_until = turn + tonumber(ARGV[4])
 redis.call('HSET', KEYS[1], 'token', token, 'contact', ARGV[8], 'begun_at', turn, 'lease_until', lease_until, 'rev', 0,
   'after', other or '', 'caller_id', caller_id, unpack(ARGV, 11))
 redis.call('HSET', KEYS[2], 'state', 'live', 'attempt', attempt_id, 'made', ARGV[9])
