@@ -19,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from campaigns.campaign import Campaign, CampaignError, load_campaign
 from campaigns.contacts import Contact, ContactsError, ContactsReader, RowError, read_contacts, write_rejects, zones_of
@@ -583,14 +583,26 @@ def _next_opening(found: Status, definition: Campaign, now: datetime) -> datetim
 
 
 def _status_table(found: list[Status], account: str = "") -> Table:
-    heads = ("campaign", "state", "contacts", "due", "live", "done", "refused", "lines", "answer", "silent")
-    table = Table(*heads, "dispositions", caption=account or None, caption_justify="left")
+    rings, silence = any(one.answer_rate is not None for one in found), any(one.silent for one in found)
+    heads: list[str | Column] = [
+        Column("campaign", overflow="fold"),
+        "state",
+        "contacts",
+        "due",
+        "live",
+        "done",
+        "refused",
+        "lines",
+    ]
+    heads += ["answer"] * rings + ["silent"] * silence + ["dispositions"]
+    table = Table(*heads, caption=account or None, caption_justify="left")
     for one in found:
         counts = ", ".join(f"{name} {count}" for name, count in one.dispositions.items())
         state = one.state.value + (f" ({one.why})" if one.why else "")
         numbers = (one.contacts, one.due, one.live, one.done, one.refused, one.lines_in_use)
-        rate = "" if one.answer_rate is None else f"{one.answer_rate:.0%}"
-        table.add_row(one.campaign, state, *(f"{number:,}" for number in numbers), rate, f"{one.silent:,}", counts)
+        cells = [one.campaign, state, *(f"{number:,}" for number in numbers)]
+        cells += ["" if one.answer_rate is None else f"{one.answer_rate:.0%}"] * rings + [f"{one.silent:,}"] * silence
+        table.add_row(*cells, counts)
     return table
 
 
