@@ -1,6 +1,7 @@
 """The claim: what it leaves to others, whom it takes when several campaigns want the same, and whether a bot is there."""
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from threading import Thread
 
@@ -91,6 +92,13 @@ def test_a_campaign_that_cannot_use_its_share_leaves_it_to_the_others_at_once(st
     narrow = bid(store, campaign(store, reminder, "narrow", 50, weight=9, lines=2))
     many = bid(store, campaign(store, reminder, "many", 50))
     assert whose(store, claimed(store, few, narrow, many, lines=40)) == {"few": 3, "narrow": 2, "many": 35}
+
+
+def test_a_campaign_that_may_take_few_leaves_the_rest_to_the_others(store: Store, reminder: Campaign) -> None:
+    held_back = replace(bid(store, campaign(store, reminder, "held_back", 50, weight=9)), most=2)
+    many = bid(store, campaign(store, reminder, "many", 50))
+    assert whose(store, claimed(store, held_back, many, lines=20)) == {"held_back": 2, "many": 18}
+    assert claimed(store, replace(held_back, most=0), lines=40) == []
 
 
 def test_a_campaign_that_comes_later_has_saved_up_nothing(store: Store, reminder: Campaign) -> None:
