@@ -116,7 +116,7 @@ async def claim(folder: Path, size: Waiting) -> Result:
         def once() -> None:
             ahead = timedelta(milliseconds=len(claimed) + CLAIMED - 1)  # one more each millisecond
             limits = Limits(10**9, 1000, ahead, timedelta(hours=1), warm_bots=10**9)
-            claimed.extend(store.claim([bid], limits))
+            claimed.extend(store.claim([bid], limits).get(campaign.name, ()))
 
         for _ in range(min(size.claims, waiting // CLAIMED)):
             took.append(_timed(once))

@@ -478,8 +478,8 @@ class Store:
 
     # --- one attempt's way --------------------------------------------------------------------------------------------
 
-    def claim(self, bids: Sequence[Bid], limits: Limits) -> list[str]:
-        """Take due attempts of these campaigns, in fair shares, for all that is free now; returns the attempts' ids."""
+    def claim(self, bids: Sequence[Bid], limits: Limits) -> dict[str, list[str]]:
+        """Take due attempts of these campaigns, in fair shares, for all that is free now; returns their ids by campaign."""
         keys = [_key(kind) for kind in ("lines", "inbound", "used", "watch", "warm", "slow", "pace", "shares")]
         args: list[float | str] = [
             limits.lines,
@@ -502,7 +502,8 @@ class Store:
             pacing = campaign.pacing
             args += [campaign.name, len(bid.open_zones), bid.lines, 1000 / pacing.calls_per_second, pacing.weight]
             args += [bid.answer_rate, -1 if bid.most is None else bid.most]
-        return self._run("claim", keys, args)
+        taken = self._run("claim", keys, args)
+        return {bid.campaign.name: ids for bid, ids in zip(bids, taken, strict=True) if ids}
 
     def under_way(self) -> list[UnderWay]:
         """Return all campaigns, as a claim sees them."""

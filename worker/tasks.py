@@ -89,8 +89,9 @@ def claim_due() -> None:
             raise
         except Exception:
             log.exception("nothing of %s can be claimed; the other campaigns go on", found.name)
-    for attempt_id in store().claim(bids, _limits(settings)):
-        place_call.delay(attempt_id)
+    for claimed in store().claim(bids, _limits(settings)).values():
+        for attempt_id in claimed:
+            place_call.delay(attempt_id)
 
 
 def _bid(found: UnderWay, settings: Settings, now: datetime) -> Bid:

@@ -28,4 +28,5 @@ def claim(
     store: Store, campaign: Campaign, *, lines: int = 100, ahead: int = 100, most: int | None = None,
     lease: timedelta = timedelta(seconds=30),
 ) -> list[str]:  # fmt: skip
-    return store.claim([bid(store, campaign, most=most)], limits(lines=lines, ahead=ahead, lease=lease))
+    bids = [bid(store, campaign, most=most)]
+    return store.claim(bids, limits(lines=lines, ahead=ahead, lease=lease)).get(campaign.name, [])

@@ -43,7 +43,8 @@ def campaign(
 
 
 def claimed(store: Store, *bids: Bid, **changed: object) -> list[str]:
-    return store.claim(bids, limits(**{"lines": 1000, "ahead": 1000, **changed}))  # type: ignore[arg-type]
+    taken = store.claim(bids, limits(**{"lines": 1000, "ahead": 1000, **changed}))  # type: ignore[arg-type]
+    return [attempt for ids in taken.values() for attempt in ids]
 
 
 def whose(store: Store, attempts: list[str]) -> Counter[str]:

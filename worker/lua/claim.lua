@@ -9,7 +9,7 @@
 --       (account), 10 how far ahead of the dials is claimed (ms), 11 lease ms, 12 the most that the pace is slowed by,
 --       then of each campaign: name, zones open, lines, ms between dials, weight, answer rate,
 --       attempts that may wait to be dialed for what its brakes and caller IDs leave (-1: any number)
--- Returns the ids of the attempts taken.
+-- Returns for each campaign the ids of the attempts taken.
 local lease_until = now + tonumber(ARGV[11])
 
 -- Who is on a line. A lease that has run out holds its line no longer; the sweep finds what became of its attempt.
@@ -23,7 +23,7 @@ while at <= #KEYS do
   local zones = tonumber(ARGV[arg + 1])
   local c = {
     name = ARGV[arg], lines = KEYS[at + 1], queued = KEYS[at + 2], live = KEYS[at + 3], pace = KEYS[at + 4],
-    talking = KEYS[at + 5], due = {}, interval = tonumber(ARGV[arg + 3]), step = 1 / tonumber(ARGV[arg + 4]),
+    talking = KEYS[at + 5], due = {}, taken = {}, interval = tonumber(ARGV[arg + 3]), step = 1 / tonumber(ARGV[arg + 4]),
     rate = tonumber(ARGV[arg + 5]),
   }
   local awaiting, odds = KEYS[at + 6], KEYS[at + 7]
@@ -113,8 +113,7 @@ local function next_zone_of(c)
   end
   return best
 end
-local taken = {}
-while #taken < want do
+while want > 0 do
   local c, zone
   for _, other in ipairs(running) do
     if other.room > 0 and (not c or other.start < c.start) then
@@ -131,10 +130,13 @@ while #taken < want do
   redis.call('ZADD', c.queued, lease_until, attempt)
   redis.call('ZADD', c.live, now, attempt)
   redis.call('ZADD', KEYS[4], lease_until, attempt)
-  taken[#taken + 1] = attempt
+  c.taken[#c.taken + 1] = attempt
+  want = want - 1
   here, c.start, c.room = c.start, c.start + c.step, c.room - 1
   ringing, mean, variance = ringing + 1, mean + c.rate, variance + c.rate * (1 - c.rate)
   redis.call('HSET', KEYS[8], '@', here, c.name, c.start)
   look_at_the_first_of(c, zone)
 end
+local taken = {}
+for n, c in ipairs(campaigns) do taken[n] = c.taken end
 return taken
