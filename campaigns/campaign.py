@@ -107,7 +107,7 @@ class Pacing(_Table):
 
     calls_per_second: float = Field(default=1.0, gt=0, le=1000)
     lines: int = Field(default=5, ge=1, le=10_000)
-    weight: float = Field(default=1.0, gt=0)  # its share of the account's lines, against other campaigns
+    weight: float = Field(default=1.0, gt=0)  # its share of the dials, while several campaigns have contacts that wait
     calls_per_day: int = Field(default=0, ge=0)  # 0: as many as there are
     day_zone: Annotated[str, AfterValidator(_zone)] = ""  # whose midnight begins that day; empty: the callback number's
 
