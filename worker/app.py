@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import cached_property, partial
 from typing import Any, Final
 
 from celery import Celery, Task
@@ -66,32 +66,57 @@ def _examine_redis(**_: Any) -> None:
         raise SystemExit(1)
 
 
-@lru_cache(maxsize=1)
+class Collaborators:
+    """What the tasks work with; each is built when it is first asked for."""
+
+    @cached_property
+    def store(self) -> Store:
+        """The store of `REDIS_URL`."""
+        return Store.at(load_settings().store_url)
+
+    @cached_property
+    def carrier(self) -> Carrier:
+        """Telnyx; raises SettingsError if what a dial needs is not set."""
+        settings = load_settings()
+        settings.require_carrier()
+        return Carrier(
+            api_key=settings.telnyx_api_key.get_secret_value(),
+            app_id=settings.telnyx_texml_app_id,
+            base_url=settings.telnyx_base_url,
+            public_key=settings.telnyx_public_key,
+            timeout_s=settings.carrier_timeout_s,
+        )
+
+    @cached_property
+    def agents(self) -> Agents | None:
+        """Pipecat Cloud's view of them, or None without a private key."""
+        settings = load_settings()
+        key = settings.pipecat_private_key.get_secret_value()
+        if not key:
+            return None
+        settings.require("pipecat_agent")
+        return Agents(private_key=key, agent=settings.pipecat_agent, base_url=settings.pipecat_base_url)
+
+
+_collaborators = Collaborators()
+
+
+def work_with(collaborators: Collaborators) -> None:
+    """Let this process's tasks work with these from now on: a fast rehearsal has a store and a network of its own."""
+    global _collaborators  # noqa: PLW0603 - one for a process, as the Celery app is
+    _collaborators = collaborators
+
+
 def store() -> Store:
     """Return this process's store."""
-    return Store.at(load_settings().store_url)
+    return _collaborators.store
 
 
-@lru_cache(maxsize=1)
 def carrier() -> Carrier:
     """Return this process's carrier; raises SettingsError if what a dial needs is not set."""
-    settings = load_settings()
-    settings.require_carrier()
-    return Carrier(
-        api_key=settings.telnyx_api_key.get_secret_value(),
-        app_id=settings.telnyx_texml_app_id,
-        base_url=settings.telnyx_base_url,
-        public_key=settings.telnyx_public_key,
-        timeout_s=settings.carrier_timeout_s,
-    )
+    return _collaborators.carrier
 
 
-@lru_cache(maxsize=1)
 def agents() -> Agents | None:
     """Return this process's view of Pipecat Cloud, or None without a private key."""
-    settings = load_settings()
-    key = settings.pipecat_private_key.get_secret_value()
-    if not key:
-        return None
-    settings.require("pipecat_agent")
-    return Agents(private_key=key, agent=settings.pipecat_agent, base_url=settings.pipecat_base_url)
+    return _collaborators.agents

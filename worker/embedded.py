@@ -42,12 +42,13 @@ def server_binary() -> str:
 
 
 class EmbeddedRedis:
-    """A server on a Unix socket in `folder`, durable (AOF, fsync always), reachable by this user only.
+    """A server on a Unix socket in `folder`, durable (AOF, fsync always) unless told otherwise, for this user only.
 
     The child holds a lock on the folder: two servers on one append-only file would destroy it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, durable: bool = True) -> None:
+        self._durable = durable
         self.folder = folder.resolve()
         self.socket = embedded_socket(folder)
         self._process: subprocess.Popen[bytes] | None = None
@@ -102,10 +103,10 @@ class EmbeddedRedis:
             "unixsocket": str(self.socket),
             "unixsocketperm": "700",
             "dir": str(self.folder),
-            "appendonly": "yes",
+            "appendonly": "yes" if self._durable else "no",
             "appendfsync": "always",  # "written before the POST" must hold across a loss of power
             "maxmemory-policy": "noeviction",
-            "save": "3600 1 300 100",
+            "save": "3600 1 300 100" if self._durable else "",
             "hash-max-listpack-value": "256",  # a contact with a long column stays compact
         }
         return [part for name, value in options.items() for part in (f"--{name}", value)]

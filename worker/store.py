@@ -26,7 +26,7 @@ a Redis Cluster: the limits of an account are only atomic within one slot.
     {dialout}:shares                   hash: campaign -> how far its dials have taken it; @: how far the last one's was
     {dialout}:pace, pace:<c>           string: when the next dial may leave (ms)
     {dialout}:slow                     hash: by how much refusals and silent answers slow the pace, and since when
-    {dialout}:tick:<task>              string: a tick of beat was taken, and the next one is not due yet
+    {dialout}:tick:<task>              string: a tick of beat was taken, and when the next one is due (ms)
     {dialout}:attempt:<id>             hash: what we did, and heard:<kind> -> what a witness said (JSON)
     {dialout}:number:<phone>           hash: the last attempt to ring this number
     {dialout}:call:<sid>               string: the attempt that an inbound call belongs to, for a day
@@ -68,7 +68,7 @@ from worker.redis_server import connect
 _ROOT: Final = "{dialout}"
 _SCRIPTS: Final = (
     "define", "state", "brake", "zone", "enlist", "claim", "case", "begin", "postpone", "witness", "asked", "look",
-    "conclude", "withdraw", "answer", "inbound",
+    "conclude", "withdraw", "answer", "inbound", "tick",
 )  # fmt: skip
 _BATCH: Final = 500
 _DAY_MS: Final = 86_400_000
@@ -298,12 +298,16 @@ class Occupied:
 class Store:
     """The record of the dialer. Safe to share between threads."""
 
-    def __init__(self, client: "redis.Redis", *, clock_ms: int | None = None) -> None:
-        """Wrap a client that decodes responses. `clock_ms` replaces the server's clock, for rehearsals of whole days."""
+    def __init__(self, client: "redis.Redis", *, clock_ms: int | None = None, salt: bytes | None = None) -> None:
+        """Wrap a client that decodes responses.
+
+        For rehearsals of whole days, `clock_ms` replaces the server's clock, and `salt` the one of chance: contacts that
+        are due together are claimed in the order of their ids.
+        """
         self._redis = client
         self.clock_ms = clock_ms
         self._scripts = {name: client.register_script(text) for name, text in read_scripts().items()}
-        self._salt_bytes: bytes | None = None
+        self._salt_bytes = salt
         self._campaigns: dict[tuple[str, str], Campaign] = {}
         self._zone_numbers: dict[tuple[str, tuple[str, ...]], str] = {}
 
@@ -688,9 +692,14 @@ class Store:
         """Take attempts that are not settled and whose time to be looked at has come; no two callers get the same."""
         return self._run("look", [_key("watch")], [limit, _ms(again_after)])
 
+    def next_look(self) -> datetime | None:
+        """Return when the first of the attempts that are not settled is to be looked at again."""
+        first: list[tuple[str, float]] = self._redis.zrange(_key("watch"), 0, 0, withscores=True)  # type: ignore[assignment]
+        return ledger.moment(first[0][1]) if first else None
+
     def tick(self, task: str, every: timedelta) -> bool:
         """True for the first of several ticks that come within `every`: doubled and piled-up ones change nothing."""
-        return bool(self._redis.set(_key("tick", task), 1, nx=True, px=_ms(every)))
+        return self._run("tick", [_key("tick", task)], [_ms(every)]) == 1
 
     # --- people who ring us, and people who must not be rung -------------------------------------------------------------
 

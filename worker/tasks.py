@@ -2,7 +2,6 @@
 
 import logging
 import secrets
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -16,7 +15,7 @@ from celery.utils.log import get_task_logger
 from campaigns.call import Disposition
 from campaigns.campaign import Campaign
 from campaigns.templates import RenderError
-from worker import brakes, braking, briefing, caller_ids, ledger, policy, settling, texml
+from worker import brakes, braking, briefing, caller_ids, ledger, policy, settling, stopwatch, texml
 from worker.agents import AgentsAway
 from worker.app import agents, carrier, store, task
 from worker.carrier import AccountBlocked, CarrierBusy, CarrierError, DialOrder, DialRefused, DialUnconfirmed
@@ -161,7 +160,7 @@ def place_call(attempt_id: str) -> None:
         _pause(case, str(blocked))
         return
     token = secrets.token_hex(8)
-    asked_at = time.monotonic()
+    asked_at = stopwatch.monotonic()
     begun = _begin(case, token, settings, _caller_ids(case, settings) if order else [])
     if begun is None:
         return
@@ -169,7 +168,7 @@ def place_call(attempt_id: str) -> None:
         _hear(attempt_id, DialAnswer(refused=Disposition.FAILED, reason=problem), token)
         return
     if begun.wait_s:
-        time.sleep(begun.wait_s)
+        stopwatch.sleep(begun.wait_s)
         if why := store().forbids(case):
             _not_dialed(case, token, why, _REASONS[why], None if why == "do_not_call" else store().now())
             return
@@ -177,7 +176,7 @@ def place_call(attempt_id: str) -> None:
     if not verdict.allowed:
         _not_dialed(case, token, verdict.rule, verdict.reason, verdict.until)
         return
-    if time.monotonic() - asked_at > _POST_WITHIN_S:
+    if stopwatch.monotonic() - asked_at > _POST_WITHIN_S:
         _not_dialed(case, token, "stood_still", "the worker stood still just before it dialed", store().now())
         return
     try:
@@ -373,14 +372,14 @@ def _hear(attempt_id: str, answer: DialAnswer, token: str) -> None:
 
 def _insist(write: Callable[[], Result]) -> Result:
     """Repeat a write that said twice is said once, while the store is away for a moment."""
-    deadline = time.monotonic() + _INSIST_S
+    deadline = stopwatch.monotonic() + _INSIST_S
     while True:
         try:
             return write()
         except redis.RedisError:
-            if time.monotonic() > deadline:
+            if stopwatch.monotonic() > deadline:
                 raise
-            time.sleep(0.2)
+            stopwatch.sleep(0.2)
 
 
 def _slow_to(calls_per_second: float) -> float:
