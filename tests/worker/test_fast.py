@@ -71,6 +71,16 @@ def at(hours: float = 0) -> int:
     return round(MONDAY.timestamp() * 1000 + hours * HOUR)
 
 
+def talked(
+    sid: str, attempt_id: str, number: str, from_ms: int, *, inbound: bool = False, says: str = "completed"
+) -> Call:
+    """A call of a minute, answered after ten seconds."""
+    return Call(
+        sid, attempt_id, number, "+1", inbound, from_ms, from_ms + 10 * SECOND, from_ms + 11 * SECOND,
+        ended_ms=from_ms + 70 * SECOND, status="completed", says=says,
+    )  # fmt: skip
+
+
 @dataclass
 class Books:
     """Two contacts, well treated: one is busy and then talks, the other talks at once."""
@@ -88,10 +98,10 @@ class Books:
     calls: list[Call] = field(
         default_factory=lambda: [
             Call("s1", "ada#1", ADA, "+1", inbound=False, created_ms=at(), ended_ms=at() + 5 * SECOND, status="busy"),
-            Call("s2", "bob#1", BOB, "+1", False, at(0.01), at(0.012), at(0.012) + 500, at(0.03), "completed", 0, "completed"),
-            Call("s3", "ada#2", ADA, "+1", False, at(1), at(1.01), at(1.01) + 500, at(1.02), "completed", 0, "completed"),
+            talked("s2", "bob#1", BOB, at(0.01)),
+            talked("s3", "ada#2", ADA, at(1)),
         ]
-    )  # fmt: skip
+    )
     outcomes: list[dict[str, Any]] = field(
         default_factory=lambda: [
             {"phone": ADA, "state": "done", "disposition": "completed", "reason": "", "attempts": 2},
@@ -146,11 +156,12 @@ def four_times(books: Books) -> None:
 
 
 def after_they_opted_out(books: Books) -> None:
-    books.calls.append(Call("i1", "x", ADA, "+1", True, at(0.5), at(0.5), at(0.5), at(0.6), "completed", at(0.55), "do_not_call"))  # fmt: skip
+    books.calls.append(talked("i1", "x", ADA, at(0.5), inbound=True, says="do_not_call"))
+    books.calls[-1].opted_out_ms = at(0.51)
 
 
 def after_they_talked(books: Books) -> None:
-    books.calls.append(Call("i1", "x", ADA, "+1", True, at(0.5), at(0.5), at(0.5), at(0.6), "completed", 0, "completed"))  # fmt: skip
+    books.calls.append(talked("i1", "x", ADA, at(0.5), inbound=True))
 
 
 def before_they_wanted(books: Books) -> None:
@@ -172,6 +183,11 @@ def faster_than_the_pace(books: Books) -> None:
 def more_calls_than_lines(books: Books) -> None:
     books.limits = Limits(calls_per_second=1, lines=1)
     books.calls[0].ended_ms = at(0.011)
+
+
+def no_bot_is_warm(books: Books) -> None:
+    books.calls[1].joined_ms += 3 * SECOND
+    books.calls[1].cold = True
 
 
 def nobody_knows(books: Books) -> None:
@@ -215,6 +231,7 @@ def another_word_than_the_bots(books: Books) -> None:
         (a_stranger, "outside_the_rules", "is in no file, and was rung"),
         (faster_than_the_pace, "outside_the_rules", "more than 1 requests in 1 s"),
         (more_calls_than_lines, "outside_the_rules", "2 calls went on at once, and there are 1 lines"),
+        (no_bot_is_warm, "outside_the_rules", "no bot was warm for 1 of the 2 who answered"),
         (nobody_knows, "lost", "has no outcome: in no result"),
         (still_live, "lost", "has no outcome: live"),
         (no_disposition, "lost", "has no disposition"),

@@ -22,6 +22,9 @@ _TRAILING_S: Final = (1, 5, 60)
 _SILENCE_S: Final = 2.0
 """How long who answers may wait for the bot (47 CFR 64.1200(a)(7): no more than two seconds)."""
 
+_ABANDONED_SHARE: Final = 0.03
+"""Of those who answer, so many at most may be left without a bot for want of one (47 CFR 64.1200(a)(7))."""
+
 _FITS: Final[Mapping[str, frozenset[str]]] = {
     "busy": frozenset({"busy"}),
     "no-answer": frozenset({"no_answer"}),
@@ -58,7 +61,8 @@ class Verdict:
     lost: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     waiting: int = 0  # contacts that are due after the last day
-    silent: int = 0  # people who waited longer than two seconds for the bot
+    silent: int = 0  # who answered and waited longer than two seconds for the bot
+    cold: int = 0  # those of them for whom none was warm
     most_lines: int = 0
 
     @property
@@ -87,7 +91,7 @@ def audit(
     _lines_are_kept(min(campaign.pacing.lines, limits.lines), rung, verdict)
     _nobody_is_lost(zones, outcomes, verdict)
     _outcomes_fit(posts, rung, theirs, outcomes, verdict)
-    verdict.silent = sum(_waited_s(call) > _SILENCE_S for call in [*rung, *theirs] if call.answered_ms)
+    _nobody_is_greeted_by_silence([call for call in calls if call.answered_ms], verdict)
     return verdict
 
 
@@ -189,6 +193,13 @@ def _lines_are_kept(lines: int, rung: Sequence[Call], verdict: Verdict) -> None:
         verdict.outside_the_rules.append(f"{verdict.most_lines} calls went on at once, and there are {lines} lines")
 
 
+def _nobody_is_greeted_by_silence(answered: Sequence[Call], verdict: Verdict) -> None:
+    silent = [call for call in answered if ((call.joined_ms or call.ended_ms) - call.answered_ms) / 1000 > _SILENCE_S]
+    verdict.silent, verdict.cold = len(silent), sum(call.cold for call in silent)
+    if verdict.cold > _ABANDONED_SHARE * len(answered):
+        verdict.outside_the_rules.append(f"no bot was warm for {verdict.cold} of the {len(answered)} who answered")
+
+
 def _nobody_is_lost(
     zones: Mapping[str, Sequence[str]], outcomes: Sequence[Mapping[str, Any]], verdict: Verdict
 ) -> None:
@@ -236,10 +247,6 @@ def _outcomes_fit(
             )
         elif call.says and call.says != row["disposition"]:
             verdict.wrong.append(f"{who}: the bot reported {call.says}, the dialer says {row['disposition']}")
-
-
-def _waited_s(call: Call) -> float:
-    return ((call.joined_ms or call.ended_ms) - call.answered_ms) / 1000
 
 
 def _who(number: str) -> str:

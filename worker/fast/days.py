@@ -148,7 +148,7 @@ class Days:
 
 class _Collaborators(Collaborators):
     def __init__(self, store: Store, carrier: Network) -> None:
-        self.store, self.carrier = store, carrier
+        self.store, self.carrier, self.agents = store, carrier, None
 
 
 class _Messages:

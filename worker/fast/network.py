@@ -30,6 +30,9 @@ _RINGS_AFTER_S: Final = 1.2
 _DETECTS_AFTER_S: Final = 3.5
 _TELLS_AFTER_S: Final = 0.2
 _REPORTS_AFTER_S: Final = 1.5
+_COLD_START_S: Final = 12.0
+"""How long a person waits for a bot where none is warm."""
+
 _LISTENS_TO_NOTHING_S: Final = 25.0
 """How long a person whom no bot greets holds the line; some are hung up on before."""
 
@@ -70,6 +73,7 @@ class Call:
     created_ms: int
     answered_ms: int = 0
     joined_ms: int = 0  # the bot spoke
+    cold: bool = False  # no bot was warm when it was answered
     ended_ms: int = 0
     status: str = ""  # once it has ended: busy, no-answer, rejected, invalid, completed or canceled
     opted_out_ms: int = 0  # they asked never to be rung again
@@ -77,10 +81,20 @@ class Call:
     wanted_ms: int = 0  # when they asked to be rung again
 
 
+@dataclass(frozen=True, slots=True)
+class Bots:
+    """How many bots are warm at once, and how long after a call until there is another in the place of one."""
+
+    at_once: int | None = None  # None: as many as are needed
+    rest_s: float = 0.0
+
+
 class Network(Carrier):
     """The carrier's place on a timeline."""
 
-    def __init__(self, timeline: Timeline, store: Store, odds: Odds, zones: Mapping[str, Sequence[str]]) -> None:
+    def __init__(
+        self, timeline: Timeline, store: Store, odds: Odds, zones: Mapping[str, Sequence[str]], bots: Bots
+    ) -> None:
         """Make a network on which everybody lives in the first of their `zones`, by number."""
         super().__init__(api_key="", app_id="", base_url="")
         self.posts: list[Post] = []
@@ -90,6 +104,7 @@ class Network(Carrier):
         self._rings: Counter[str] = Counter()
         self._on_the_phone: dict[str, Call] = {}
         self._sids = count(1)
+        self._bots, self._warm = bots, bots.at_once
         self._news = False
 
     def take_news(self) -> bool:
@@ -196,7 +211,7 @@ class Network(Carrier):
         self._talk(call, self._odds.fate(f"{call.number} rings us", self._rings[call.number], 0), 600, machine=False)
 
     def _talk(self, call: Call, fate: Fate, limit_s: float, *, machine: bool) -> None:
-        call.answered_ms = self._timeline.now_ms
+        call.answered_ms, call.cold = self._timeline.now_ms, not self._take_bot()
         self._tell(call, CallState.ANSWERED)
         if not call.inbound:
             by = AnsweredBy.MACHINE if machine else AnsweredBy.HUMAN
@@ -205,7 +220,7 @@ class Network(Carrier):
             self._timeline.sleep(_LISTENS_TO_NOTHING_S + fate.pickup_s)
             self._end(call, "completed", tells=fate.tells)
             return
-        self._timeline.sleep(fate.joins_s)
+        self._timeline.sleep(fate.joins_s + (_COLD_START_S if call.cold else 0.0))
         if call.ended_ms:
             return
         call.joined_ms = self._timeline.now_ms
@@ -224,6 +239,16 @@ class Network(Carrier):
         if fate.reports:
             self._timeline.sleep(_REPORTS_AFTER_S)
             self._report(call, says, fate)
+
+    def _take_bot(self) -> bool:
+        if self._warm is None:
+            return True
+        self._warm -= 1
+        return self._warm >= 0
+
+    def _give_bot_back(self) -> None:
+        if self._warm is not None:
+            self._warm += 1
 
     def _opt_out(self, call: Call) -> None:
         call.opted_out_ms = self._timeline.now_ms
@@ -254,6 +279,8 @@ class Network(Carrier):
         if call.ended_ms:
             return
         call.ended_ms, call.status = self._timeline.now_ms, status
+        if call.answered_ms:
+            self._timeline.after(self._bots.rest_s, self._give_bot_back)
         if self._on_the_phone.get(call.number) is call:
             del self._on_the_phone[call.number]
         if tells:

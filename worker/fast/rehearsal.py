@@ -20,7 +20,7 @@ from worker.embedded import EmbeddedRedis
 from worker.fast import auditor
 from worker.fast.auditor import Limits, Verdict
 from worker.fast.days import Days, Show
-from worker.fast.network import Network
+from worker.fast.network import Bots, Network
 from worker.fast.odds import Odds
 from worker.fast.timeline import Timeline
 from worker.settings import load_settings
@@ -72,6 +72,7 @@ class Outcome:
             "calls_to_us": self.calls_to_us,
             "most_lines": self.verdict.most_lines,
             "silent": self.verdict.silent,
+            "cold": self.verdict.cold,
             "waiting": self.verdict.waiting,
             "dispositions": dict(sorted(self.dispositions().items())),
             "requests_by_hour": {str(hour): self.requests_by_hour[hour] for hour in sorted(self.requests_by_hour)},
@@ -116,7 +117,8 @@ def rehearse(
         zones = {contact.phone: zones_of(contact) for contact in rows}
         start = start or friday_before_the_clocks_change(_most_common_zone(zones))
         timeline = Timeline(round(start.timestamp() * 1000), lambda now_ms: setattr(store, "clock_ms", now_ms))
-        network = Network(timeline, store, odds, zones)
+        settings = load_settings()
+        network = Network(timeline, store, odds, zones, Bots(settings.bots_at_once, settings.bot_rest_s))
         days_of = Days(store, campaign, network, timeline, show=show)
         store.define(campaign)
         store.enlist(campaign, [(contact, zones[contact.phone]) for contact in rows], store.now())
@@ -128,7 +130,7 @@ def rehearse(
     return Outcome(
         start=start,
         end=end,
-        verdict=auditor.audit(campaign, _limits(), zones, posts=posts, calls=calls, outcomes=outcomes),
+        verdict=auditor.audit(campaign, _limits(campaign), zones, posts=posts, calls=calls, outcomes=outcomes),
         outcomes=outcomes,
         state=status.state,
         why=status.why,
@@ -143,9 +145,12 @@ def rehearse(
     )
 
 
-def _limits() -> Limits:
+def _limits(campaign: Campaign) -> Limits:
     settings = load_settings()
-    return Limits(settings.calls_per_second, min(settings.lines, settings.warm_bots or settings.lines))
+    lines = settings.lines - settings.lines_for_inbound
+    if own := settings.lines_per_caller_id * len(campaign.caller_ids or settings.caller_ids):
+        lines = min(lines, own)
+    return Limits(settings.calls_per_second, lines)
 
 
 def _postponed_by(store: Store, campaign: Campaign, numbers: Iterable[str]) -> Counter[str]:

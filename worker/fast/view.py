@@ -31,7 +31,8 @@ def show(outcome: Outcome, console: Console, folder: Path) -> None:
         console.print(_bars(dict(sorted(outcome.postponed_by.items(), key=lambda item: -item[1]))))
     if outcome.verdict.silent:
         console.print(
-            f"\n{outcome.verdict.silent} who answered waited longer than 2 s for the bot, as the odds have it."
+            f"\n{outcome.verdict.silent} who answered waited longer than 2 s for the bot, "
+            f"{outcome.verdict.cold} of them because none was warm."
         )
     if outcome.verdict.waiting:
         console.print(f"{outcome.verdict.waiting:,} contacts wait for another day.")
