@@ -4,6 +4,7 @@ Celery's messages go through its own queues, in this process's memory. Beat does
 is at the next instant at which it could find something to do.
 """
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -55,6 +56,7 @@ class Days:
         work_with(_Collaborators(store, network))
         stopwatch.go_by(Stopwatch(lambda: timeline.now_ms / 1000, timeline.sleep))
         self._messages = _Messages()
+        logging.getLogger().addHandler(_Complaints(self.broken))
 
     def run(self, end: datetime) -> None:
         """Go on until nothing is left to do, or `end` has come and the last calls are over."""
@@ -149,6 +151,17 @@ class Days:
 class _Collaborators(Collaborators):
     def __init__(self, store: Store, carrier: Network) -> None:
         self.store, self.carrier, self.agents = store, carrier, None
+
+
+class _Complaints(logging.Handler):
+    """What the tasks log as an error: they go on after it, and it is a finding all the same."""
+
+    def __init__(self, broken: Counter[str]) -> None:
+        super().__init__(logging.ERROR)
+        self._broken = broken
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._broken[record.getMessage()] += 1
 
 
 class _Messages:
