@@ -25,7 +25,7 @@ from worker.fast.timeline import Timeline
 from worker.store import Store
 
 ROOT = Path(__file__).parents[2]
-ADA, BOB = "+12125550111", "+18085550112"
+ADA, BOB, OURS = "+12125550111", "+18085550112", "+12125550100"
 MONDAY = datetime(2026, 11, 2, 20, tzinfo=UTC)  # 15:00 in New York, 10:00 in Honolulu
 SECOND, MINUTE, HOUR = 1000, 60_000, 3_600_000
 
@@ -76,7 +76,7 @@ def talked(
 ) -> Call:
     """A call of a minute, answered after ten seconds."""
     return Call(
-        sid, attempt_id, number, "+1", inbound, from_ms, from_ms + 10 * SECOND, from_ms + 11 * SECOND,
+        sid, attempt_id, number, OURS, inbound, from_ms, from_ms + 10 * SECOND, from_ms + 11 * SECOND,
         ended_ms=from_ms + 70 * SECOND, status="completed", says=says,
     )  # fmt: skip
 
@@ -90,14 +90,14 @@ class Books:
     )
     posts: list[Post] = field(
         default_factory=lambda: [
-            Post("ada#1", ADA, "+1", at(), PostAnswer.TAKEN, "s1"),
-            Post("bob#1", BOB, "+1", at(0.01), PostAnswer.TAKEN, "s2"),
-            Post("ada#2", ADA, "+1", at(1), PostAnswer.TAKEN, "s3"),
+            Post("ada#1", ADA, OURS, at(), PostAnswer.TAKEN, "s1"),
+            Post("bob#1", BOB, OURS, at(0.01), PostAnswer.TAKEN, "s2"),
+            Post("ada#2", ADA, OURS, at(1), PostAnswer.TAKEN, "s3"),
         ]
     )
     calls: list[Call] = field(
         default_factory=lambda: [
-            Call("s1", "ada#1", ADA, "+1", inbound=False, created_ms=at(), ended_ms=at() + 5 * SECOND, status="busy"),
+            Call("s1", "ada#1", ADA, OURS, inbound=False, created_ms=at(), ended_ms=at() + 5 * SECOND, status="busy"),
             talked("s2", "bob#1", BOB, at(0.01)),
             talked("s3", "ada#2", ADA, at(1)),
         ]
@@ -108,17 +108,27 @@ class Books:
             {"phone": BOB, "state": "done", "disposition": "completed", "reason": "", "attempts": 1},
         ]
     )
+    approved_ms: int = at(0.5)
+    calls_per_day: int = 0
     limits: Limits = field(default_factory=lambda: Limits(calls_per_second=1, lines=2))
 
     def audited(self, campaign: Campaign) -> Verdict:
+        pacing = campaign.pacing.model_copy(update={"calls_per_day": self.calls_per_day})
         return audit(
-            campaign, self.limits, self.zones, posts=self.posts, calls=self.calls, outcomes=self.outcomes
-        )  # fmt: skip
+            campaign.model_copy(update={"pacing": pacing}),
+            self.limits,
+            self.zones,
+            posts=self.posts,
+            calls=self.calls,
+            outcomes=self.outcomes,
+            approved_ms=self.approved_ms,
+        )
 
 
 @pytest.fixture(scope="module")
 def sample() -> Campaign:
-    return load_campaign(ROOT / "campaigns" / "appointment_reminder")
+    campaign = load_campaign(ROOT / "campaigns" / "appointment_reminder")
+    return campaign.model_copy(update={"brakes": campaign.brakes.model_copy(update={"canary": 2})})
 
 
 def test_the_auditor_finds_nothing_where_nothing_is_wrong(sample: Campaign) -> None:
@@ -151,7 +161,7 @@ def while_they_talk(books: Books) -> None:
 
 
 def four_times(books: Books) -> None:
-    books.posts += [Post(f"ada#{n}", ADA, "+1", at(n), PostAnswer.LOST) for n in (3, 4)]
+    books.posts += [Post(f"ada#{n}", ADA, OURS, at(n), PostAnswer.LOST) for n in (3, 4)]
     books.outcomes[0]["attempts"] = 4
 
 
@@ -173,7 +183,7 @@ def after_what_is_not_retried(books: Books) -> None:
 
 
 def a_stranger(books: Books) -> None:
-    books.posts.append(Post("eve#1", "+12125550199", "+1", at(0.1), PostAnswer.TAKEN))
+    books.posts.append(Post("eve#1", "+12125550199", OURS, at(0.1), PostAnswer.TAKEN))
 
 
 def faster_than_the_pace(books: Books) -> None:
@@ -183,6 +193,22 @@ def faster_than_the_pace(books: Books) -> None:
 def more_calls_than_lines(books: Books) -> None:
     books.limits = Limits(calls_per_second=1, lines=1)
     books.calls[0].ended_ms = at(0.011)
+
+
+def before_the_canary_is_approved(books: Books) -> None:
+    books.approved_ms = at(1.1)
+
+
+def too_many_in_a_day(books: Books) -> None:
+    books.calls_per_day = 2
+
+
+def too_often_from_one_number(books: Books) -> None:
+    books.limits = Limits(calls_per_second=1, lines=2, calls_per_caller_id_per_day=2)
+
+
+def too_soon_from_one_number(books: Books) -> None:
+    books.limits = Limits(calls_per_second=1, lines=2, cool_down_s=37)
 
 
 def no_bot_is_warm(books: Books) -> None:
@@ -231,6 +257,14 @@ def another_word_than_the_bots(books: Books) -> None:
         (a_stranger, "outside_the_rules", "is in no file, and was rung"),
         (faster_than_the_pace, "outside_the_rules", "more than 1 requests in 1 s"),
         (more_calls_than_lines, "outside_the_rules", "2 calls went on at once, and there are 1 lines"),
+        (
+            before_the_canary_is_approved,
+            "outside_the_rules",
+            "3 contacts were rung before the canary of 2 was approved",
+        ),
+        (too_many_in_a_day, "outside_the_rules", "3 calls on 2026-11-02, and 2 are allowed"),
+        (too_often_from_one_number, "outside_the_rules", "+12125550100 rang 3 times in a day"),
+        (too_soon_from_one_number, "outside_the_rules", "+12125550100 rang again before 37 s were over"),
         (no_bot_is_warm, "outside_the_rules", "no bot was warm for 1 of the 2 who answered"),
         (nobody_knows, "lost", "has no outcome: in no result"),
         (still_live, "lost", "has no outcome: live"),
@@ -250,7 +284,7 @@ def test_the_auditor_finds_what_is_planted(
 
 def test_a_request_that_the_carrier_was_too_busy_for_is_sent_again_and_spends_nothing(sample: Campaign) -> None:
     books = Books()
-    books.posts.insert(0, Post("ada#1", ADA, "+1", at() - 5 * SECOND, PostAnswer.BUSY))
+    books.posts.insert(0, Post("ada#1", ADA, OURS, at() - 5 * SECOND, PostAnswer.BUSY))
     assert books.audited(sample).sentences == []
 
 

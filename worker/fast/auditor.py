@@ -4,7 +4,7 @@ It reckons for itself, and asks neither the policy nor the store: of the dialer'
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from campaigns import numbers
 from campaigns.campaign import WEEKDAYS, Campaign
 from worker.fast.network import Call, Post
 from worker.fast.odds import PostAnswer
@@ -50,6 +51,8 @@ class Limits:
 
     calls_per_second: float
     lines: int
+    cool_down_s: float = 0.0  # between two calls from one number
+    calls_per_caller_id_per_day: int = 0  # 0: any number
 
 
 @dataclass
@@ -79,8 +82,13 @@ def audit(
     posts: Sequence[Post],
     calls: Sequence[Call],
     outcomes: Sequence[Mapping[str, Any]],
+    approved_ms: int | None = None,
 ) -> Verdict:
-    """Judge a rehearsal that is over. `zones` are those of each contact of the file; `outcomes`, `dialout results`."""
+    """Judge a rehearsal that is over.
+
+    `zones` are those of each contact of the file; `outcomes`, `dialout results`;
+    `approved_ms`, when the operator let the campaign go on after its canary.
+    """
     verdict = Verdict()
     rung = sorted((call for call in calls if not call.inbound), key=lambda call: call.created_ms)
     theirs = [call for call in calls if call.inbound]
@@ -88,6 +96,10 @@ def audit(
     _posts_are_allowed(campaign, zones, posts, [*rung, *theirs], verdict)
     _numbers_rest(campaign, rung, theirs, verdict)
     _pace_is_kept(min(campaign.pacing.calls_per_second, limits.calls_per_second), posts, verdict)
+    spent = sorted((post for post in posts if post.answer is not PostAnswer.BUSY), key=lambda post: post.at_ms)
+    _canary_is_awaited(campaign.brakes.canary, spent, approved_ms, verdict)
+    _day_is_kept(campaign, spent, verdict)
+    _caller_ids_rest(limits, spent, verdict)
     _lines_are_kept(min(campaign.pacing.lines, limits.lines), rung, verdict)
     _nobody_is_lost(zones, outcomes, verdict)
     _outcomes_fit(posts, rung, theirs, outcomes, verdict)
@@ -181,6 +193,32 @@ def _pace_is_kept(calls_per_second: float, posts: Sequence[Post], verdict: Verdi
                     f"more than {allowed} requests in {seconds} s until {at:%m-%d %H:%M:%S}"
                 )
                 break
+
+
+def _canary_is_awaited(canary: int, spent: Sequence[Post], approved_ms: int | None, verdict: Verdict) -> None:
+    early = sum(approved_ms is None or post.at_ms < approved_ms for post in spent)
+    if canary and early > canary:
+        verdict.outside_the_rules.append(f"{early} contacts were rung before the canary of {canary} was approved")
+
+
+def _day_is_kept(campaign: Campaign, spent: Sequence[Post], verdict: Verdict) -> None:
+    allowed = campaign.pacing.calls_per_day
+    for day, times in Counter(local(post.at_ms, campaign.day_zone).date() for post in spent).items():
+        if allowed and times > allowed:
+            verdict.outside_the_rules.append(f"{times} calls on {day}, and {allowed} are allowed")
+
+
+def _caller_ids_rest(limits: Limits, spent: Sequence[Post], verdict: Verdict) -> None:
+    by_number: dict[str, list[Post]] = defaultdict(list)
+    for post in spent:
+        by_number[post.caller_id].append(post)
+    for number, posts in by_number.items():
+        if any(later.at_ms - earlier.at_ms < limits.cool_down_s * 1000 for earlier, later in pairwise(posts)):
+            verdict.outside_the_rules.append(f"{number} rang again before {limits.cool_down_s:g} s were over")
+        zones = numbers.zones(number)
+        days = Counter(local(post.at_ms, zones[0] if len(zones) == 1 else "UTC").date() for post in posts)
+        if limits.calls_per_caller_id_per_day and max(days.values()) > limits.calls_per_caller_id_per_day:
+            verdict.outside_the_rules.append(f"{number} rang {max(days.values())} times in a day")
 
 
 def _lines_are_kept(lines: int, rung: Sequence[Call], verdict: Verdict) -> None:

@@ -34,6 +34,12 @@ _CROWDED_MS: Final = 60_000
 _RUNS_OUT: Final = timedelta(hours=5)
 """How long after the last day calls may go on: the longest that a campaign allows, and what settles it."""
 
+_APPROVED_AFTER_S: Final = 300
+"""How long a campaign that its brakes have stopped waits for an operator, who lets it go on."""
+
+_TEND_MS: Final = 5000
+"""How often beat sends `tend_caller_ids` (celeryconfig.py)."""
+
 _SHOWN_EVERY_S: Final = 0.2
 
 Show = Callable[[Status, str], None]
@@ -45,13 +51,16 @@ class Days:
     def __init__(self, store: Store, campaign: Campaign, network: Network, timeline: Timeline, *, show: Show) -> None:
         """Let this process's tasks work on the timeline. `show` is told a few times a second how the campaign stands."""
         self.broken: Counter[str] = Counter()  # the tasks that raised an error, and which
+        self.pauses: list[tuple[datetime, str]] = []  # when the campaign stopped by itself, and why
+        self.approved_ms: int | None = None  # when an operator first let it go on
         self._store, self._campaign, self._network, self._timeline = store, campaign, network, timeline
         self._show = show
         self._news = True  # something was done since beat last looked: there may be more to do
         self._done = False  # a task has ended
+        self._resumes_at: datetime | None = None
         self._nap_s = 1.0
         self._crowded_until_ms = 0  # until then, contacts are taken to be due for whom there is no line
-        self._next_beat_ms = timeline.now_ms
+        self._next_beat_ms = self._next_tend_ms = timeline.now_ms
         self._shown_at = 0.0
         work_with(_Collaborators(store, network))
         stopwatch.go_by(Stopwatch(lambda: timeline.now_ms / 1000, timeline.sleep))
@@ -76,10 +85,13 @@ class Days:
 
     def _beat(self, *, claims: bool) -> None:
         self._news = self._done = False
+        if self._timeline.now_ms >= self._next_tend_ms:
+            self._next_tend_ms = self._timeline.now_ms + _TEND_MS
+            self._timeline.now(lambda: self._run_task("worker.tasks.tend_caller_ids", []))
         if claims:
             self._timeline.now(lambda: self._run_task("worker.tasks.claim_due", []))
         self._timeline.now(lambda: self._run_task("worker.tasks.sweep", []))
-        self._done = False  # by these two; what they sent is done later
+        self._done = False  # by these; what they sent is done later
         if self._send():
             self._news = True
 
@@ -112,14 +124,24 @@ class Days:
 
     def _soonest_due(self) -> datetime | None:
         status, now = self._status(), self._store.now()
-        if status.state is not CampaignState.RUNNING:
-            return None
+        if status.state is CampaignState.PAUSED:
+            if self._resumes_at is None:
+                self.pauses.append((now, status.why))
+                self._resumes_at = now + timedelta(seconds=_APPROVED_AFTER_S)
+                self._timeline.after(_APPROVED_AFTER_S, self._resume)
+            return self._resumes_at
         openings = (
             policy.next_opening(self._campaign.calling_window, zones, max(first, now))
             for zones, (_, first) in status.due_by_zones.items()
             if first
         )
         return min((opening for opening in openings if opening), default=None)
+
+    def _resume(self) -> None:
+        self._resumes_at = None
+        if self.approved_ms is None:
+            self.approved_ms = self._timeline.now_ms
+        self._store.set_state(self._campaign.name, CampaignState.RUNNING)
 
     def _beat_soon(self) -> None:
         self._news, self._done = True, False
@@ -154,14 +176,15 @@ class _Collaborators(Collaborators):
 
 
 class _Complaints(logging.Handler):
-    """What the tasks log as an error: they go on after it, and it is a finding all the same."""
+    """Errors that the tasks catch and log: they go on after it, and it is a finding all the same."""
 
     def __init__(self, broken: Counter[str]) -> None:
         super().__init__(logging.ERROR)
         self._broken = broken
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._broken[record.getMessage()] += 1
+        if record.exc_info:
+            self._broken[record.getMessage()] += 1
 
 
 class _Messages:

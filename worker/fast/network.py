@@ -93,9 +93,16 @@ class Network(Carrier):
     """The carrier's place on a timeline."""
 
     def __init__(
-        self, timeline: Timeline, store: Store, odds: Odds, zones: Mapping[str, Sequence[str]], bots: Bots
+        self,
+        timeline: Timeline,
+        store: Store,
+        odds: Odds,
+        *,
+        zones: Mapping[str, Sequence[str]],
+        bots: Bots,
+        own: Sequence[str],
     ) -> None:
-        """Make a network on which everybody lives in the first of their `zones`, by number."""
+        """Make a network on which everybody lives in the first of their `zones`, by number; `own` are the caller's."""
         super().__init__(api_key="", app_id="", base_url="")
         self.posts: list[Post] = []
         self.calls: dict[str, Call] = {}
@@ -104,7 +111,7 @@ class Network(Carrier):
         self._rings: Counter[str] = Counter()
         self._on_the_phone: dict[str, Call] = {}
         self._sids = count(1)
-        self._bots, self._warm = bots, bots.at_once
+        self._bots, self._warm, self._own = bots, bots.at_once, tuple(own)
         self._news = False
 
     def take_news(self) -> bool:
@@ -141,6 +148,10 @@ class Network(Carrier):
                 raise DialUnconfirmed("the carrier's answer did not come")
             case _:
                 return post.call_sid
+
+    def numbers(self) -> dict[str, str]:
+        """Return the numbers that may call: all that do."""
+        return dict.fromkeys(self._own, "")
 
     def find(self, to: str, begun_at: datetime) -> list[FoundCall]:
         """Return the listed calls to a number since an instant."""

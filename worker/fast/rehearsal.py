@@ -42,6 +42,7 @@ class Outcome:
     outcomes: list[dict[str, Any]]  # as of `dialout results`
     state: CampaignState
     why: str
+    pauses: list[tuple[datetime, str]]  # when the campaign stopped by itself, and why
     row_errors: list[RowError]
     requests: int
     calls: int
@@ -65,6 +66,7 @@ class Outcome:
             "end": self.end.isoformat(),
             "state": self.state.value,
             "why": self.why,
+            "pauses": [{"at": at.isoformat(), "why": why} for at, why in self.pauses],
             "contacts": len(self.outcomes),
             "rows_refused": len(self.row_errors),
             "requests": self.requests,
@@ -118,7 +120,14 @@ def rehearse(
         start = start or friday_before_the_clocks_change(_most_common_zone(zones))
         timeline = Timeline(round(start.timestamp() * 1000), lambda now_ms: setattr(store, "clock_ms", now_ms))
         settings = load_settings()
-        network = Network(timeline, store, odds, zones, Bots(settings.bots_at_once, settings.bot_rest_s))
+        network = Network(
+            timeline,
+            store,
+            odds,
+            zones=zones,
+            bots=Bots(settings.bots_at_once, settings.bot_rest_s),
+            own=campaign.caller_ids or settings.caller_ids,
+        )
         days_of = Days(store, campaign, network, timeline, show=show)
         store.define(campaign)
         store.enlist(campaign, [(contact, zones[contact.phone]) for contact in rows], store.now())
@@ -130,10 +139,19 @@ def rehearse(
     return Outcome(
         start=start,
         end=end,
-        verdict=auditor.audit(campaign, _limits(campaign), zones, posts=posts, calls=calls, outcomes=outcomes),
+        verdict=auditor.audit(
+            campaign,
+            _limits(campaign),
+            zones,
+            posts=posts,
+            calls=calls,
+            outcomes=outcomes,
+            approved_ms=days_of.approved_ms,
+        ),
         outcomes=outcomes,
         state=status.state,
         why=status.why,
+        pauses=days_of.pauses,
         row_errors=errors,
         requests=len(posts),
         calls=sum(not call.inbound for call in calls),
@@ -150,7 +168,9 @@ def _limits(campaign: Campaign) -> Limits:
     lines = settings.lines - settings.lines_for_inbound
     if own := settings.lines_per_caller_id * len(campaign.caller_ids or settings.caller_ids):
         lines = min(lines, own)
-    return Limits(settings.calls_per_second, lines)
+    return Limits(
+        settings.calls_per_second, lines, settings.caller_id_cool_down_s, settings.calls_per_caller_id_per_day
+    )
 
 
 def _postponed_by(store: Store, campaign: Campaign, numbers: Iterable[str]) -> Counter[str]:

@@ -36,6 +36,8 @@ def show(outcome: Outcome, console: Console, folder: Path) -> None:
         )
     if outcome.verdict.waiting:
         console.print(f"{outcome.verdict.waiting:,} contacts wait for another day.")
+    for at, why in outcome.pauses:
+        console.print(f"[yellow]{at.astimezone(outcome.start.tzinfo):%a %d %b %H:%M}: {why}[/]", highlight=False)
     if outcome.state is not CampaignState.RUNNING:
         console.print(f"[yellow]The campaign is {outcome.state}: {outcome.why}[/]")
     console.print(f"The network's records: {folder / 'records.jsonl'}", highlight=False)
