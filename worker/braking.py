@@ -52,7 +52,8 @@ def tend_caller_ids(store: Store, carrier: "Carrier", settings: Settings) -> Non
     from worker.carrier import CarrierError
 
     pool, now = all_caller_ids(store, settings), store.now()
-    if store.tick("ours", caller_ids.ASK_EVERY):
+    new = any(one.ours is None for one in store.own_numbers(pool, now))
+    if store.tick("ours", caller_ids.ASK_EVERY) or (new and store.tick("new", caller_ids.ASK_OF_NEW_EVERY)):
         try:
             for number in ask_whose(store, carrier, pool):
                 log.error("nobody is called from %s: %s", number, NOT_OURS)

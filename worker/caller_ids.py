@@ -35,6 +35,9 @@ REST: Final = timedelta(days=1)
 ASK_EVERY: Final = timedelta(hours=1)
 """How often the carrier is asked which numbers are ours."""
 
+ASK_OF_NEW_EVERY: Final = timedelta(minutes=1)
+"""… while it has not yet said anything about one of them."""
+
 _RANG: Final = frozenset({Disposition.NO_ANSWER, Disposition.BUSY, Disposition.REJECTED, Disposition.VOICEMAIL})
 """What comes of calls that nobody picks up although the phone rings, or might have."""
 

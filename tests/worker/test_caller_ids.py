@@ -271,8 +271,6 @@ def test_which_numbers_are_ours_is_asked_once_an_hour_and_kept_while_nobody_can_
     listening.behave = answer(500, {})
     tend(store, listening, settings)
     assert [one.ours for one in store.own_numbers(settings.caller_ids, NOON)] == [None, None]
-    for ticket in store._redis.scan_iter("*:tick:*"):
-        store._redis.delete(ticket)
     listening.behave = Numbers([owned(BOSTON)])
     tend(store, listening, settings)
     listening.behave = Numbers([owned(NEW_YORK)])
