@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from campaigns.campaign import Campaign
@@ -20,13 +20,12 @@ log: Final = logging.getLogger(__name__)
 _WARN_EVERY: Final = timedelta(hours=1)
 
 
-def room(store: Store, campaign: Campaign, settings: Settings, *, within: timedelta) -> int | None:
+def room(store: Store, campaign: Campaign, settings: Settings, now: datetime, *, within: timedelta) -> int | None:
     """Stop a running campaign if its brakes say so, and return how many attempts may be claimed now; None: any number.
 
     A claim of no more than can be dialed `within` from now keeps contacts from being taken and given back in vain. What
     may not be passed is not passed because of this, but because a dial begins in one script (begin.lua).
     """
-    now = store.now()
     counted = store.counted(campaign, now)
     if stop := brakes.stop(campaign, counted):
         if store.brake(campaign.name, stop):

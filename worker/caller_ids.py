@@ -13,7 +13,6 @@ from typing import Any, Final
 
 from campaigns import numbers
 from campaigns.call import Disposition
-from worker import brakes
 from worker.brakes import Mark
 
 RECENT: Final = 200
@@ -138,10 +137,10 @@ def area_code(e164: str) -> str:
     return e164[:_NANP_AREA] if e164.startswith("+1") else ""
 
 
-def day_of(number: str, now: datetime) -> tuple[datetime, datetime]:
-    """Return when a number's day began, and when the next one does, by the zone of its area."""
+def day_zone(number: str) -> str:
+    """Return the zone by which a number's day is reckoned: that of its area, UTC if it has several or none."""
     zones = numbers.zones(number)
-    return brakes.day_of(zones[0] if len(zones) == 1 else "UTC", now)
+    return zones[0] if len(zones) == 1 else "UTC"
 
 
 def free_at(one: CallerId, limits: Limits, now: datetime) -> datetime:

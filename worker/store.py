@@ -953,7 +953,7 @@ def _read_caller_id(number: str, kept: Mapping[str, str], now: datetime) -> Call
     def moment_of(name: str) -> datetime | None:
         return ledger.moment(kept[name]) if name in kept else None
 
-    began, ends = caller_ids.day_of(number, now)
+    began, ends = brakes.day_of(caller_ids.day_zone(number), now)
     return CallerId(
         number,
         calls=int(kept.get("calls", "0")),
@@ -968,17 +968,18 @@ def _read_caller_id(number: str, kept: Mapping[str, str], now: datetime) -> Call
 
 
 def _dialing_limits(case: Case, pool: Sequence[str], limits: caller_ids.Limits) -> str:
-    campaign, now = case.campaign, case.read_at
-    days = [(number, *caller_ids.day_of(number, now)) for number in pool]
+    """Return what begin.lua keeps to, as JSON."""
+    campaign, zones = case.campaign, [caller_ids.day_zone(number) for number in pool]
+    days = {zone: [_ms(at) for at in brakes.day_of(zone, case.read_at)] for zone in {campaign.day_zone, *zones}}
     return json.dumps(
         {
             "canary": campaign.brakes.canary,
             "calls_per_day": campaign.pacing.calls_per_day,
-            "day": _ms(brakes.day_of(campaign.day_zone, now)[0]),
+            "day": days[campaign.day_zone][0],
             "calls_per_caller_id": limits.calls_per_day,
             "lines_per_caller_id": limits.lines,
             "cool_down": _ms(limits.cool_down),
-            "caller_ids": [(number, _ms(began), _ms(ends)) for number, began, ends in days],
+            "caller_ids": [(number, *days[zone]) for number, zone in zip(pool, zones, strict=True)],
         }
     )
 

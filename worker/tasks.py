@@ -103,7 +103,7 @@ def _bid(found: UnderWay, settings: Settings, now: datetime) -> Bid:
         open_zones=[zones[open_one] for open_one in policy.open_now(campaign, zones, now)] if ringing else [],
         lines=min(campaign.pacing.lines, own),
         answer_rate=policy.answer_rate(found.answered, found.rung_out),
-        most=braking.room(store(), campaign, settings, within=CLAIM_LEASE) if ringing else 0,
+        most=braking.room(store(), campaign, settings, now, within=CLAIM_LEASE) if ringing else 0,
     )
 
 

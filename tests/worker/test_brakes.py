@@ -196,7 +196,7 @@ def enlist(store: Store, campaign: Campaign, count: int) -> None:
 
 
 def claimed(store: Store, campaign: Campaign, most: int = 1000) -> list[str]:
-    room = braking.room(store, campaign, SETTINGS, within=SECOND)
+    room = braking.room(store, campaign, SETTINGS, store.now(), within=SECOND)
     return claim(store, campaign, lines=1000, ahead=1000, most=most if room is None else min(room, most))
 
 
@@ -302,9 +302,9 @@ def test_too_many_failures_pause_a_campaign_and_after_a_resume_it_is_counted_ane
     enlist(store, campaign, 60)
     attempts = list(dialed(store, campaign))
     for attempt_id in attempts[:20]:
-        assert braking.room(store, campaign, SETTINGS, within=SECOND) is None
+        assert braking.room(store, campaign, SETTINGS, store.now(), within=SECOND) is None
         fail(store, attempt_id)
-    assert braking.room(store, campaign, SETTINGS, within=SECOND) == 0
+    assert braking.room(store, campaign, SETTINGS, store.now(), within=SECOND) == 0
     _, state, why = store.campaign(campaign.name)
     assert state is CampaignState.PAUSED
     assert why.startswith("failed: 20 of the last 20 attempts failed")
@@ -313,9 +313,9 @@ def test_too_many_failures_pause_a_campaign_and_after_a_resume_it_is_counted_ane
     assert store.held(campaign.name) == ("", [])
     for attempt_id in attempts[20:39]:
         fail(store, attempt_id)
-        assert braking.room(store, campaign, SETTINGS, within=SECOND) is None
+        assert braking.room(store, campaign, SETTINGS, store.now(), within=SECOND) is None
     fail(store, attempts[39])
-    assert braking.room(store, campaign, SETTINGS, within=SECOND) == 0
+    assert braking.room(store, campaign, SETTINGS, store.now(), within=SECOND) == 0
 
 
 def totals(store: Store, campaign: Campaign) -> Mapping[str, int]:

@@ -182,12 +182,12 @@ def test_no_contact_is_claimed_in_vain_while_no_number_may_call(store: Store, re
     campaign = wide(reminder.model_copy(update={"caller_ids": (NEW_YORK, BOSTON)}))
     enlist(store, campaign, 9)
     settings = Settings(calls_per_caller_id_per_day=3, caller_id_cool_down_s=60)
-    assert braking.room(store, campaign, settings, within=SECOND) == 2
+    assert braking.room(store, campaign, settings, store.now(), within=SECOND) == 2
     for attempt_id in claimed(store, campaign)[:2]:
         assert begin(store, attempt_id, pool=[NEW_YORK, BOSTON], limits=braking.caller_id_limits(settings)) == ""
-    assert braking.room(store, campaign, settings, within=SECOND) == 0
+    assert braking.room(store, campaign, settings, store.now(), within=SECOND) == 0
     store.clock_ms += 60_000
-    assert braking.room(store, campaign, settings, within=SECOND) == 2
+    assert braking.room(store, campaign, settings, store.now(), within=SECOND) == 2
 
 
 MOMENTS = st.integers(0, 120).map(lambda seconds: NOON - seconds * SECOND)
