@@ -23,6 +23,10 @@ UNBRIEFED_OPT_OUT_S: Final = 3.0
 _LAST_WORDS_S: Final = 1.5
 """How much longer the voice may take to begin a goodbye: without one, they are hung up on in silence."""
 
+_OPTED_OUT_S: Final = 7.0
+"""How long the confirmation may take at most, heard or not: the call must be over within ten seconds of the wish
+(Washington, HB 1497 of 2022), and of these two or three were spent on understanding it."""
+
 _TICK_S: Final = 0.1
 
 
@@ -33,11 +37,12 @@ class Parting:
         self._talk, self._line = talk, line
         self._opted_out: asyncio.Task[bool] | None = None
         self._clip = False  # the last words are the recorded apology
+        self._over_by = float("inf")  # by the monotonic clock
 
     async def opt_out(self, reason: str) -> None:
         """Put their number onto the do-not-call list: a fact first, then confirmed aloud, and the end."""
         conversation, settings = self._talk.conversation, self._talk.settings
-        brief, noted = conversation.brief, False
+        brief, noted, asked_at = conversation.brief, False, time.monotonic()
         if dialer.report_url(brief, settings):
             # A task that outlives the call: it goes on until the number is on the list.
             self._opted_out = self._opted_out or asyncio.create_task(
@@ -47,6 +52,8 @@ class Parting:
             # Who has briefed us will be back; whether who has not can list them, only its answer tells.
             noted = self._opted_out.result() if self._opted_out.done() else brief is not None
         words = None if noted else conversation.phrases.not_noted  # nothing is promised that nobody was told
+        if noted:
+            self._over_by = min(self._over_by, asked_at + _OPTED_OUT_S)
         conversation.conclude(Disposition.DO_NOT_CALL, reason or "asked not to be called again", words)
 
     async def hand_over(self, name: str, number: str) -> bool:
@@ -80,7 +87,9 @@ class Parting:
                 await talk.fall_silent()  # nothing else is to be said any more
                 await talk.say(words)
             heard = asyncio.create_task(talk.until_heard(words))
-            while not heard.done() and not talk.floor.voice_is_late(time.monotonic() - _LAST_WORDS_S):
+            while not heard.done() and time.monotonic() < self._over_by:
+                if talk.floor.voice_is_late(time.monotonic() - _LAST_WORDS_S):
+                    break
                 await asyncio.wait({heard}, timeout=_TICK_S)
             heard.cancel()
         if not conversation.handed_over:
