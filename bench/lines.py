@@ -1,5 +1,6 @@
 """How full the lines are: calls of half a minute or so, and always somebody who waits."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +30,8 @@ async def lines(folder: Path, size: Lines) -> Result:
     with Rig(folder, settings=settings, exchange=crowd, agent={"talk-s": "13 46"}) as rig:
         enlist(rig.store, open_campaign("lines", pacing=pacing), size.lines * (size.watch_s // 20 + 5), first=0)
         until(size.lines / 20 + 6 + size.watch_s, rig)
-        waiting, talks = rig.store.status("lines").due, rig.talks()
-    now = max(talk.ended_at or talk.dialed_at for talk in talks)
+        waiting, now = rig.store.status("lines").due, time.time()
+        talks = [talk for talk in rig.talks() if talk.dialed_at < now]
     since = full_since(talks, size.lines)
     if since is None or not waiting:
         return Result(
