@@ -1,12 +1,15 @@
 """Telephone numbers: which may be rung at all, and where they are. All parsing is the phonenumbers library's."""
 
 import re
-from functools import lru_cache
+from functools import cache
 from typing import Final
 
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumberFormat, PhoneNumberType
-from phonenumbers.timezone import time_zones_for_number
+from phonenumbers.phonenumberutil import is_number_type_geographical
+from phonenumbers.tzdata import TIMEZONE_DATA, TIMEZONE_LONGEST_PREFIX
+
+from campaigns import plans
 
 # Numbers reserved for fiction, which ring nobody: rehearsals and the samples use them, and numbering plans call many
 # of them invalid. NANP: 555-0100 to 555-0199 in every area code (ATIS-0300115). UK: Ofcom's "telephone numbers for use
@@ -48,6 +51,21 @@ class BadNumber(ValueError):
 
 def parse(text: str, region: str, countries: tuple[str, ...]) -> str:
     """Return the E.164 form of a contact's number as written in `region`; raises BadNumber with the reason."""
+    return _plain(text, region, countries) or _examined(text, region, countries)
+
+
+def _plain(text: str, region: str, countries: tuple[str, ...]) -> str | None:
+    """Return the E.164 form of a good number, if it takes no more than a look to see that it is one."""
+    number = plans.read(text, region)
+    if number is None:
+        return None
+    country, kind = plans.plan(number.code).kind(number.digits)
+    if country not in countries or kind == PhoneNumberType.UNKNOWN or kind in _REFUSED:
+        return None
+    return f"+{number.code}{number.digits}"
+
+
+def _examined(text: str, region: str, countries: tuple[str, ...]) -> str:
     number = _parsed(text, region)
     e164 = phonenumbers.format_number(number, PhoneNumberFormat.E164)
     country = phonenumbers.region_code_for_number(number) or _country_of_fiction(e164)
@@ -110,11 +128,25 @@ def zones(e164: str) -> tuple[str, ...]:
     """Return every IANA zone that the number may be in, sorted; empty if its zone is not known."""
     if e164.startswith("+44") and _FICTION.fullmatch(e164):
         return ("Europe/London",)
-    # Zones hang on the first digits: seven of them tell one NANP area code and its neighbour apart.
-    return _zones_of_prefix(e164[:8], len(e164))
+    number = plans.split(e164)
+    if number is None:
+        return ()
+    _, kind = plans.plan(number.code).kind(number.digits)
+    if kind == PhoneNumberType.UNKNOWN and not _FICTION.fullmatch(e164):
+        return ()
+    # A number that belongs to no place may be anywhere in its country.
+    placed = kind == PhoneNumberType.UNKNOWN or is_number_type_geographical(kind, number.code)
+    return _zones_of_prefix(_known_prefix(e164[1:] if placed else str(number.code)))
 
 
-@lru_cache(maxsize=100_000)
-def _zones_of_prefix(prefix: str, length: int) -> tuple[str, ...]:
-    number = phonenumbers.parse(prefix.ljust(length, "0"), None)
-    return tuple(sorted(zone for zone in time_zones_for_number(number) if zone != "Etc/Unknown"))
+def _known_prefix(digits: str) -> str:
+    """Return the longest beginning of a number whose zones are known."""
+    for length in range(TIMEZONE_LONGEST_PREFIX, 0, -1):
+        if digits[:length] in TIMEZONE_DATA:
+            return digits[:length]
+    return ""
+
+
+@cache
+def _zones_of_prefix(prefix: str) -> tuple[str, ...]:
+    return tuple(sorted(zone for zone in TIMEZONE_DATA.get(prefix, ()) if zone != "Etc/Unknown"))

@@ -1,0 +1,169 @@
+"""What is put together from the library's metadata, against the library itself."""
+
+import phonenumbers
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from phonenumbers import (
+    COUNTRY_CODE_TO_REGION_CODE,
+    SUPPORTED_REGIONS,
+    PhoneNumber,
+    PhoneNumberFormat,
+    PhoneNumberType,
+)
+from phonenumbers.timezone import time_zones_for_number
+
+from campaigns import numbers, plans
+
+TYPES = sorted(value for name, value in vars(PhoneNumberType).items() if name.isupper())
+MANY = settings(max_examples=1000)
+
+regions = st.sampled_from(sorted(SUPPORTED_REGIONS))
+digits = st.text("0123456789", min_size=1, max_size=15)
+
+
+def library(number: PhoneNumber) -> tuple[str, int]:
+    return phonenumbers.region_code_for_number(number) or "", phonenumbers.number_type(number)
+
+
+def examples_of(region: str) -> list[PhoneNumber]:
+    found = [phonenumbers.example_number_for_type(region, kind) for kind in TYPES]
+    return [number for number in found if number]
+
+
+@st.composite
+def like_numbers(draw: st.DrawFn) -> PhoneNumber:
+    """Numbers near to those that exist: an example of some country and type, with a few digits changed."""
+    number = draw(st.sampled_from(examples_of(draw(regions))))
+    national = list(phonenumbers.national_significant_number(number))
+    for _ in range(draw(st.integers(0, 4))):
+        national[draw(st.integers(0, len(national) - 1))] = draw(st.sampled_from("0123456789"))
+    national += draw(st.lists(st.sampled_from("0123456789"), max_size=1))
+    changed = "".join(national)
+    assume(changed.strip("0"))
+    leading = len(changed) - len(changed.lstrip("0"))
+    return PhoneNumber(
+        number.country_code,
+        int(changed),
+        italian_leading_zero=bool(leading) or None,
+        number_of_leading_zeros=leading if leading > 1 else None,
+    )
+
+
+def national(number: PhoneNumber) -> str:
+    return phonenumbers.national_significant_number(number)
+
+
+@pytest.mark.parametrize("code", sorted(COUNTRY_CODE_TO_REGION_CODE))
+def test_every_country_s_numbers_are_of_the_type_that_the_library_says(code: int) -> None:
+    for region in COUNTRY_CODE_TO_REGION_CODE[code]:
+        found = examples_of(region)
+        if region == "001":
+            found = [number] if (number := phonenumbers.example_number_for_non_geo_entity(code)) else []
+        assert found
+        for number in found:
+            assert plans.plan(code).kind(national(number)) == library(number)
+
+
+@MANY
+@given(number=like_numbers())
+def test_numbers_near_to_those_that_exist_are_of_the_type_that_the_library_says(number: PhoneNumber) -> None:
+    assert plans.plan(number.country_code).kind(national(number)) == library(number)
+
+
+@MANY
+@given(local=st.integers(2_000_000_000, 9_999_999_999))
+@example(local=9836097150)
+@example(local=2125550111)
+def test_numbers_of_north_america_are_of_the_type_that_the_library_says(local: int) -> None:
+    assert plans.plan(1).kind(str(local)) == library(PhoneNumber(1, local))
+
+
+@given(number=like_numbers())
+def test_a_number_is_split_behind_its_calling_code(number: PhoneNumber) -> None:
+    e164 = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    assert plans.split(e164) == (number.country_code, national(number))
+
+
+separated = st.lists(st.sampled_from([" ", "(", ")", "-", ".", "", "", ""]), max_size=20)
+
+
+@st.composite
+def written(draw: st.DrawFn) -> tuple[str, str]:
+    """A number as somebody may write it, and the region they do so in."""
+    region = draw(regions)
+    number = draw(like_numbers())
+    text = draw(
+        st.sampled_from(
+            [
+                f"+{number.country_code}{national(number)}",
+                national(number),
+                f"0{national(number)}",
+                f"1{national(number)}",
+                f"00{number.country_code}{national(number)}",
+                f"{number.country_code}{national(number)}",
+                f"+{number.country_code}0{national(number)}",
+            ]
+        )
+    )
+    if draw(st.booleans()):
+        region = phonenumbers.region_code_for_number(number) or region
+    head, rest = (text[0], text[1:]) if text[0] == "+" else ("", text)
+    between = draw(separated) + [""] * len(rest)
+    spread = "".join(f"{gap}{digit}" for gap, digit in zip(between, rest, strict=False))
+    return head + spread, region
+
+
+@MANY
+@given(given_=written() | st.tuples(st.text("+0123456789 ().-", max_size=22), regions))
+@example(given_=("12125550111", "US"))
+@example(given_=("(212) 555-0111", "US"))
+@example(given_=("020 7946 0018", "GB"))
+@example(given_=("8 812 123-45-67", "RU"))
+@example(given_=("+39 06 1234 5678", "IT"))
+def test_whatever_is_read_at_a_look_is_read_so_by_the_library(given_: tuple[str, str]) -> None:
+    text, region = given_
+    read = plans.read(text, region)
+    assume(read)
+    assert read
+    known = plans.plan(read.code).kind(read.digits)[1] != PhoneNumberType.UNKNOWN
+    assume(known)
+    number = phonenumbers.parse(text, region)
+    assert (number.country_code, national(number), number.extension) == (read.code, read.digits, None)
+
+
+@MANY
+@given(given_=written() | st.tuples(st.text("+0123456789 ().-", max_size=22), regions), countries=st.sets(regions))
+def test_nothing_is_accepted_at_a_look_that_an_examination_refuses(
+    given_: tuple[str, str], countries: set[str]
+) -> None:
+    text, region = given_
+    allowed = (*countries, region)
+    accepted = numbers._plain(text, region, allowed)
+    if accepted:
+        assert numbers._examined(text, region, allowed) == accepted
+
+
+@pytest.mark.parametrize("text", ["2125550111", "(303) 555-0112", "+1 212-555-0111", "1.604.555.0133", "12125550111"])
+def test_the_ways_in_which_most_lists_write_numbers_take_no_more_than_a_look(text: str) -> None:
+    assert numbers._plain(text, "US", ("US", "CA"))
+
+
+def test_british_and_german_lists_take_no_more_than_a_look() -> None:
+    assert numbers._plain("020 8765 4321", "GB", ("GB",)) == "+442087654321"
+    assert numbers._plain("+44 7400 123456", "GB", ("GB",)) == "+447400123456"
+    assert numbers._plain("030 123456", "DE", ("DE",)) == "+4930123456"
+
+
+@MANY
+@given(number=like_numbers())
+def test_the_zones_are_those_that_the_library_says(number: PhoneNumber) -> None:
+    e164 = phonenumbers.format_number(number, PhoneNumberFormat.E164)
+    assume(not numbers._FICTION.fullmatch(e164))
+    theirs = sorted(zone for zone in time_zones_for_number(number) if zone != "Etc/Unknown")
+    assert list(numbers.zones(e164)) == theirs
+
+
+@given(number=st.from_regex(numbers._FICTION, fullmatch=True))
+def test_numbers_of_fiction_have_a_zone(number: str) -> None:
+    assert numbers.zones(number.replace(" ", ""))
