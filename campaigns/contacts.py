@@ -4,7 +4,7 @@ import csv
 import json
 from array import array
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, Protocol, TextIO
@@ -179,16 +179,25 @@ def read_contacts(file: Source, rules: Rules) -> ContactsReader:
     return ContactsReader(file, rules)
 
 
-def write_rejects(file: TextIO, header: Header, errors: Iterable[RowError]) -> int:
-    """Write bad rows as they stood, with a column `reason` behind; returns how many there were."""
+def rejects_writer(file: TextIO, header: Header) -> Callable[[RowError], None]:
+    """Begin a file of bad rows as they stood, with a column `reason` behind; returns what writes one more."""
     # With "\n" alone, the writer would leave a lone carriage return unquoted, which is no CSV.
     writer = csv.writer(file, delimiter=header.delimiter, lineterminator="\r\n")
     writer.writerow([*header.names, "reason"])
-    count = 0
-    for count, error in enumerate(errors, 1):  # noqa: B007 - the count is the answer
+
+    def write(error: RowError) -> None:
         about = f"{error.column} {error.reason}" if error.column else error.reason
         padding = [""] * (len(header.names) - len(error.row))
         writer.writerow([*error.row, *padding, about])
+
+    return write
+
+
+def write_rejects(file: TextIO, header: Header, errors: Iterable[RowError]) -> int:
+    """Write bad rows (see `rejects_writer`); returns how many there were."""
+    write, count = rejects_writer(file, header), 0
+    for count, error in enumerate(errors, 1):  # noqa: B007 - the count is the answer
+        write(error)
     return count
 
 

@@ -9,7 +9,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,13 +23,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column, Table
 
 from campaigns.campaign import Campaign, CampaignError, load_campaign
-from campaigns.contacts import Contact, ContactsError, ContactsReader, RowError, read_contacts, write_rejects, zones_of
+from campaigns.contacts import (
+    Contact,
+    ContactsError,
+    ContactsReader,
+    RowError,
+    read_contacts,
+    rejects_writer,
+    write_rejects,
+    zones_of,
+)
 from campaigns.numbers import BadNumber, parse
 from worker import brakes, braking, caller_ids, policy
 from worker import check as preflight
 from worker.caller_ids import CallerId, NumberState
 from worker.caller_ids import Limits as CallerIdLimits
 from worker.embedded import EmbeddedRedis, NoServer
+from worker.enlisting import enlist, error_facts
 from worker.processes import ProcessDied, Processes
 from worker.settings import Settings, SettingsError, load_settings
 from worker.store import CampaignState, Enlisted, Status, Store, StoreError, contact_of
@@ -47,7 +57,6 @@ app.add_typer(dnc, name="dnc")
 out: Final = Console()
 err: Final = Console(stderr=True)
 
-_BATCH: Final = 500
 _SHOWN: Final = 20
 SAMPLE: Final = Path(__file__).parents[1] / "campaigns" / "appointment_reminder"
 
@@ -77,7 +86,7 @@ def check(campaign: Folder, contacts: File, rejects: Rejects = None, as_json: Js
     for number in facts["caller_ids_not_ours"] or ():
         err.print(f"{number} would not be used: {braking.NOT_OURS}.", style="red", highlight=False)
     if as_json:
-        _print_json(facts | {"errors": [_error_facts(error) for error in errors]})
+        _print_json(facts | {"errors": [error_facts(error) for error in errors]})
         return
     _show_errors(errors)
     out.print(f"[bold]{forecast.contacts:,} of {forecast.rows:,}[/] rows would be rung, {len(errors):,} are refused.")
@@ -101,17 +110,18 @@ def enqueue(
     total = Enlisted()
     errors: list[RowError] = []
     refused = 0
-    with _contacts(contacts, definition) as reader, _progress(contacts, as_json) as advance:
+    with (
+        _contacts(contacts, definition) as reader,
+        _progress(contacts, as_json) as advance,
+        _rejects(rejects, reader) as reject,
+    ):
         store.define(definition, paused=paused)
-        for batch in _batches(reader):
-            good = [(row, zones_of(row)) for row in batch if isinstance(row, Contact)]
-            bad = [row for row in batch if isinstance(row, RowError)]
-            total += store.enlist(definition, good, store.now())
-            store.refuse_rows(definition.name, [_error_facts(error) for error in bad])
-            refused += len(bad)
-            errors += bad if rejects else bad[: max(0, _SHOWN + 1 - len(errors))]
-            advance(len(batch))
-        _write_rejects(rejects, reader, errors)
+        for batch in enlist(store, definition, reader):
+            total += batch.enlisted
+            refused += len(batch.refused)
+            errors += batch.refused[: max(0, _SHOWN + 1 - len(errors))]
+            reject(batch.refused)
+            advance(batch.rows)
     facts = {
         "campaign": definition.name,
         "rows": total.new + total.known + refused,
@@ -121,7 +131,7 @@ def enqueue(
         "refused": refused,
     }
     if as_json:
-        _print_json(facts | {"errors": [_error_facts(error) for error in errors[:_SHOWN]]})
+        _print_json(facts | {"errors": [error_facts(error) for error in errors[:_SHOWN]]})
         return
     _show_errors(errors)
     out.print(
@@ -728,10 +738,6 @@ def _show_errors(errors: list[RowError]) -> None:
         err.print("… and more; --rejects FILE writes them all.", style="yellow")
 
 
-def _error_facts(error: RowError) -> dict[str, Any]:
-    return {"line": error.line, "column": error.column, "value": error.value, "reason": error.reason}
-
-
 def _write_csv(rows: list[dict[str, Any]], file: Any) -> None:
     # What was said is in the JSON forms: a cell is no place for it.
     names = [name for name in dict.fromkeys(name for row in rows for name in row) if name != "transcript"]
@@ -786,14 +792,14 @@ def _contacts(path: Path, campaign: Campaign) -> Iterator[ContactsReader]:
         raise Refused(f"{path}: {error}") from None
 
 
-def _batches(reader: ContactsReader) -> Iterator[list[Contact | RowError]]:
-    batch: list[Contact | RowError] = []
-    for row in reader:
-        batch.append(row)
-        if len(batch) == _BATCH:
-            yield batch
-            batch = []
-    yield batch
+@contextmanager
+def _rejects(path: Path | None, reader: ContactsReader) -> Iterator[Callable[[Iterable[RowError]], object]]:
+    if path is None:
+        yield lambda _errors: None
+        return
+    with path.open("w", encoding="utf-8", newline="") as file:
+        write = rejects_writer(file, reader.header)
+        yield lambda errors: [write(error) for error in errors]
 
 
 def _write_rejects(path: Path | None, reader: ContactsReader, errors: list[RowError]) -> None:
