@@ -12,8 +12,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Final
+from tempfile import TemporaryFile
+from textwrap import indent
+from typing import Annotated, Any, Final, TextIO
 
 import redis
 import typer
@@ -58,6 +61,7 @@ out: Final = Console()
 err: Final = Console(stderr=True)
 
 _SHOWN: Final = 20
+_ROWS_SHOWN: Final = 1000
 SAMPLE: Final = Path(__file__).parents[1] / "campaigns" / "appointment_reminder"
 
 Folder = Annotated[Path, typer.Argument(metavar="CAMPAIGN", help="The campaign's folder.")]
@@ -267,20 +271,20 @@ def results(
     as_json: Json = False,
 ) -> None:
     """Print one row per contact, all of them, dialed or not."""
-    rows = _store().outcomes(_name(campaign))
-    if output and output.suffix == ".jsonl":
-        output.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
-    elif output:
+    rows = _store().each_outcome(_name(campaign))
+    if output:
+        write = _write_json_lines if output.suffix == ".jsonl" else _write_csv
         with output.open("w", encoding="utf-8", newline="") as file:
-            _write_csv(rows, file)
+            count = write(rows, file)
+        err.print(f"{count:,} contacts written to {output}.")
     elif as_json:
-        _print_json(rows)
+        _write_json(rows, sys.stdout)
     elif sys.stdout.isatty():
-        out.print(_results_table(rows))
+        out.print(_results_table(list(islice(rows, _ROWS_SHOWN))))
+        if next(rows, None):
+            err.print("… and more; -o FILE writes them all.", style="yellow")
     else:
         _write_csv(rows, sys.stdout)
-    if output:
-        err.print(f"{len(rows):,} contacts written to {output}.")
 
 
 @app.command()
@@ -738,14 +742,42 @@ def _show_errors(errors: list[RowError]) -> None:
         err.print("… and more; --rejects FILE writes them all.", style="yellow")
 
 
-def _write_csv(rows: list[dict[str, Any]], file: Any) -> None:
-    # What was said is in the JSON forms: a cell is no place for it.
-    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name != "transcript"]
-    writer = csv.DictWriter(file, names, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
+def _write_csv(rows: Iterable[dict[str, Any]], file: TextIO) -> int:
+    """Write rows whose columns are only known when all have been seen; returns how many."""
+    with TemporaryFile("w+", encoding="utf-8", newline="") as kept:
+        # What was said is in the JSON forms: a cell is no place for it.
+        names: dict[str, None] = {}
+
+        def seen() -> Iterator[dict[str, Any]]:
+            for row in rows:
+                names.update(dict.fromkeys(row))
+                yield row
+
+        count = _write_json_lines(seen(), kept)
+        kept.seek(0)
+        shown = [name for name in names if name != "transcript"]
+        writer = csv.DictWriter(file, shown, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        for row in map(json.loads, kept):
+            tables = {name: json.dumps(row[name], ensure_ascii=False) for name in ("answers", "usage", "problems")}
+            writer.writerow(row | tables)
+    return count
+
+
+def _write_json_lines(rows: Iterable[dict[str, Any]], file: TextIO) -> int:
+    count = 0
+    for count, row in enumerate(rows, 1):  # noqa: B007 - the count is the answer
+        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return count
+
+
+def _write_json(rows: Iterable[dict[str, Any]], file: TextIO) -> None:
+    """Write what `_print_json` does of a list, one at a time."""
+    before = "[\n"
     for row in rows:
-        tables = {name: json.dumps(row[name], ensure_ascii=False) for name in ("answers", "usage", "problems")}
-        writer.writerow(row | tables)
+        file.write(before + indent(json.dumps(row, ensure_ascii=False, indent=2), "  "))
+        before = ",\n"
+    file.write("[]\n" if before == "[\n" else "\n]\n")
 
 
 def _print_json(facts: Any) -> None:

@@ -36,12 +36,11 @@ class Batch:
 
 def enlist(store: Store, campaign: Campaign, rows: Iterable[Contact | RowError]) -> Iterator[Batch]:
     """Enlist a file's contacts and record its bad rows, in the order of the file; yields what became of each batch."""
-    due = store.now()
 
     def send(batch: list[Contact | RowError]) -> Batch:
         good = [(row, zones_of(row)) for row in batch if isinstance(row, Contact)]
         bad = tuple(row for row in batch if isinstance(row, RowError))
-        enlisted = store.enlist(campaign, good, due)
+        enlisted = store.enlist(campaign, good, store.now())
         store.refuse_rows(campaign.name, map(error_facts, bad))
         return Batch(enlisted, bad)
 

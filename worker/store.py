@@ -51,6 +51,7 @@ from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
 from functools import cached_property
 from importlib import resources
+from itertools import islice
 from typing import Any, Final
 
 import redis
@@ -873,19 +874,32 @@ class Store:
 
     def outcomes(self, name: str) -> list[dict[str, Any]]:
         """Return one dict per contact of a campaign, rung or not, in the order of its file: see docs/json.md."""
+        return list(self.each_outcome(name))
+
+    def each_outcome(self, name: str) -> Iterator[dict[str, Any]]:
+        """Return what `outcomes` does one by one, holding no more of all contacts at once than their ids."""
         self.campaign(name)
+        states = self._states(name)
+        ids = [contact_id for _, contact_id in sorted(self._lines(states))]
+        return (row for batch in _batches(ids) for row in self._outcomes_of(batch, states))
+
+    def _states(self, name: str) -> dict[str, str]:
+        """Return the state of each contact of a campaign: a few at a time, for others want to be answered meanwhile."""
+        due = [(_due_key(name, number), "due") for number in self.zone_sets(name).values()]
+        live, ended = (_key("live", name), "live"), [(_key(state, name), state) for state in ("refused", "done")]
         states: dict[str, str] = {}
-        for number in self.zone_sets(name).values():
-            states |= dict.fromkeys(map(contact_of, self._redis.zrange(_due_key(name, number), 0, -1)), "due")  # type: ignore[arg-type]
-        for state in ("refused", "done"):
-            states |= dict.fromkeys(self._redis.zrange(_key(state, name), 0, -1), state)  # type: ignore[arg-type]
-        states |= dict.fromkeys(map(contact_of, self.live(name)), "live")
-        ids = list(states)
-        rows = []
-        for start in range(0, len(ids), _BATCH):
-            rows += self._outcomes_of(ids[start : start + _BATCH], states)
-        rows.sort(key=lambda row: row["line"])
-        return rows
+        # The live ones first and last: who moves on between the looks is in one of them at least.
+        for key, state in (live, *due, *ended, live):
+            for member, _ in self._redis.zscan_iter(key, count=_BATCH):
+                states[contact_of(member)] = state
+        return states
+
+    def _lines(self, ids: Iterable[str]) -> Iterator[tuple[int, str]]:
+        for batch in _batches(ids):
+            with self._redis.pipeline(transaction=False) as pipe:
+                for contact_id in batch:
+                    pipe.hget(_key("contact", contact_id), "line")
+                yield from zip(map(int, pipe.execute()), batch, strict=True)
 
     def _outcomes_of(self, ids: list[str], states: Mapping[str, str]) -> Iterator[dict[str, Any]]:
         with self._redis.pipeline(transaction=False) as pipe:
@@ -991,6 +1005,12 @@ def _pairs(flat: Sequence[str]) -> dict[str, str]:
 
 def _zone_sets(kept: Mapping[str, str]) -> dict[tuple[str, ...], str]:
     return {tuple(filter(None, label.split("|"))): number for label, number in kept.items()}
+
+
+def _batches(ids: Iterable[str]) -> Iterator[list[str]]:
+    left = iter(ids)
+    while batch := list(islice(left, _BATCH)):
+        yield batch
 
 
 def _columns(contact: Mapping[str, str]) -> dict[str, str]:
