@@ -8,7 +8,9 @@ a Redis Cluster: the limits of an account are only atomic within one slot.
     {dialout}:campaign:<c>             hash: definition (JSON), version, state, why, since
     {dialout}:zones:<c>                hash: set of zones -> its short number
     {dialout}:rows:<c>                 hash: rows refused at the door -> why (JSON)
-    {dialout}:contact:<id>             hash: campaign, phone, zone, line, :<column>… and, once rung: state, attempt, …
+    {dialout}:sheets                   hash: sheet (campaign and columns, JSON) -> its short number, and back
+    {dialout}:contact:<id>             string: until something happens to it: sheet, zone, line, phone, values (JSON)
+    {dialout}:contact:<id>             hash: then: campaign, phone, zone, line, :<column>… and, once rung: state, attempt, …
     {dialout}:due:<c>:<zone>           zset: the attempt to be made next -> due (ms)
     {dialout}:live:<c>                 zset: attempts claimed and not concluded -> since
     {dialout}:done:<c>, refused:<c>    zset: contact ids -> since
@@ -68,8 +70,8 @@ from worker.redis_server import connect
 
 _ROOT: Final = "{dialout}"
 _SCRIPTS: Final = (
-    "define", "state", "brake", "zone", "enlist", "claim", "case", "begin", "postpone", "witness", "asked", "look",
-    "conclude", "withdraw", "answer", "inbound", "tick",
+    "define", "state", "brake", "zone", "sheet", "enlist", "contacts", "claim", "case", "begin", "postpone", "witness",
+    "asked", "look", "conclude", "withdraw", "answer", "inbound",
 )  # fmt: skip
 _BATCH: Final = 500
 _DAY_MS: Final = 86_400_000
@@ -311,6 +313,7 @@ class Store:
         self._salt_bytes = salt
         self._campaigns: dict[tuple[str, str], Campaign] = {}
         self._zone_numbers: dict[tuple[str, tuple[str, ...]], str] = {}
+        self._sheet_numbers: dict[tuple[str, ...], int] = {}
 
     @classmethod
     def at(cls, url: str, *, timeout_s: float = 5.0) -> "Store":
@@ -448,17 +451,14 @@ class Store:
         """Enlist a batch of contacts with their zones, due at once. Whoever is in the campaign already stays as it is."""
         if not batch:
             return Enlisted()
-        keys = [_key("dnc"), _key("refused", campaign.name), _key("counts", campaign.name)]
-        args: list[str | int] = []
-        due_ms = _ms(due)
+        keys = [_key("dnc"), _key("refused", campaign.name), _key("counts", campaign.name), _key("sheets")]
+        args: list[str | int] = [_ms(due)]
         for contact, zones in batch:
             contact_id = self.contact_id(campaign.name, contact.phone)
             zone = self._zone_number(campaign.name, zones)
             keys += [_key("contact", contact_id), _due_key(campaign.name, zone)]
-            fields = ["campaign", campaign.name, "phone", contact.phone, "zone", zone, "line", str(contact.line)]
-            for column, value in contact.columns.items():
-                fields += [f":{column}", value]
-            args += [contact_id, due_ms, contact.phone, len(fields) // 2, *fields]
+            row = [self._sheet_number(campaign.name, contact), int(zone), contact.line, contact.phone]
+            args += [contact_id, contact.phone, _compact([*row, *contact.columns.values()])]
         new, refused = self._run("enlist", keys, args)
         return Enlisted(new, len(batch) - new, refused)
 
@@ -476,6 +476,18 @@ class Store:
             cached = str(self._run("zone", [_key("zones", campaign)], ["|".join(zones)]))
             self._zone_numbers[campaign, zones] = cached
         return cached
+
+    def _sheet_number(self, campaign: str, contact: Contact) -> int:
+        sheet = (campaign, *contact.columns)
+        cached = self._sheet_numbers.get(sheet)
+        if cached is None:
+            cached = self._sheet_numbers[sheet] = int(self._run("sheet", [_key("sheets")], [_compact(sheet)]))
+        return cached
+
+    def _contacts(self, ids: Sequence[str]) -> list[dict[str, str]]:
+        """Return the fields of each contact, empty for one that there is not."""
+        found = self._run("contacts", [_key("sheets"), *(_key("contact", contact_id) for contact_id in ids)], [])
+        return [_pairs(fields) for fields in found]
 
     def zone_sets(self, campaign: str) -> dict[tuple[str, ...], str]:
         """Return the sets of zones of a campaign's contacts, with the number of each."""
@@ -551,7 +563,7 @@ class Store:
         One round trip, and another for a definition that is new to us.
         """
         contact_id = contact_of(attempt_id)
-        keys = [_key("contact", contact_id), _key("attempt", attempt_id)]
+        keys = [_key("contact", contact_id), _key("attempt", attempt_id), _key("sheets")]
         found = self._run("case", keys, [_prefix("campaign"), _prefix("zones")])
         if not found:
             return None
@@ -755,7 +767,7 @@ class Store:
 
     def withdraw(self, contact_id: str, state: str, disposition: Disposition, reason: str) -> bool:
         """End a waiting contact without ringing it; False if it was not waiting."""
-        contact: dict[str, str] = self._redis.hgetall(_key("contact", contact_id))  # type: ignore[assignment]
+        (contact,) = self._contacts([contact_id])
         if not contact:
             return False
         name = contact["campaign"]
@@ -765,6 +777,7 @@ class Store:
             _key(state, name),
             _key("counts", name),
             _key("journal", contact_id),
+            _key("sheets"),
         ]
         waiting = f"{contact_id}#{int(contact.get('made', '0')) + 1}"
         return self._run("withdraw", keys, [contact_id, waiting, state, disposition.value, reason]) == 1
@@ -896,16 +909,12 @@ class Store:
 
     def _lines(self, ids: Iterable[str]) -> Iterator[tuple[int, str]]:
         for batch in _batches(ids):
-            with self._redis.pipeline(transaction=False) as pipe:
-                for contact_id in batch:
-                    pipe.hget(_key("contact", contact_id), "line")
-                yield from zip(map(int, pipe.execute()), batch, strict=True)
+            for contact_id, contact in zip(batch, self._contacts(batch), strict=True):
+                yield int(contact["line"]), contact_id
 
     def _outcomes_of(self, ids: list[str], states: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        contacts = self._contacts(ids)
         with self._redis.pipeline(transaction=False) as pipe:
-            for contact_id in ids:
-                pipe.hgetall(_key("contact", contact_id))
-            contacts = pipe.execute()
             for contact in contacts:
                 pipe.hgetall(_key("attempt", contact.get("attempt", "none")))
             attempts = pipe.execute()
@@ -914,7 +923,7 @@ class Store:
 
     def standing(self, contact_id: str) -> Standing | None:
         """Return how a contact stands, or None if there is no such contact."""
-        contact: dict[str, str] = self._redis.hgetall(_key("contact", contact_id))  # type: ignore[assignment]
+        (contact,) = self._contacts([contact_id])
         if not contact:
             return None
         name, made = contact["campaign"], int(contact.get("made", "0"))
@@ -1011,6 +1020,10 @@ def _batches(ids: Iterable[str]) -> Iterator[list[str]]:
     left = iter(ids)
     while batch := list(islice(left, _BATCH)):
         yield batch
+
+
+def _compact(value: Sequence[str | int]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _columns(contact: Mapping[str, str]) -> dict[str, str]:

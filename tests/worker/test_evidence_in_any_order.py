@@ -97,6 +97,7 @@ class Attempt:
         store._redis.flushall()
         store.__dict__["_salt_bytes"] = None
         store._zone_numbers.clear()
+        store._sheet_numbers.clear()
         store.clock_ms = int(NOON.timestamp() * 1000)
         store.define(campaign)
         store.enlist(campaign, [(CONTACT, zones_of(CONTACT))], store.now())

@@ -37,14 +37,14 @@ TRANSIENT: Final = {"due", "live", "lines", "queued", "watch", "inbound", "talki
 MORTAL: Final = {"pace", "call", "caller", "slow", "tick", "warm", "lines_from"}
 
 
-def documented_keys() -> dict[str, str]:
-    """The table: each key's pattern -> its type."""
+def documented_keys() -> list[tuple[str, str]]:
+    """The table: each key's pattern and its type. A key may have two, one after the other."""
     rows = re.findall(r"^    (\{dialout\}:\S+(?:, \S+)*) {2,}(\w+)", documented.__doc__ or "", re.MULTILINE)
-    found = {}
+    found = []
     for names, kind in rows:
         for name in names.removeprefix("{dialout}:").split(", "):
             pattern = re.sub(r"<(\w+)>", lambda m: MEANINGS[m[1]], name)
-            found[r"\{dialout\}:" + pattern] = kind
+            found.append((r"\{dialout\}:" + pattern, kind))
     return found
 
 
@@ -63,10 +63,10 @@ class Campaigning:
     """One campaign from its first contact to its last, by the store's own methods; `seen` are the keys on the way."""
 
     def __init__(self, store: Store, campaign: Campaign) -> None:
-        self.store, self.campaign, self.seen = store, campaign, dict[str, tuple[str, bool]]()
+        self.store, self.campaign, self.seen = store, campaign, set[tuple[str, str, bool]]()
 
     def look(self) -> None:
-        self.seen |= kept(self.store)
+        self.seen |= {(key, *facts) for key, facts in kept(self.store).items()}
 
     def case(self, attempt_id: str) -> Case:
         case = self.store.case(attempt_id)
@@ -161,16 +161,18 @@ def test_a_finished_campaign_leaves_the_keys_of_the_table_and_no_other(any_store
     assert (status.due, status.live, status.done, status.refused, status.lines_in_use) == (0, 0, 4, 2, 0)
     assert {row["state"] for row in any_store.outcomes(reminder.name)} == {"done", "refused"}
     assert status.dispositions == {"completed": 3, "do_not_call": 3}
-    assert len({key_slot(key.encode()) for key in whole.seen}) == 1
+    assert len({key_slot(key.encode()) for key, _, _ in whole.seen}) == 1
     table = documented_keys()
     undocumented = [
         (key, kind)
-        for key, (kind, _) in (whole.seen | left).items()
-        if kind not in {of for row, of in table.items() if re.fullmatch(row, key)}
+        for key, kind, _ in whole.seen | {(key, *facts) for key, facts in left.items()}
+        if kind not in {of for row, of in table if re.fullmatch(row, key)}
     ]
     assert undocumented == []
-    unused = [row for row in table if not any(re.fullmatch(row, key) for key in whole.seen)]
+    unused = [
+        (row, of) for row, of in table if not any(kind == of and re.fullmatch(row, key) for key, kind, _ in whole.seen)
+    ]
     assert unused == [], "the table knows keys that no campaign has"
     assert {kind_of(key) for key in left} & TRANSIENT == set()
-    assert {kind_of(key) for key, (_, expires) in whole.seen.items() if expires} == MORTAL
-    assert {kind_of(key) for key, (_, expires) in whole.seen.items() if not expires} & MORTAL == set()
+    assert {kind_of(key) for key, _, expires in whole.seen if expires} == MORTAL
+    assert {kind_of(key) for key, _, expires in whole.seen if not expires} & MORTAL == set()

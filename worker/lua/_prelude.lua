@@ -21,3 +21,25 @@ local function slow_down(key, most)
   redis.call('HSET', key, 'factor', math.min(most, 2 * slowness(key)), 'at', now)
   redis.call('PEXPIRE', key, 60000)
 end
+
+-- The fields and values of a contact. To most, nothing has happened yet: such a one is a string, a row of its sheet,
+-- which takes half the memory (docs/decisions/0013).
+local function fields_of(contact, sheets)
+  if redis.call('TYPE', contact).ok ~= 'string' then return redis.call('HGETALL', contact) end
+  local row = cjson.decode(redis.call('GET', contact))
+  local sheet = cjson.decode(redis.call('HGET', sheets, row[1]))
+  local fields = {'campaign', sheet[1], 'zone', tostring(row[2]), 'line', tostring(row[3]), 'phone', row[4]}
+  for n = 2, #sheet do
+    fields[#fields + 1] = ':' .. sheet[n]
+    fields[#fields + 1] = row[n + 3]
+  end
+  return fields
+end
+
+-- Something happens to a contact: from now on it is a hash.
+local function unfold(contact, sheets)
+  if redis.call('TYPE', contact).ok ~= 'string' then return end
+  local fields = fields_of(contact, sheets)
+  redis.call('DEL', contact)
+  redis.call('HSET', contact, unpack(fields))
+end

@@ -1,9 +1,11 @@
 -- Read all that is known about one attempt, as it is at one moment.
--- KEYS: 1 contact, 2 attempt
+-- KEYS: 1 contact, 2 attempt, 3 sheets
 -- ARGV: 1 clock, 2 and 3 what the keys of campaigns and of their zones begin with: which campaign it is, only the contact
 --       knows. They share KEYS' slot.
 -- Returns nothing for no such contact, else {now, the contact's fields, the attempt's, the campaign's version and state,
 -- the names of the contact's zones}.
+-- Whoever reads it is about to do something with it.
+unfold(KEYS[1], KEYS[3])
 local contact = redis.call('HGETALL', KEYS[1])
 if #contact == 0 then return {} end
 local held = {}

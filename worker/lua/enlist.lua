@@ -1,23 +1,22 @@
 -- A batch of contacts enters the campaign. Whoever is in it already is left alone: the same file twice changes nothing.
--- KEYS: 1 do-not-call, 2 refused, 3 counts, then for each contact its hash and its due set
--- ARGV: 1 clock, then for each contact: id, due ms, phone, n, and n times field and value
+-- KEYS: 1 do-not-call, 2 refused, 3 counts, 4 sheets, then for each contact its own and its due set
+-- ARGV: 1 clock, 2 due ms, then for each contact: id, phone, its row (JSON: sheet, zone, line, phone, values)
 -- Returns how many were new, and how many of these are on the do-not-call list.
-local new, refused, at = 0, 0, 2
-for k = 4, #KEYS, 2 do
-  local contact, due = KEYS[k], KEYS[k + 1]
-  local id, due_ms, phone, n = ARGV[at], ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3])
-  if redis.call('EXISTS', contact) == 0 then
+local new, refused, at = 0, 0, 3
+for k = 5, #KEYS, 2 do
+  local contact, due, id, phone = KEYS[k], KEYS[k + 1], ARGV[at], ARGV[at + 1]
+  if redis.call('SET', contact, ARGV[at + 2], 'NX') then
     new = new + 1
-    redis.call('HSET', contact, unpack(ARGV, at + 4, at + 3 + 2 * n))
     if redis.call('HEXISTS', KEYS[1], phone) == 1 then
       refused = refused + 1
+      unfold(contact, KEYS[4])
       redis.call('HSET', contact, 'state', 'refused', 'disposition', 'do_not_call', 'reason', 'on the do-not-call list')
       redis.call('ZADD', KEYS[2], now, id)
       redis.call('HINCRBY', KEYS[3], 'do_not_call', 1)
     else
-      redis.call('ZADD', due, due_ms, id .. '#1')
+      redis.call('ZADD', due, ARGV[2], id .. '#1')
     end
   end
-  at = at + 4 + 2 * n
+  at = at + 3
 end
 return {new, refused}
