@@ -193,9 +193,10 @@ def _read(path: Path) -> str:
 
 
 def _memory(client: redis.Redis) -> float:
-    """Bytes of the server that hold data, without what it keeps for its clients and its log."""
+    """Bytes of the server that hold contacts: not its clients, its log, nor the rows that were refused."""
     told: dict[str, Any] = client.info("memory")  # type: ignore[assignment]
-    return told["used_memory"] - told["mem_clients_normal"] - told["mem_aof_buffer"]
+    refused = client.memory_usage(f"{{dialout}}:rows:{CAMPAIGN.name}", samples=0) or 0
+    return told["used_memory"] - told["mem_clients_normal"] - told["mem_aof_buffer"] - refused  # type: ignore[operator]
 
 
 def _unlimited(campaign: Campaign) -> Campaign:

@@ -8,8 +8,8 @@ a Redis Cluster: the limits of an account are only atomic within one slot.
     {dialout}:campaign:<c>             hash: definition (JSON), version, state, why, since
     {dialout}:zones:<c>                hash: set of zones -> its short number
     {dialout}:rows:<c>                 hash: rows refused at the door -> why (JSON)
-    {dialout}:sheets                   hash: sheet (campaign and columns, JSON) -> its short number, and back
-    {dialout}:contact:<id>             string: until something happens to it: sheet, zone, line, phone, values (JSON)
+    {dialout}:sheets                   hash: sheet (campaign, zone and columns, JSON) -> its short number, and back
+    {dialout}:contact:<id>             string: until something happens to it: sheet, line, phone, values (JSON)
     {dialout}:contact:<id>             hash: then: campaign, phone, zone, line, :<column>… and, once rung: state, attempt, …
     {dialout}:due:<c>:<zone>           zset: the attempt to be made next -> due (ms)
     {dialout}:live:<c>                 zset: attempts claimed and not concluded -> since
@@ -457,8 +457,9 @@ class Store:
             contact_id = self.contact_id(campaign.name, contact.phone)
             zone = self._zone_number(campaign.name, zones)
             keys += [_key("contact", contact_id), _due_key(campaign.name, zone)]
-            row = [self._sheet_number(campaign.name, contact), int(zone), contact.line, contact.phone]
-            args += [contact_id, contact.phone, _compact([*row, *contact.columns.values()])]
+            sheet = self._sheet_number((campaign.name, zone, *contact.columns))
+            row = _compact([sheet, contact.line, int(contact.phone), *contact.columns.values()])
+            args += [contact_id, contact.phone, row]
         new, refused = self._run("enlist", keys, args)
         return Enlisted(new, len(batch) - new, refused)
 
@@ -477,8 +478,7 @@ class Store:
             self._zone_numbers[campaign, zones] = cached
         return cached
 
-    def _sheet_number(self, campaign: str, contact: Contact) -> int:
-        sheet = (campaign, *contact.columns)
+    def _sheet_number(self, sheet: tuple[str, ...]) -> int:
         cached = self._sheet_numbers.get(sheet)
         if cached is None:
             cached = self._sheet_numbers[sheet] = int(self._run("sheet", [_key("sheets")], [_compact(sheet)]))

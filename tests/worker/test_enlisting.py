@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact, RowError, read_contacts
@@ -131,3 +133,50 @@ def test_results_of_a_campaign_that_is_not_known_leave_the_file_alone(
     done = dialout(server, "results", "unheard_of", "-o", str(output))
     assert done.returncode == 1
     assert output.read_text("utf-8") == "last week's"
+
+
+names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=12)
+values = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(columns=st.dictionaries(names, values, max_size=5), line=st.integers(2, 10**9))
+@example(columns={"a": '"\\\u2028\x7f\n', "1": "007", "null": "null", "[]": "", "é": "𝄞"}, line=2)
+def test_whatever_a_contact_s_columns_hold_is_read_as_it_was_written(
+    store: Store, reminder: Campaign, columns: dict[str, str], line: int
+) -> None:
+    store._redis.flushall()
+    fresh = Store(store._redis)
+    fresh.define(reminder)
+    contact = Contact("+12125550111", columns, line)
+    fresh.enlist(reminder, [(contact, ("America/New_York",))], fresh.now())
+    contact_id = fresh.contact_id(reminder.name, contact.phone)
+    before = (fresh.standing(contact_id), fresh.outcomes(reminder.name))
+    case = fresh.case(f"{contact_id}#1")
+    assert case
+    assert (case.phone, case.columns, case.zones) == (contact.phone, columns, ("America/New_York",))
+    # Reading it as a case has unfolded it, and that changes nothing.
+    assert (fresh.standing(contact_id), fresh.outcomes(reminder.name)) == before
+    assert before[1][0]["line"] == line
+
+
+def test_a_waiting_contact_that_is_withdrawn_keeps_its_columns(store: Store, reminder: Campaign) -> None:
+    store.define(reminder)
+    list(enlist(store, reminder, rows_of(reminder, table(1))))
+    (before,) = store.outcomes(reminder.name)
+    assert store.add_do_not_call(before["phone"], "operator")
+    (after,) = store.outcomes(reminder.name)
+    assert (after["state"], after["name"], after["line"]) == ("refused", before["name"], before["line"])
+
+
+def test_a_contact_of_an_earlier_version_is_still_known_and_read(store: Store, reminder: Campaign) -> None:
+    store.define(reminder)
+    contact = Contact("+12125550111", {"name": "Ada", "day": "d", "time": "t"}, 2)
+    zone = store._zone_number(reminder.name, ("America/New_York",))
+    contact_id = store.contact_id(reminder.name, contact.phone)
+    written = {"campaign": reminder.name, "phone": contact.phone, "zone": zone, "line": "2", ":name": "Ada"}
+    store._redis.hset(f"{{dialout}}:contact:{contact_id}", mapping=written)
+    assert store.enlist(reminder, [(contact, ("America/New_York",))], store.now()) == Enlisted(known=1)
+    case = store.case(f"{contact_id}#1")
+    assert case
+    assert case.columns == {"name": "Ada"}

@@ -28,10 +28,11 @@ local function fields_of(contact, sheets)
   if redis.call('TYPE', contact).ok ~= 'string' then return redis.call('HGETALL', contact) end
   local row = cjson.decode(redis.call('GET', contact))
   local sheet = cjson.decode(redis.call('HGET', sheets, row[1]))
-  local fields = {'campaign', sheet[1], 'zone', tostring(row[2]), 'line', tostring(row[3]), 'phone', row[4]}
-  for n = 2, #sheet do
+  local phone = string.format('+%.0f', row[3])
+  local fields = {'campaign', sheet[1], 'zone', sheet[2], 'line', tostring(row[2]), 'phone', phone}
+  for n = 3, #sheet do
     fields[#fields + 1] = ':' .. sheet[n]
-    fields[#fields + 1] = row[n + 3]
+    fields[#fields + 1] = row[n + 1]
   end
   return fields
 end

@@ -1,6 +1,6 @@
 -- A batch of contacts enters the campaign. Whoever is in it already is left alone: the same file twice changes nothing.
 -- KEYS: 1 do-not-call, 2 refused, 3 counts, 4 sheets, then for each contact its own and its due set
--- ARGV: 1 clock, 2 due ms, then for each contact: id, phone, its row (JSON: sheet, zone, line, phone, values)
+-- ARGV: 1 clock, 2 due ms, then for each contact: id, phone, its row (JSON: sheet, line, phone as a number, values)
 -- Returns how many were new, and how many of these are on the do-not-call list.
 local new, refused, at = 0, 0, 3
 for k = 5, #KEYS, 2 do

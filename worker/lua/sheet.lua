@@ -1,4 +1,4 @@
--- Give a sheet (a campaign, and the columns of a file of its contacts) its short number, once and for all.
+-- Give a sheet (what many contacts have in common: campaign, zone and columns) its short number, once and for all.
 -- KEYS: 1 sheets
 -- ARGV: 1 clock, 2 the sheet (JSON)
 local number = redis.call('HGET', KEYS[1], ARGV[2])
