@@ -71,7 +71,7 @@ from worker.redis_server import connect
 _ROOT: Final = "{dialout}"
 _SCRIPTS: Final = (
     "define", "state", "brake", "zone", "sheet", "enlist", "contacts", "claim", "case", "begin", "postpone", "witness",
-    "asked", "look", "conclude", "withdraw", "answer", "inbound",
+    "asked", "look", "conclude", "withdraw", "answer", "inbound", "tick",
 )  # fmt: skip
 _BATCH: Final = 500
 _DAY_MS: Final = 86_400_000
