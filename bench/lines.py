@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.result import Result, Row
-from bench.rig import Rig, Talk, enlist, open_campaign, until
+from bench.rig import Rig, Talk, enlist, open_campaign, until, until_dials
 from campaigns.campaign import Pacing
 
 BUSY: Final = 0.97
@@ -29,7 +29,8 @@ async def lines(folder: Path, size: Lines) -> Result:
     crowd = {"answer-rate": "0.8", "rings-s": "2 8"}
     with Rig(folder, settings=settings, exchange=crowd, agent={"talk-s": "13 46"}) as rig:
         enlist(rig.store, open_campaign("lines", pacing=pacing), size.lines * (size.watch_s // 20 + 5), first=0)
-        until(size.lines / 20 + 6 + size.watch_s, rig)
+        until_dials(size.lines, rig)
+        until(size.watch_s, rig)
         waiting, now = rig.store.status("lines").due, time.time()
         talks = [talk for talk in rig.talks() if talk.dialed_at < now]
     since = full_since(talks, size.lines)
@@ -44,7 +45,7 @@ async def lines(folder: Path, size: Lines) -> Result:
         "lines": size.lines,
         "watched_s": round(now - since),
         "calls_ended": len(ended),
-        "mean_call_s": round(sum(ended) / len(ended), 1),
+        "mean_call_s": round(sum(ended) / len(ended), 1) if ended else None,
         "busy_share": round(share, 4),
         "most_at_once": most,
         "waiting_at_the_end": waiting,

@@ -23,6 +23,7 @@ SAMPLE: Final = Path(__file__).parents[1] / "campaigns" / "appointment_reminder"
 NETWORK_KEY: Final = "KEYsandbox"
 AGENT_KEY: Final = "sk_sandbox"
 NUMBER: Final = "+12125550100"
+START_S: Final = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,13 @@ def until(seconds: float, rig: Rig) -> None:
     while time.monotonic() < deadline:
         rig.check()
         time.sleep(0.5)
+
+
+def until_dials(count: int, rig: Rig) -> None:
+    """Wait until so many were dialed, or for as long as the processes may take to start."""
+    deadline = time.monotonic() + START_S
+    while len(rig.talks()) < count and time.monotonic() < deadline:
+        until(1, rig)
 
 
 def _unix(moment: str) -> float:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from bench.lines import most_at_once, steps
 from bench.result import Result, Row
-from bench.rig import AGENT_KEY, Rig, Talk, enlist, open_campaign, until
+from bench.rig import AGENT_KEY, Rig, Talk, enlist, open_campaign, until, until_dials
 from campaigns.campaign import Pacing
 
 WARM: Final = 10
@@ -64,7 +64,8 @@ def _ramp(folder: Path, by: str, settings: Mapping[str, str], ring_s: int) -> Ro
     pacing = Pacing(calls_per_second=100, lines=10_000)
     with Rig(folder, settings={**limits, **settings}, exchange=crowd, agent=pool) as rig:
         enlist(rig.store, open_campaign("warm", pacing=pacing), 20 * ring_s, first=0)
-        until(ring_s + 5, rig)
+        until_dials(1, rig)
+        until(ring_s, rig)
         status, talks, sessions = rig.store.status("warm"), rig.talks(), rig.sessions()
     moments = ramp_allowed(talks)
     return {
