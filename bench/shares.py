@@ -23,7 +23,10 @@ SCARCE: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """What the campaigns compete for, and the settings that make it scarce. Nobody answers, and it rings for two seconds."""
 
-PATIENCE_S: Final = 300.0
+PATIENCE_S: Final = 600.0
+
+CLAIMED: Final = 24
+"""How many of a campaign's last contacts may be claimed before they are dialed: it has none then that wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Shares:
 
 
 async def shares(folder: Path, size: Shares) -> Result:
-    """Run campaigns of different weights at once, until the first has nobody left; then to the end, to see who is lost."""
+    """Run campaigns of different weights at once, until the first has nobody left who waits; then to the end, to see who is lost."""
     rows = [
         _compete(folder / f"{len(weights)}-{scarce}", scarce, weights, size.people)
         for weights in (TWO, TEN)
@@ -65,7 +68,7 @@ def _compete(folder: Path, scarce: str, weights: Sequence[float], people: int) -
         talks = rig.talks()
         done = {name: rig.store.status(name).done for name in campaigns}
     shares_of = dict(zip(campaigns, weights, strict=True))
-    found = while_all_wait(talks, campaigns)
+    found = while_all_wait(talks, campaigns, CLAIMED)
     rung = Counter(talk.to for talk in talks)
     lost = sum(people - done[name] for name in campaigns) + sum(count - 1 for count in rung.values())
     return {
@@ -83,14 +86,14 @@ def _open(rig: Rig, name: str) -> int:
     return status.due + status.live
 
 
-def while_all_wait(talks: Sequence[Talk], campaigns: Mapping[str, set[str]]) -> dict[str, int]:
-    """Count each campaign's dials up to the moment when the first of them had nobody left to ring."""
+def while_all_wait(talks: Sequence[Talk], campaigns: Mapping[str, set[str]], spare: int) -> dict[str, int]:
+    """Count each campaign's dials up to the moment when the first of them had only `spare` left to dial."""
     whose = {number: name for name, numbers in campaigns.items() for number in numbers}
     counts = dict.fromkeys(campaigns, 0)
     for talk in sorted(talks, key=lambda talk: talk.dialed_at):
         name = whose[talk.to]
         counts[name] += 1
-        if counts[name] == len(campaigns[name]):
+        if counts[name] == len(campaigns[name]) - spare:
             break
     return counts
 

@@ -54,7 +54,8 @@ def test_silence_is_counted_from_the_first_moment_after_two_seconds() -> None:
 def test_a_campaign_that_gets_less_than_its_weight_is_seen() -> None:
     campaigns = {"a": {"+1", "+2"}, "b": {f"+{n}" for n in range(3, 9)}}
     talks = [talk(at, to=f"+{n}") for at, n in enumerate((1, 3, 4, 2, 5, 6))]
-    counts = while_all_wait(talks, campaigns)
+    counts = while_all_wait(talks, campaigns, 0)
     assert counts == {"a": 2, "b": 2}, "after the fourth dial, a has nobody left"
+    assert while_all_wait(talks, campaigns, 1) == {"a": 1, "b": 0}
     assert worst_off(counts, {"a": 1, "b": 1}) == 0
     assert worst_off({"a": 4, "b": 6}, {"a": 1, "b": 1}) == pytest.approx(0.2)
