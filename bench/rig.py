@@ -15,6 +15,7 @@ from nacl.signing import SigningKey
 
 from campaigns.campaign import RELEASED, CallingWindow, CallRules, Campaign, Pacing, Retry, load_campaign
 from campaigns.contacts import Contact
+from campaigns.places import Place
 from worker.embedded import EmbeddedRedis
 from worker.processes import BEAT, CALLBACKS, WORKER, Processes, free_port, wait_for_port
 from worker.store import Store
@@ -135,7 +136,8 @@ def open_campaign(name: str, *, pacing: Pacing) -> Campaign:
         update={
             "name": name,
             "pacing": pacing,
-            "calling_window": CallingWindow(start=time_of_day(0), end=time_of_day(23, 59, 59)),
+            "calling_window": CallingWindow(start=time_of_day(0), end=time_of_day(23, 59, 59), holidays=False),
+            "rehearsed": True,
             "call": CallRules(machine_detection=False),
             "retry": Retry(max_attempts=1),
             "brakes": RELEASED,
@@ -153,10 +155,10 @@ def enlist(store: Store, campaign: Campaign, people: int, *, first: int) -> set[
         Contact(f"+1212{2_000_000 + first + n:07d}", {"name": "Ada", "day": "Monday", "time": "noon"}, n + 2)
         for n in range(people)
     ]
-    zones = (f"Etc/GMT{datetime.now(UTC).hour - 12:+d}",)  # POSIX: what is west of Greenwich is positive
+    noon = Place((f"Etc/GMT{datetime.now(UTC).hour - 12:+d}",))  # POSIX: what is west of Greenwich is positive
     due = store.now() - timedelta(seconds=1)
     for start in range(0, people, 500):
-        store.enlist(campaign, [(contact, zones) for contact in contacts[start : start + 500]], due)
+        store.enlist(campaign, [(contact, noon) for contact in contacts[start : start + 500]], due)
     return {contact.phone for contact in contacts}
 
 

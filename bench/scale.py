@@ -109,8 +109,8 @@ async def claim(folder: Path, size: Waiting) -> Result:
         store = Store.at(embedded.url)
         campaign = _unlimited(load_campaign(CAMPAIGN))
         waiting = store.status(campaign.name).due
-        zones = store.zone_sets(campaign.name)
-        bid = Bid(campaign, list(zones.values()), campaign.pacing.lines, answer_rate=0.5)
+        places = store.places(campaign.name)
+        bid = Bid(campaign, list(places.values()), campaign.pacing.lines, answer_rate=0.5)
         took, claimed = list[float](), list[str]()
 
         def once() -> None:
@@ -124,7 +124,7 @@ async def claim(folder: Path, size: Waiting) -> Result:
     whole = len(claimed) == len(set(claimed)) == CLAIMED * len(took)
     row: Row = {
         "waiting": waiting,
-        "zones": len(zones),
+        "places": len(places),
         "claims": len(took),
         "median_ms": round(percentile(took, 50), 2),
         "p99_ms": round(worst, 2),

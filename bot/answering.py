@@ -142,6 +142,7 @@ async def leave_message(talk: "Talk") -> None:
             break
         told.add(signal)
         if await _speak(talk, message, sure=signal == _TONE):
+            conversation.message_left = True
             conversation.conclude(Disposition.VOICEMAIL, f"a mailbox answered; the message was left after {signal}", "")
             return
     conversation.conclude(Disposition.VOICEMAIL, "a mailbox answered, and never let us leave a message", "")

@@ -32,6 +32,7 @@ class Conversation:
         self.first_audio_ms: int | None = None
         self.contact_left = asyncio.Event()
         self.hung_up = False  # by us, and the carrier has confirmed it
+        self.message_left = False  # on a machine
         self.handed_over = ""  # to whom: the call goes on without us
         self.usage: dict[str, float] = {}
         self._say_goodbye: Callable[[str], Coroutine[Any, Any, None]] | None = None
@@ -131,6 +132,7 @@ class Conversation:
             first_audio_ms=self.first_audio_ms,
             ended_by=self.ended_by,
             answered_by=self.answered_by,
+            message_left=self.message_left,
             usage=self.usage,
             problems=tuple(self.problems[:20]),
         )

@@ -241,6 +241,7 @@ class Report(_Frozen):
     first_audio_ms: int | None = None  # `start` received -> first frame of the greeting sent
     ended_by: Literal["bot", "contact", "unknown"] = "unknown"
     answered_by: AnsweredBy = "unknown"
+    message_left: bool = False  # on a machine: it need not be left again
     usage: Mapping[str, float] = Field(
         default_factory=dict
     )  # "openai.prompt_tokens", "deepgram.seconds", … -> how many

@@ -31,6 +31,9 @@ FINAL: Final = frozenset(
 LAWFUL_ABANDONED: Final = 0.03
 """The share of answered telemarketing calls that may be abandoned in 30 days (47 CFR 64.1200(a)(7))."""
 
+MOST_ATTEMPTS: Final = 10
+"""However many are asked for, by a campaign or by the person, one contact is rung no more often than this."""
+
 _GOODBYE_S: Final = 20
 """How long before the carrier cuts a call the bot says goodbye."""
 
@@ -80,6 +83,10 @@ OwnNumber = Annotated[str, AfterValidator(_e164)]
 TransferName = Annotated[str, AfterValidator(_transfer_name)]
 
 
+Region = Annotated[str, Field(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")]
+"""A country, or a state of one, as in ISO 3166: "GB", "US-FL"."""
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -90,6 +97,8 @@ class CallingWindow(_Table):
     start: time = time(9)
     end: time = time(20)
     weekdays: Annotated[tuple[Weekday, ...], Field(min_length=1)] = WEEKDAYS
+    holidays: bool | Region = True  # kept free: those of the contact's own place, none, or always those of one place
+    blackout: tuple[date, ...] = ()  # days kept free besides, in the contact's own zone
 
     @model_validator(mode="after")
     def _opens_before_it_closes(self) -> Self:
@@ -100,6 +109,26 @@ class CallingWindow(_Table):
     def includes_day(self, day: date) -> bool:
         """True if the window opens on this day at all."""
         return WEEKDAYS[day.weekday()] in self.weekdays
+
+
+class Consent(_Table):
+    """Where the law asks for consent: that the operator has it of all contacts, and how old it may be.
+
+    Without the operator's word, each row says so itself, in the columns `consent_type` (none, express or written),
+    `consent_at`, `consent_source` and `consent_ref`.
+    """
+
+    attested_by: str = Field(default="", max_length=200)
+    attested_at: date | None = None
+    max_age_days: int = Field(default=0, ge=0, le=3650)  # 0: no limit
+
+    @model_validator(mode="after")
+    def _a_word_has_a_name_and_a_day(self) -> Self:
+        if bool(self.attested_by) != bool(self.attested_at):
+            raise ValueError(
+                "attested_by and attested_at go together: who says that consent was given, and when they said it"
+            )
+        return self
 
 
 class Pacing(_Table):
@@ -140,7 +169,11 @@ class CallRules(_Table):
 class Retry(_Table):
     """When a contact is rung again: for each disposition, the delay before the first retry, the second, and so on."""
 
-    max_attempts: int = Field(default=3, ge=1, le=10)
+    max_attempts: int = Field(default=3, ge=1, le=MOST_ATTEMPTS)
+    max_per_day: int | None = Field(
+        default=None, ge=1
+    )  # to one number, over all campaigns; None: as many as the law allows
+    voicemail_again: bool = False  # leave the message on a machine again, though it was left before
     no_answer: tuple[Duration, ...] = (timedelta(hours=1), timedelta(hours=4))
     busy: tuple[Duration, ...] = (timedelta(minutes=10), timedelta(minutes=30))
     voicemail: tuple[Duration, ...] = (timedelta(hours=4),)
@@ -155,6 +188,10 @@ class Retry(_Table):
         if disposition in FINAL:
             return None
         delays: tuple[timedelta, ...] = getattr(self, disposition.value)
+        if (
+            disposition is Disposition.CALLBACK and delays
+        ):  # they asked for it: the last delay serves for all that follow
+            attempts_made = min(attempts_made, len(delays))
         return delays[attempts_made - 1] if 1 <= attempts_made <= len(delays) else None
 
 
@@ -186,6 +223,7 @@ class Campaign(_Table):
     countries: tuple[Annotated[str, Field(pattern=r"^[A-Z]{2}$")], ...] = ()
     caller_ids: tuple[OwnNumber, ...] = ()
     calling_window: CallingWindow = CallingWindow()
+    consent: Consent = Consent()
     pacing: Pacing = Pacing()
     call: CallRules = CallRules()
     retry: Retry = Retry()
@@ -196,6 +234,7 @@ class Campaign(_Table):
     listening: Listening = Listening()
     transfers: dict[TransferName, OwnNumber] = Field(default_factory=dict)
     templates: Templates
+    rehearsed: bool = False  # on a telephone network that rings nobody: the law is not asked. Never read from a folder
 
     @model_validator(mode="after")
     def _who_is_recorded_is_told(self) -> Self:
@@ -244,12 +283,18 @@ class Campaign(_Table):
         """A short hash of the whole definition, kept with each attempt."""
         return hashlib.blake2b(self.model_dump_json().encode(), digest_size=6).hexdigest()
 
-    def brief(self, contact: Contact, zones: Sequence[str], **addressed: Unpack[Addressed]) -> Brief:
-        """Render what the bot is told about one attempt; raises RenderError."""
+    def brief(
+        self, contact: Contact, zones: Sequence[str], *, message_left: bool = False, **addressed: Unpack[Addressed]
+    ) -> Brief:
+        """Render what the bot is told about one attempt; raises RenderError.
+
+        `message_left`: an earlier attempt has left the message on a machine. It is left again only if the campaign says so.
+        """
         values = {**contact.columns, "campaign": self}
+        silent = message_left and not self.retry.voicemail_again
         script = Script(
             instructions=self._instructions("instructions", values),
-            voicemail=self._spoken("voicemail", values, may_be_empty=True),
+            voicemail="" if silent else self._spoken("voicemail", values, may_be_empty=True),
             screening=self._spoken("screening", values, may_be_empty=True),
             hours=self._hours(zones),
             answers=tuple(self.answers.values()),
@@ -348,6 +393,8 @@ def load_campaign(folder: Path) -> Campaign:
     for reserved in ("name", "templates"):
         if reserved in table:
             raise CampaignError(f"{toml}: {reserved}: this is taken from the folder; remove the key")
+    if "rehearsed" in table:
+        raise CampaignError(f"{toml}: rehearsed: only `dialout rehearse` sets this; remove the key")
     voice: Any = table.get("voice")
     if isinstance(voice, dict) and "language" in voice:
         raise CampaignError(f"{toml}: voice.language: the voice speaks the campaign's language; remove the key")

@@ -11,6 +11,7 @@ from typing import Final, Protocol, TextIO
 from zoneinfo import ZoneInfo
 
 from campaigns import numbers
+from campaigns.places import PLACE_COLUMNS, UnknownPlace, place_of
 
 FIELD_LIMIT: Final = 32_768
 """Characters of one field. A name is shorter; a quote that was never closed is longer."""
@@ -81,6 +82,10 @@ class Header:
     names: tuple[str, ...]
     delimiter: str
 
+    def row_of(self, contact: Contact) -> tuple[str, ...]:
+        """Return a contact as a row of this file, its number as it is dialed."""
+        return tuple(contact.phone if name == _PHONE else contact.columns[name] for name in self.names)
+
 
 class ContactsReader:
     """Iterates over the contacts and the bad rows of a file, in its order, holding one row at a time.
@@ -93,6 +98,7 @@ class ContactsReader:
         self._file = file
         self._rules = rules
         self.header = self._read_header()
+        self._tell_places = not PLACE_COLUMNS.isdisjoint(self.header.names)
         self._required = sorted(rules.required_columns)
         self._seen = _FirstLines()
 
@@ -171,7 +177,13 @@ class ContactsReader:
             return RowError(line, _PHONE, raw, str(error), tuple(row))
         if first := self._seen.first_line(phone, line):
             return RowError(line, _PHONE, raw, f"is the same number as on line {first}", tuple(row))
-        return Contact(phone, values, line)
+        contact = Contact(phone, values, line)
+        if self._tell_places:
+            try:
+                place_of(contact)
+            except UnknownPlace as error:
+                return bad(error.column, str(error))
+        return contact
 
 
 def read_contacts(file: Source, rules: Rules) -> ContactsReader:
@@ -199,13 +211,6 @@ def write_rejects(file: TextIO, header: Header, errors: Iterable[RowError]) -> i
     for count, error in enumerate(errors, 1):  # noqa: B007 - the count is the answer
         write(error)
     return count
-
-
-def zones_of(contact: Contact) -> tuple[str, ...]:
-    """Return every time zone that the contact may be in: the column `timezone`, else all that the number allows."""
-    if zone := contact.columns.get(_TIMEZONE):
-        return (zone,)
-    return numbers.zones(contact.phone)
 
 
 class _Text:

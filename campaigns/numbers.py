@@ -1,7 +1,7 @@
 """Telephone numbers: which may be rung at all, and where they are. All parsing is the phonenumbers library's."""
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 import phonenumbers
@@ -122,6 +122,21 @@ def _country_of_fiction(e164: str) -> str | None:
         return "GB"
     sibling = phonenumbers.parse(f"{e164[:5]}5551234", None)
     return phonenumbers.region_code_for_number(sibling)
+
+
+@lru_cache(maxsize=10_000)
+def country(prefix: str, length: int) -> str:
+    """Return the country of the numbers that begin with + and these digits, such as "GB"; "" if they have no one country.
+
+    `length` is that of the whole number. Of countries that share a code, which one is told by more digits than are here.
+    """
+    if prefix.startswith("+1"):
+        prefix, length = f"{prefix[:5]}555", len("+12125550100")
+    number = phonenumbers.parse(prefix.ljust(length, "1"), None)
+    found = phonenumbers.region_code_for_number(number)
+    # What is no number in full still tells the country code, and its main country has most of what shares it.
+    found = found or phonenumbers.region_code_for_country_code(number.country_code or 0)
+    return found if found not in {"001", "ZZ"} else ""
 
 
 def zones(e164: str) -> tuple[str, ...]:

@@ -35,10 +35,10 @@ def store(server: EmbeddedRedis) -> Store:
 
 @pytest.fixture(scope="session")
 def reminder() -> Campaign:
-    """The sample campaign, with its window open at any hour and its brakes released."""
-    window = CallingWindow(start=time(0), end=time(23, 59, 59), weekdays=WEEKDAYS)
+    """The sample campaign, as it is rehearsed: its window open at any hour, its brakes released, and no law asked."""
+    window = CallingWindow(start=time(0), end=time(23, 59, 59), weekdays=WEEKDAYS, holidays=False)
     sample = load_campaign(ROOT / "campaigns" / "appointment_reminder")
-    return sample.model_copy(update={"calling_window": window, "brakes": RELEASED})
+    return sample.model_copy(update={"calling_window": window, "brakes": RELEASED, "rehearsed": True})
 
 
 @pytest.fixture

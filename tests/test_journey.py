@@ -12,7 +12,8 @@ import pytest
 
 from campaigns.call import Listening
 from campaigns.campaign import Campaign, Pacing, load_campaign
-from campaigns.contacts import Contact, read_contacts, zones_of
+from campaigns.contacts import Contact, read_contacts
+from campaigns.places import place_of
 from sandbox.speech import synthesize
 from worker import audit, texml
 from worker.rehearsal import RETRY_AFTER, Stage, hurried
@@ -55,7 +56,7 @@ def enlist(stage: Stage, definition: Campaign, rows: str, tmp_path: Path) -> lis
     assert httpx.post(f"{network}/sandbox/people", json=people).json() == {"ok": True}
     store = stage.store
     store.define(definition)
-    store.enlist(definition, [(contact, zones_of(contact)) for contact in contacts], store.now())
+    store.enlist(definition, [(contact, place_of(contact)) for contact in contacts], store.now())
     return contacts
 
 

@@ -22,10 +22,19 @@ class Addresses(TypedDict):
 
 
 def outbound_document(
-    contact: Contact, zones: Sequence[str], campaign: Campaign, settings: Settings, *, attempt_id: str, now: datetime
+    contact: Contact,
+    zones: Sequence[str],
+    campaign: Campaign,
+    settings: Settings,
+    *,
+    attempt_id: str,
+    now: datetime,
+    message_left: bool = False,
 ) -> str:
     """Return the document of an attempt; raises RenderError or DocumentTooLong."""
-    brief = campaign.brief(contact, zones, attempt_id=attempt_id, now=now, **addresses(settings, attempt_id))
+    brief = campaign.brief(
+        contact, zones, message_left=message_left, attempt_id=attempt_id, now=now, **addresses(settings, attempt_id)
+    )
     return document(brief, campaign, settings)
 
 

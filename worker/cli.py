@@ -9,7 +9,8 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -34,15 +35,17 @@ from campaigns.contacts import (
     read_contacts,
     rejects_writer,
     write_rejects,
-    zones_of,
 )
 from campaigns.numbers import BadNumber, parse
+from campaigns.places import UnknownPlace, place_of
 from worker import brakes, braking, caller_ids, policy
 from worker import check as preflight
+from worker.admission import admitted, check_header
 from worker.caller_ids import CallerId, NumberState
 from worker.caller_ids import Limits as CallerIdLimits
 from worker.embedded import EmbeddedRedis, NoServer
 from worker.enlisting import enlist, error_facts
+from worker.listings import Listing, Registry, scope_of
 from worker.processes import ProcessDied, Processes
 from worker.settings import Settings, SettingsError, load_settings
 from worker.store import CampaignState, Enlisted, Status, Store, StoreError, contact_of
@@ -62,6 +65,10 @@ err: Final = Console(stderr=True)
 
 _SHOWN: Final = 20
 _ROWS_SHOWN: Final = 1000
+_DNC_BATCH: Final = 1000
+_US_LINE: Final = re.compile(r"(?:\+?1[ -]?)?([2-9]\d{2}),?([2-9]\d{6})(?:,|$)")
+"""A number of the United States without ado, also as the national registry writes it: area code, comma, seven digits."""
+
 SAMPLE: Final = Path(__file__).parents[1] / "campaigns" / "appointment_reminder"
 
 Folder = Annotated[Path, typer.Argument(metavar="CAMPAIGN", help="The campaign's folder.")]
@@ -81,24 +88,64 @@ class Refused(Exception):
 @app.command()
 def check(campaign: Folder, contacts: File, rejects: Rejects = None, as_json: Json = False) -> None:
     """Say what would happen: rows refused and why, windows, the time it would take. Rings nobody."""
-    definition, settings = load_campaign(campaign), load_settings()
-    forecast = preflight.Forecast()
+    definition, settings, now = load_campaign(campaign), load_settings(), datetime.now(UTC)
+    store = _store_if_any()
+    registries = store.registries() if store else None
+    objections = policy.objections(definition, registries, now)
+    found = preflight.Found()
+    lookup = store.rung_or_listed if store else None
     with _contacts(contacts, definition) as reader:
-        errors = list(preflight.examine(reader, definition, settings, datetime.now(UTC), forecast))
+        try:
+            check_header(reader.header, definition)
+        except ContactsError as error:
+            objections.append(str(error))
+        errors = list(preflight.examine(reader, definition, settings, now, found, lookup=lookup, registries=registries))
         _write_rejects(rejects, reader, errors)
-    facts = forecast.facts(definition, settings) | {"caller_ids_not_ours": _strangers(definition, settings)}
+    facts = found.facts(definition, settings, now) | {
+        "may_start": not objections,
+        "objections": objections,
+        "store": store is not None,
+        "caller_ids_not_ours": _strangers(definition, settings),
+    }
     for number in facts["caller_ids_not_ours"] or ():
         err.print(f"{number} would not be used: {braking.NOT_OURS}.", style="red", highlight=False)
     if as_json:
         _print_json(facts | {"errors": [error_facts(error) for error in errors]})
-        return
-    _show_errors(errors)
-    out.print(f"[bold]{forecast.contacts:,} of {forecast.rows:,}[/] rows would be rung, {len(errors):,} are refused.")
-    out.print(f"{forecast.open_now:,} of them now; the first opening is {_when(forecast.first_opening)}.")
+    else:
+        _show_errors(errors)
+        _show_forecast(found, facts)
+        for sentence in objections:
+            err.print(f"The campaign may not start: {sentence}", style="red", highlight=False, markup=False)
+    if objections:
+        raise typer.Exit(1)
+
+
+def _show_forecast(found: preflight.Found, facts: dict[str, Any]) -> None:
+    def counts(rules: Counter[str]) -> str:
+        return ", ".join(f"{rule} {count:,}" for rule, count in rules.most_common())
+
     out.print(
-        f"At {facts['calls_per_second']:g} calls per second on {facts['lines']} lines: "
-        f"at least {facts['shortest_s']:,} s for the first round, with {facts['warm_bots']} warm bots."
+        f"[bold]{found.contacts:,} of {found.rows:,}[/] rows would be rung, {facts['refused']:,} would not", end=""
     )
+    out.print(f": {counts(found.rules)}." if found.rules else ".")
+    held = f" (the others wait: {counts(found.held)})" if found.held else ""
+    out.print(f"{found.open_now:,} of them now{held}; the first opening is {_when(found.first_opening)}.")
+    finish = facts["finish"] and _when(datetime.fromisoformat(facts["finish"]))
+    out.print(
+        f"At {facts['calls_per_second']:g} calls per second on {facts['lines']} lines it is over about {finish or 'never'}: "
+        f"{facts['dials']:,} dials, {facts['answers']:,} answers, {facts['minutes']:,} minutes of talk, "
+        f"with {facts['warm_bots']} warm bots (docs/rules.md says how this is reckoned)."
+    )
+    cost = (
+        f"It will cost about {facts['cost']:,.2f}."
+        if facts["cost"] is not None
+        else "What it costs: no prices set (PRICE_… in .env)."
+    )
+    out.print(cost, highlight=False)
+    if not facts["store"]:
+        out.print(
+            "No store could be asked: do-not-call list, registries and earlier calls are left out.", style="yellow"
+        )
 
 
 @app.command()
@@ -111,6 +158,7 @@ def enqueue(
 ) -> None:
     """Enlist the contacts of a file; ringing begins when a worker runs. The same file twice changes nothing."""
     definition, store = load_campaign(campaign), _store()
+    _may_start(definition, store)
     total = Enlisted()
     errors: list[RowError] = []
     refused = 0
@@ -119,8 +167,9 @@ def enqueue(
         _progress(contacts, as_json) as advance,
         _rejects(rejects, reader) as reject,
     ):
+        check_header(reader.header, definition)
         store.define(definition, paused=paused)
-        for batch in enlist(store, definition, reader):
+        for batch in enlist(store, definition, admitted(reader, definition, store.now())):
             total += batch.enlisted
             refused += len(batch.refused)
             errors += batch.refused[: max(0, _SHOWN + 1 - len(errors))]
@@ -157,10 +206,16 @@ def call(
     columns = dict(_pair(value) for value in values or ())
     if missing := sorted(definition.required_columns - columns.keys()):
         raise Refused(f"the templates use {', '.join(missing)}: add " + " ".join(f"--set {name}=…" for name in missing))
-    phone = _number(number, definition)
+    contact = Contact(_number(number, definition), columns, 1)
+    try:
+        place = place_of(contact)
+    except UnknownPlace as error:
+        raise Refused(f"--set {error.column}=…: {columns[error.column]} {error}") from None
+    _may_start(definition, store)
+    if problem := policy.consent_problem(definition, place, columns, store.now()):
+        raise Refused(f"{problem} (--set consent_type=express)")
     store.define(definition)
-    contact = Contact(phone, columns, 1)
-    enlisted = store.enlist(definition, [(contact, zones_of(contact))], store.now())
+    enlisted = store.enlist(definition, [(contact, place)], store.now())
     if not enlisted.new:
         raise Refused(
             f"{number} is in {definition.name} already, and is not rung again for a test: see `dialout results`"
@@ -297,13 +352,13 @@ def why(
     store = _store()
     named = store.standing(contact_of(number)) if re.fullmatch(r"[a-z2-7]{16}(#\w+)?", number) else None
     phone = named.phone if named else _any_number(number, region)
-    told, listed = stories(store, phone), store.listed(phone)
+    told, listed, lists = stories(store, phone), store.listed(phone), store.registries()
     if as_json:
-        _print_json({"phone": phone, "do_not_call": listed, "campaigns": [story.facts() for story in told]})
+        entries = [_listing_facts(listing, lists) for listing in listed]
+        _print_json({"phone": phone, "do_not_call": entries, "campaigns": [story.facts() for story in told]})
         return
-    if listed:
-        since = _when(datetime.fromtimestamp(listed["at"] / 1000, UTC))
-        out.print(f"[magenta]{phone} is on the do-not-call list since {since}: {listed['source']}.[/]")
+    for listing in listed:
+        out.print(f"{phone} is {_listing(listing, lists)}.", style="magenta", highlight=False)
     if not told:
         out.print(f"No campaign has {phone}.")
     for story in told:
@@ -320,33 +375,51 @@ def why(
 Region = Annotated[str, typer.Option(help="How a number without + is read.")]
 
 
+Scope = Annotated[str, typer.Option(help="everywhere, marketing, informational or campaign:NAME.")]
+Expires = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Until when; without it, for ever.")]
+
+
 @dnc.command("add")
-def dnc_add(number: str, region: Region = "US") -> None:
-    """Ring this number never again; what waits for it is withdrawn in every campaign."""
-    new = _store().add_do_not_call(_any_number(number, region), "operator")
+def dnc_add(number: str, region: Region = "US", scope: Scope = "everywhere", expires: Expires = None) -> None:
+    """Ring this number never again; what waits for it is withdrawn in every campaign of the scope."""
+    phone = _any_number(number, region)
+    new = _store().add_do_not_call(phone, "operator", scope=_scope(scope), expires_at=_midnight(expires))
     out.print("Added." if new else "It was on the list already.")
 
 
 @dnc.command("remove")
 def dnc_remove(number: str, region: Region = "US") -> None:
-    """Take a number off the list."""
+    """Take a number off the list, whatever put it there."""
     out.print("Removed." if _store().remove_do_not_call(_any_number(number, region)) else "It was not on the list.")
 
 
 @dnc.command("import")
-def dnc_import(file: Path, region: Region = "US") -> None:
+def dnc_import(  # noqa: PLR0917 - Typer's options
+    file: Path,
+    region: Region = "US",
+    name: Annotated[str, typer.Option("--list", help="The list that this is a whole copy of, such as us-dnc.")] = "",
+    as_of: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The day that the copy shows.")] = None,
+    scope: Scope = "everywhere",
+    expires: Expires = None,
+) -> None:
     """Add a number per line; lines that are no number are reported, and the rest is added all the same."""
-    store, added, bad = _store(), 0, 0
-    for line, text in enumerate(_text(file).splitlines(), 1):
-        number = text.split(",")[0].strip()
-        if not number or (line == 1 and not any(c.isdigit() for c in number)):
-            continue
-        try:
-            added += store.add_do_not_call(_any_number(number, region), f"import of {file.name}")
-        except Refused as error:
-            bad += 1
-            err.print(f"line {line}: {error}", highlight=False)
-    out.print(f"{added:,} numbers added, {bad:,} lines refused.")
+    if bool(name) != bool(as_of):
+        raise Refused("--list and --as-of go together: a registry's copy has a name and a day")
+    store = _store()
+    day = as_of.date() if as_of else None
+    if day and day > store.now().date():
+        raise Refused(f"--as-of {day} lies in the future")
+    listing = Listing(f"import of {file.name}", scope=_scope(scope), expires_at=_midnight(expires), name=name)
+    added = total = bad = 0
+    for phones, errors in _listed_numbers(file, region):
+        added += store.list_numbers(phones, listing)
+        total += len(phones)
+        bad += len(errors)
+        for error in errors:
+            err.print(error, highlight=False)
+    if day:
+        store.imported(name, Registry(day, listing.scope, numbers=total))
+    out.print(f"{added:,} numbers added, {total - added:,} were listed already, {bad:,} lines refused.")
     if bad:
         raise typer.Exit(1)
 
@@ -354,14 +427,74 @@ def dnc_import(file: Path, region: Region = "US") -> None:
 @dnc.command("list")
 def dnc_list(as_json: Json = False) -> None:
     """Print the list."""
-    entries = [{"phone": phone, **entry} for phone, entry in _store().do_not_call()]
+    store = _store()
+    entries, lists = store.do_not_call(), store.registries()
     if as_json:
-        _print_json(entries)
+        _print_json([{"phone": phone, **_listing_facts(listing, lists)} for phone, listing in entries])
         return
-    for entry in sorted(entries, key=lambda e: e["phone"]):
-        out.print(
-            f"{entry['phone']}  since {_when(datetime.fromtimestamp(entry['at'] / 1000, UTC))}  {entry['source']}"
-        )
+    for phone, listing in sorted(entries, key=lambda entry: entry[0]):
+        out.print(f"{phone}  {_listing(listing, lists)}", highlight=False)
+
+
+@dnc.command("lists")
+def dnc_lists(as_json: Json = False) -> None:
+    """Print which lists were imported as a whole, and what day they show."""
+    lists = _store().registries()
+    if as_json:
+        _print_json([{"list": name, **kept.facts()} for name, kept in lists.items()])
+        return
+    for name, kept in lists.items():
+        scope = kept.scope or "everywhere"
+        out.print(f"{name}  as of {kept.as_of}, {kept.numbers:,} numbers, {scope}, imported {_when(kept.imported_at)}")
+
+
+def _listed_numbers(file: Path, region: str) -> Iterator[tuple[list[str], list[str]]]:
+    """Yield batches of numbers, with a sentence for each line that is none."""
+    try:
+        with file.open(encoding="utf-8-sig") as lines:
+            numbered = ((line, text.strip()) for line, text in enumerate(lines, 1))
+            while batch := list(islice(numbered, _DNC_BATCH)):
+                phones, errors = list[str](), list[str]()
+                for line, text in batch:
+                    if not text or (line == 1 and not any(c.isdigit() for c in text)):
+                        continue
+                    try:
+                        phones.append(_listed_number(text, region))
+                    except Refused as error:
+                        errors.append(f"line {line}: {error}")
+                yield phones, errors
+    except OSError as error:
+        raise Refused(f"{file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise Refused(f"{file}: this file is not UTF-8") from None
+
+
+def _listed_number(text: str, region: str) -> str:
+    """Read a line of a do-not-call file: a number and what follows a comma, or the US registry's area code, comma, rest."""
+    if region == "US" and (plain := _US_LINE.match(text)):
+        return f"+1{plain[1]}{plain[2]}"
+    return _any_number(text.split(",", maxsplit=1)[0].strip(), region)
+
+
+def _scope(text: str) -> str:
+    try:
+        return scope_of(text)
+    except ValueError as error:
+        raise Refused(str(error)) from None
+
+
+def _midnight(day: datetime | None) -> datetime | None:
+    return day.replace(tzinfo=UTC) if day else None
+
+
+def _listing(listing: Listing, lists: Mapping[str, Registry]) -> str:
+    copy = f", {listing.name} as of {lists[listing.name].as_of}" if listing.name in lists else ""
+    return f"{listing}, since {_when(listing.at)}{copy}"
+
+
+def _listing_facts(listing: Listing, lists: Mapping[str, Registry]) -> dict[str, Any]:
+    as_of = {"as_of": lists[listing.name].as_of.isoformat()} if listing.name in lists else {}
+    return listing.facts() | as_of
 
 
 # --- running it ---------------------------------------------------------------------------------------------------------
@@ -642,8 +775,8 @@ def _show_brakes(store: Store, names: list[str]) -> None:
 def _next_opening(found: Status, definition: Campaign, now: datetime) -> datetime | None:
     openings = [
         opening
-        for zones, (count, first) in found.due_by_zones.items()
-        if count and (opening := policy.next_opening(definition.calling_window, zones, max(first or now, now)))
+        for place, (count, first) in found.due_by_place.items()
+        if count and (opening := policy.next_opening(definition, place, max(first or now, now)))
     ]
     return min(openings, default=None)
 
@@ -801,6 +934,18 @@ def _store() -> Store:
     return store
 
 
+def _store_if_any() -> Store | None:
+    try:
+        return _store()
+    except (SettingsError, StoreError):
+        return None
+
+
+def _may_start(campaign: Campaign, store: Store) -> None:
+    if objections := policy.objections(campaign, store.registries(), store.now()):
+        raise Refused(f"{campaign.name} may not start:\n" + "\n".join(objections))
+
+
 def _set_state(campaign: str, state: CampaignState, why: str) -> None:
     name = _name(campaign)
     _store().set_state(name, state, why)
@@ -865,15 +1010,6 @@ def _any_number(text: str, region: str) -> str:
     if not is_possible_number(number):
         raise Refused(f"{text} is not a possible number")
     return format_number(number, PhoneNumberFormat.E164)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8-sig")
-    except OSError as error:
-        raise Refused(f"{path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise Refused(f"{path}: this file is not UTF-8") from None
 
 
 def _announce(settings: dict[str, str], env_file: Path) -> None:

@@ -8,7 +8,8 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 from campaigns.campaign import Campaign
-from campaigns.contacts import Contact, RowError, zones_of
+from campaigns.contacts import Contact, RowError
+from campaigns.places import Place
 from worker.store import Enlisted, Store
 
 _BATCH: Final = 500
@@ -34,11 +35,14 @@ class Batch:
         return self.enlisted.new + self.enlisted.known + len(self.refused)
 
 
-def enlist(store: Store, campaign: Campaign, rows: Iterable[Contact | RowError]) -> Iterator[Batch]:
-    """Enlist a file's contacts and record its bad rows, in the order of the file; yields what became of each batch."""
+def enlist(store: Store, campaign: Campaign, rows: Iterable[tuple[Contact, Place] | RowError]) -> Iterator[Batch]:
+    """Enlist a file's contacts and record its bad rows, in the order of the file; yields what became of each batch.
 
-    def send(batch: list[Contact | RowError]) -> Batch:
-        good = [(row, zones_of(row)) for row in batch if isinstance(row, Contact)]
+    The rows are those of `admission.admitted`.
+    """
+
+    def send(batch: list[tuple[Contact, Place] | RowError]) -> Batch:
+        good = [row for row in batch if not isinstance(row, RowError)]
         bad = tuple(row for row in batch if isinstance(row, RowError))
         enlisted = store.enlist(campaign, good, store.now())
         store.refuse_rows(campaign.name, map(error_facts, bad))

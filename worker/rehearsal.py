@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from campaigns.campaign import RELEASED, WEEKDAYS, CallingWindow, Campaign, Pacing, Retry
-from campaigns.contacts import Contact, RowError, read_contacts, zones_of
+from campaigns.contacts import Contact, RowError, read_contacts
+from campaigns.places import Place, place_of
 from worker import audit
 from worker.embedded import EmbeddedRedis
 from worker.processes import Processes, free_port, wait_for_port
@@ -25,12 +26,12 @@ RING_SCALE: Final = 0.1
 
 
 def hurried(campaign: Campaign) -> Campaign:
-    """Return the campaign with its waits shortened, its window open and its brakes released, and nothing else changed."""
+    """Return the campaign with its waits shortened, its window open, its brakes released and no law asked; else as it is."""
     retry = campaign.retry.model_dump()
     for disposition, delays in retry.items():
-        if disposition != "max_attempts":
+        if isinstance(delays, tuple):
             retry[disposition] = tuple(RETRY_AFTER for _ in delays)
-    window = CallingWindow(start=time_of_day(0), end=time_of_day(23, 59, 59), weekdays=WEEKDAYS)
+    window = CallingWindow(start=time_of_day(0), end=time_of_day(23, 59, 59), weekdays=WEEKDAYS, holidays=False)
     return campaign.model_copy(
         update={
             "pacing": Pacing(calls_per_second=5, lines=10),
@@ -38,6 +39,7 @@ def hurried(campaign: Campaign) -> Campaign:
             "calling_window": window,
             # Nobody is there to approve; and the people of a rehearsal break off more often than real ones.
             "brakes": RELEASED.model_copy(update={"abandoned": campaign.brakes.abandoned}),
+            "rehearsed": True,
         }
     )
 
@@ -150,12 +152,12 @@ def rehearse(
 def _enlist(store: Store, campaign: Campaign, contacts: Path) -> list[RowError]:
     store.define(campaign)
     errors: list[RowError] = []
-    batch: list[tuple[Contact, tuple[str, ...]]] = []
+    batch: list[tuple[Contact, Place]] = []
     with contacts.open("rb") as file:
         for row in read_contacts(file, campaign):
             if isinstance(row, RowError):
                 errors.append(row)
             else:
-                batch.append((row, zones_of(row)))
+                batch.append((row, place_of(row)))
     store.enlist(campaign, batch, store.now())
     return errors

@@ -117,7 +117,13 @@ def script(attempt_id: str, request: Request) -> Response:
     found = inbound.script(attempt_id)
     if found is None and (case := store().case(attempt_id)):
         brief = case.campaign.brief(
-            case.contact, case.zones, attempt_id=attempt_id, report_url="", brief_url="", now=store().now()
+            case.contact,
+            case.zones,
+            message_left=case.message_left,
+            attempt_id=attempt_id,
+            report_url="",
+            brief_url="",
+            now=store().now(),
         )
         found = brief.script
     if found is None:

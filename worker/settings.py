@@ -62,6 +62,13 @@ class Settings(BaseSettings):
     caller_id_cool_down_s: float = Field(default=0.0, ge=0)  # between two calls from one number
     document_limit: int = Field(default=4000, ge=1000)
     parameter_limit: int = Field(default=500, ge=100)
+    expected_answer_rate: float = Field(default=0.3, gt=0, le=1)
+    expected_talk_s: float = Field(default=60.0, gt=0)
+    price_telnyx: float = Field(default=0.0, ge=0)
+    price_agent: float = Field(default=0.0, ge=0)
+    price_stt: float = Field(default=0.0, ge=0)
+    price_tts: float = Field(default=0.0, ge=0)
+    price_llm: float = Field(default=0.0, ge=0)
     carrier_timeout_s: float = Field(default=5.0, gt=0, le=60)
 
     @field_validator("caller_ids", mode="before")
@@ -86,6 +93,11 @@ class Settings(BaseSettings):
         if self.warm_bots:
             return self.warm_bots
         return self.lines if self.pipecat_private_key.get_secret_value() else None
+
+    @property
+    def price_per_minute(self) -> float:
+        """What a minute of talk costs, in the currency of the prices; 0: none was set."""
+        return self.price_telnyx + self.price_agent + self.price_stt + self.price_tts + self.price_llm
 
     @property
     def store_url(self) -> str:

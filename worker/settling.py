@@ -1,6 +1,7 @@
 """Settling an attempt: fetch what was heard, ask the policy, store what it decides. Nothing here talks to the carrier."""
 
 import logging
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -56,4 +57,9 @@ def give_back(  # noqa: PLR0917 - they read as a sentence
 def _what_follows(case: Case, decided: Settled, now: datetime) -> tuple[Settled, datetime | None]:
     if case.inbound:
         return policy.after_inbound(decided, case.before, now)
-    return decided, policy.next_attempt(case.campaign, decided, case.made, case.zones, now)
+    following = policy.next_attempt(case.campaign, decided, case.made, case.place, now)
+    if decided.disposition is Disposition.CALLBACK and following is None:
+        decided = replace(
+            decided, reason=f"{decided.reason}; not rung again: {case.made} attempts were made, or no time fits"
+        )
+    return decided, following

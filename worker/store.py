@@ -6,7 +6,7 @@ a Redis Cluster: the limits of an account are only atomic within one slot.
     {dialout}:salt                     string: what makes contact ids unguessable
     {dialout}:campaigns                hash: campaign -> when it was first enlisted (ms)
     {dialout}:campaign:<c>             hash: definition (JSON), version, state, why, since
-    {dialout}:zones:<c>                hash: set of zones -> its short number
+    {dialout}:zones:<c>                hash: place (zones and regions) -> its short number
     {dialout}:rows:<c>                 hash: rows refused at the door -> why (JSON)
     {dialout}:sheets                   hash: sheet (campaign, zone and columns, JSON) -> its short number, and back
     {dialout}:contact:<id>             string: until something happens to it: sheet, line, phone, values (JSON)
@@ -33,7 +33,9 @@ a Redis Cluster: the limits of an account are only atomic within one slot.
     {dialout}:number:<phone>           hash: the last attempt to ring this number
     {dialout}:call:<sid>               string: the attempt that an inbound call belongs to, for a day
     {dialout}:caller:<hash>            string: who rings us though no attempt rang them (JSON), for a day
-    {dialout}:dnc                      hash: phone -> since when and from whom (JSON)
+    {dialout}:rung:<phone>             zset: attempts that rang this number in the last day -> when (ms); any campaign's
+    {dialout}:dnc                      hash: phone -> its entries: since when, from whom, for what, until when (JSON)
+    {dialout}:lists                    hash: do-not-call list that was imported -> as of when (JSON)
     {dialout}:journal:<contact>        list: each thing that happened (JSON)
     {dialout}:brakes:<c>               hash: begun (under the canary), approved, held, attempts, since; day (ms), today (calls)
     {dialout}:totals:<c>               hash: disposition or mark -> attempts that ended so
@@ -48,7 +50,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
 from functools import cached_property
@@ -61,17 +63,20 @@ import redis
 from campaigns.call import Disposition
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
+from campaigns.places import Place, read_label
 from worker import brakes, caller_ids, ledger, policy
 from worker.brakes import Counted, Ended, Mark, Stop
 from worker.caller_ids import CallerId
 from worker.evidence import AnsweredBy
-from worker.policy import Before, Evidence, Settled
+from worker.law import Cap
+from worker.listings import EVERYWHERE, Listing, Registry, in_force, read_listings, read_registries
+from worker.policy import Before, Evidence, Facts, Settled
 from worker.redis_server import connect
 
 _ROOT: Final = "{dialout}"
 _SCRIPTS: Final = (
     "define", "state", "brake", "zone", "sheet", "enlist", "contacts", "claim", "case", "begin", "postpone", "witness",
-    "asked", "look", "conclude", "withdraw", "answer", "inbound", "tick",
+    "asked", "look", "conclude", "withdraw", "answer", "inbound", "tick", "list",
 )  # fmt: skip
 _BATCH: Final = 500
 _DAY_MS: Final = 86_400_000
@@ -126,9 +131,10 @@ class UnderWay:
     version: str
     state: CampaignState
     live: int
-    zone_sets: Mapping[tuple[str, ...], str]
+    places: Mapping[Place, str]
     answered: int  # lately
     rung_out: int
+    registries: Mapping[str, Registry] = field(default_factory=dict)  # the lists that were imported
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +142,7 @@ class Bid:
     """What a campaign asks of a claim. One that may not ring has no open zones: its calls hold lines and bots all the same."""
 
     campaign: Campaign
-    open_zones: Sequence[str]  # the numbers of the zones whose window is open
+    open_places: Sequence[str]  # the numbers of the places where it is an hour for calls
     lines: int
     answer_rate: float  # the highest that is plausible
     most: int | None = None  # attempts that may wait to be dialed; None: any number
@@ -165,13 +171,39 @@ class Case:
     campaign: Campaign
     campaign_state: CampaignState
     phone: str
-    zones: tuple[str, ...]
-    zone: str  # their short number
+    place: Place
+    zone: str  # the place's short number
     columns: Mapping[str, str]
     made: int  # attempts begun so far, this one included once it is
     attempt: Mapping[str, str]  # empty: claimed, but never begun
     read_at: datetime  # by the store's clock
     caller_id: str = ""  # the number that the contact was last called from
+    last: str = ""  # disposition of the contact's last attempt that was concluded
+    message_left: bool = False  # on a machine, by an earlier attempt
+    listings: tuple[Listing, ...] = ()
+    rung: tuple[datetime, ...] = ()  # when its number was rung lately, in any campaign
+    registries: Mapping[str, Registry] = field(default_factory=dict)
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """The zones that the contact may be in."""
+        return self.place.zones
+
+    @property
+    def facts(self) -> Facts:
+        """What the rules ask, as it stands before this attempt is begun."""
+        return Facts(
+            campaign=self.campaign,
+            phone=self.phone,
+            place=self.place,
+            columns=self.columns,
+            campaign_state=self.campaign_state.value,
+            made=self.made,
+            asked_back=self.last == Disposition.CALLBACK,
+            rung=self.rung,
+            listings=self.listings,
+            registries=self.registries,
+        )
 
     @property
     def before_it(self) -> str:
@@ -220,12 +252,13 @@ class Standing:
 
     phone: str
     line: int  # of its file
-    zones: tuple[str, ...]
+    place: Place
     state: str  # due, live, done or refused
     disposition: str
     reason: str
     made: int
     due: datetime | None  # with state due
+    facts: Facts  # what the rules ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +285,7 @@ class Begun:
     dial: bool
     at: datetime | None = None  # with dial: its turn
     wait_s: float = 0.0  # until then; without dial: until it is worth asking again
-    why: str = ""  # gone, paused, do_not_call, on_a_call, canary, calls_per_day, caller_id
+    why: str = ""  # gone, paused, do_not_call, on_a_call, number_limit, canary, calls_per_day, caller_id
     until: datetime | None = None  # with why: when it may be otherwise, if that is known
     caller_id: str = ""  # with dial: the one of the pool that calls
 
@@ -272,9 +305,7 @@ class Status:
     rows_refused: int
     dispositions: Mapping[str, int]
     lines_in_use: int
-    due_by_zones: Mapping[tuple[str, ...], tuple[int, datetime | None]] = field(
-        default_factory=dict
-    )  # how many, the first's due
+    due_by_place: Mapping[Place, tuple[int, datetime | None]] = field(default_factory=dict)  # how many, the first's due
     answered: int = 0  # of the calls that lately were answered or rang out: see policy.answer_rate
     rung_out: int = 0
     silent: int = 0  # answered, and no bot came in time
@@ -312,7 +343,7 @@ class Store:
         self._scripts = {name: client.register_script(text) for name, text in read_scripts().items()}
         self._salt_bytes = salt
         self._campaigns: dict[tuple[str, str], Campaign] = {}
-        self._zone_numbers: dict[tuple[str, tuple[str, ...]], str] = {}
+        self._zone_numbers: dict[tuple[str, Place], str] = {}
         self._sheet_numbers: dict[tuple[str, ...], int] = {}
 
     @classmethod
@@ -447,15 +478,15 @@ class Store:
             self._salt_bytes = bytes.fromhex(str(self._redis.get(key)))
         return self._salt_bytes
 
-    def enlist(self, campaign: Campaign, batch: Sequence[tuple[Contact, tuple[str, ...]]], due: datetime) -> Enlisted:
-        """Enlist a batch of contacts with their zones, due at once. Whoever is in the campaign already stays as it is."""
+    def enlist(self, campaign: Campaign, batch: Sequence[tuple[Contact, Place]], due: datetime) -> Enlisted:
+        """Enlist a batch of contacts with their places, due at once. Whoever is in the campaign already stays as it is."""
         if not batch:
             return Enlisted()
         keys = [_key("dnc"), _key("refused", campaign.name), _key("counts", campaign.name), _key("sheets")]
-        args: list[str | int] = [_ms(due)]
-        for contact, zones in batch:
+        args: list[str | int] = [_ms(due), campaign.purpose, campaign.name]
+        for contact, place in batch:
             contact_id = self.contact_id(campaign.name, contact.phone)
-            zone = self._zone_number(campaign.name, zones)
+            zone = self._zone_number(campaign.name, place)
             keys += [_key("contact", contact_id), _due_key(campaign.name, zone)]
             sheet = self._sheet_number((campaign.name, zone, *contact.columns))
             row = _compact([sheet, contact.line, int(contact.phone), *contact.columns.values()])
@@ -471,11 +502,11 @@ class Store:
             mapping[hashlib.blake2b(text.encode(), digest_size=10).hexdigest()] = text
         return int(self._redis.hset(_key("rows", campaign), mapping=mapping)) if mapping else 0  # type: ignore[arg-type]
 
-    def _zone_number(self, campaign: str, zones: tuple[str, ...]) -> str:
-        cached = self._zone_numbers.get((campaign, zones))
+    def _zone_number(self, campaign: str, place: Place) -> str:
+        cached = self._zone_numbers.get((campaign, place))
         if cached is None:
-            cached = str(self._run("zone", [_key("zones", campaign)], ["|".join(zones)]))
-            self._zone_numbers[campaign, zones] = cached
+            cached = str(self._run("zone", [_key("zones", campaign)], [place.label]))
+            self._zone_numbers[campaign, place] = cached
         return cached
 
     def _sheet_number(self, sheet: tuple[str, ...]) -> int:
@@ -489,9 +520,9 @@ class Store:
         found = self._run("contacts", [_key("sheets"), *(_key("contact", contact_id) for contact_id in ids)], [])
         return [_pairs(fields) for fields in found]
 
-    def zone_sets(self, campaign: str) -> dict[tuple[str, ...], str]:
-        """Return the sets of zones of a campaign's contacts, with the number of each."""
-        return _zone_sets(self._redis.hgetall(_key("zones", campaign)))  # type: ignore[arg-type]
+    def places(self, campaign: str) -> dict[Place, str]:
+        """Return the places of a campaign's contacts, with the number of each."""
+        return _places(self._redis.hgetall(_key("zones", campaign)))  # type: ignore[arg-type]
 
     # --- one attempt's way --------------------------------------------------------------------------------------------
 
@@ -515,9 +546,9 @@ class Store:
             campaign = bid.campaign
             kinds = ("campaign", "lines", "queued", "live", "pace", "talking", "awaiting", "odds")
             keys += [_key(kind, campaign.name) for kind in kinds]
-            keys += [_due_key(campaign.name, number) for number in bid.open_zones]
+            keys += [_due_key(campaign.name, number) for number in bid.open_places]
             pacing = campaign.pacing
-            args += [campaign.name, len(bid.open_zones), bid.lines, 1000 / pacing.calls_per_second, pacing.weight]
+            args += [campaign.name, len(bid.open_places), bid.lines, 1000 / pacing.calls_per_second, pacing.weight]
             args += [bid.answer_rate, -1 if bid.most is None else bid.most]
         taken = self._run("claim", keys, args)
         return {bid.campaign.name: ids for bid, ids in zip(bids, taken, strict=True) if ids}
@@ -531,7 +562,9 @@ class Store:
                 pipe.zcard(_key("live", name))
                 pipe.hgetall(_key("zones", name))
                 pipe.hmget(_key("odds", name), "answered", "rung_out")
-            found = pipe.execute()
+            pipe.hgetall(_key("lists"))
+            *found, lists = pipe.execute()
+        registries = read_registries(lists)
         each = zip(names, found[::4], found[1::4], found[2::4], found[3::4], strict=True)
         return [
             UnderWay(
@@ -539,9 +572,10 @@ class Store:
                 version=version or "",
                 state=CampaignState(state or CampaignState.RUNNING),
                 live=live,
-                zone_sets=_zone_sets(zones),
+                places=_places(zones),
                 answered=int(odds[0] or 0),
                 rung_out=int(odds[1] or 0),
+                registries=registries,
             )
             for name, (version, state), live, zones, odds in each
         ]
@@ -563,11 +597,11 @@ class Store:
         One round trip, and another for a definition that is new to us.
         """
         contact_id = contact_of(attempt_id)
-        keys = [_key("contact", contact_id), _key("attempt", attempt_id), _key("sheets")]
-        found = self._run("case", keys, [_prefix("campaign"), _prefix("zones")])
+        keys = [_key("contact", contact_id), _key("attempt", attempt_id), _key("sheets"), _key("dnc"), _key("lists")]
+        found = self._run("case", keys, [_prefix(kind) for kind in ("campaign", "zones", "rung")])
         if not found:
             return None
-        now, contact, attempt, version, state, zones = found
+        now, contact, attempt, version, state, label, listed, rung, lists = found
         contact = _pairs(contact)
         name = contact["campaign"]
         return Case(
@@ -576,13 +610,18 @@ class Store:
             campaign=self._campaigns.get((name, version)) or self.campaign(name)[0],
             campaign_state=CampaignState(state or CampaignState.RUNNING),
             phone=contact["phone"],
-            zones=tuple(filter(None, zones.split("|"))),
+            place=read_label(label),
             zone=contact["zone"],
             columns=_columns(contact),
             made=int(contact.get("made", "0")),
             attempt=_pairs(attempt),
             read_at=ledger.moment(now),
             caller_id=contact.get("caller_id", ""),
+            last=contact.get("disposition", ""),
+            message_left="message_left" in contact,
+            listings=read_listings(listed),
+            rung=tuple(ledger.moment(at) for at in rung),
+            registries=read_registries(_pairs(lists)),
         )
 
     def begin(
@@ -594,6 +633,7 @@ class Store:
         first_look: timedelta,
         account_interval: timedelta,
         campaign_interval: timedelta,
+        caps: Sequence[Cap] = (),
         record: Mapping[str, str],
         pool: Sequence[str] = (),
         limits: caller_ids.Limits = NO_LIMITS,
@@ -604,11 +644,11 @@ class Store:
         """
         keys = _keys(
             case,
-            "attempt contact campaign:c dnc lines lines:c queued:c watch pace pace:c number journal slow brakes:c",
+            "attempt contact campaign:c dnc lines lines:c queued:c watch pace pace:c number journal slow brakes:c rung",
         )
         keys += [_key("caller_id", number) for number in pool] + [_key("lines_from", number) for number in pool]
         args = [case.attempt_id, token, _ms(lease), _ms(first_look), _ms(account_interval), _ms(campaign_interval)]
-        args += [case.contact_id, case.attempt_id.rpartition("#")[2], _dialing_limits(case, pool, limits)]
+        args += [case.contact_id, case.attempt_id.rpartition("#")[2], _dialing_limits(case, pool, limits, caps)]
         args += [part for pair in record.items() for part in pair]
         verdict, *rest = self._run("begin", keys, args)
         if verdict == "wait":
@@ -617,20 +657,20 @@ class Store:
             return Begun(True, ledger.moment(rest[0]), float(rest[1]) / 1000, caller_id=rest[2] or "")
         return Begun(dial=False, why=rest[0], until=ledger.moment(rest[1]) if int(rest[1]) else None)
 
-    def forbids(self, case: Case) -> str:
-        """Return what has come up against a dial that has begun and waits for its turn: paused, do_not_call or ""."""
+    def latest(self, facts: Facts) -> Facts:
+        """Return the facts with what may have come up while a dial that has begun waited for its turn."""
         with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hget(_key("campaign", case.campaign.name), "state")
-            pipe.hexists(_key("dnc"), case.phone)
+            pipe.hget(_key("campaign", facts.campaign.name), "state")
+            pipe.hget(_key("dnc"), facts.phone)
             state, listed = pipe.execute()
-        return "do_not_call" if listed else "" if state == CampaignState.RUNNING else "paused"
+        return replace(facts, campaign_state=state or CampaignState.STOPPED.value, listings=read_listings(listed))
 
     def postpone(self, case: Case, token: str, due: datetime, rule: str, reason: str, *, slow_to: float = 1.0) -> bool:
         """Give an attempt back unspent, because nothing rang; False if it is not ours to give back.
 
         `slow_to`: the account's dials are spaced twice as far apart for a while, up to so many times their usual.
         """
-        keys = _keys(case, "attempt contact lines lines:c queued:c live:c watch due number journal slow brakes:c")
+        keys = _keys(case, "attempt contact lines lines:c queued:c live:c watch due number journal slow brakes:c rung")
         args = [case.attempt_id, token, _ms(due), rule, reason, slow_to, _prefix("caller_id")]
         return self._run("postpone", keys, args) == 1
 
@@ -694,6 +734,7 @@ class Store:
             brakes.write_marks(marks),
             brakes.REMEMBERED,
             "" if picked_up is None else int(picked_up),
+            int(settled.message_left),
         ]
         return self._run("conclude", keys, args)
 
@@ -782,39 +823,81 @@ class Store:
         waiting = f"{contact_id}#{int(contact.get('made', '0')) + 1}"
         return self._run("withdraw", keys, [contact_id, waiting, state, disposition.value, reason]) == 1
 
-    def add_do_not_call(self, phone: str, source: str) -> bool:
-        """Nobody rings this number again, in any campaign: waiting attempts are withdrawn. False: it was listed before."""
-        entry = json.dumps({"at": _ms(self.now()), "source": source})
-        new = bool(self._redis.hsetnx(_key("dnc"), phone, entry))
+    # --- the do-not-call list -----------------------------------------------------------------------------------------
+
+    def add_do_not_call(
+        self, phone: str, source: str, *, scope: str = EVERYWHERE, expires_at: datetime | None = None
+    ) -> bool:
+        """Nobody in the scope rings this number again: waiting attempts are withdrawn. False: it was listed before."""
+        return self.list_numbers([phone], Listing(source, scope=scope, expires_at=expires_at)) == 1
+
+    def list_numbers(self, phones: Sequence[str], listing: Listing) -> int:
+        """List a batch of numbers with the same entry, and withdraw those that wait; returns how many were not listed so.
+
+        One round trip, and for each campaign in the scope another; more only for numbers that are contacts of one.
+        """
+        now = self.now()
+        listing = replace(listing, at=now)
+        new = self._run("list", [_key("dnc")], [json.dumps(listing.facts(), ensure_ascii=False), *phones])
         for name in self.campaigns():
-            reason = f"on the do-not-call list ({source})"
-            self.withdraw(self.contact_id(name, phone), "refused", Disposition.DO_NOT_CALL, reason)
+            campaign, _, _ = self.campaign(name)
+            if listing.covers(name, campaign.purpose, now):
+                self._withdraw_listed(name, phones, str(listing))
         return new
 
+    def _withdraw_listed(self, campaign: str, phones: Sequence[str], reason: str) -> None:
+        ids = [self.contact_id(campaign, phone) for phone in phones]
+        with self._redis.pipeline(transaction=False) as pipe:
+            for contact_id in ids:
+                pipe.exists(_key("contact", contact_id))
+            known = pipe.execute()
+        for contact_id, is_contact in zip(ids, known, strict=True):
+            if is_contact:
+                self.withdraw(contact_id, "refused", Disposition.DO_NOT_CALL, reason)
+
+    def imported(self, name: str, registry: Registry) -> None:
+        """Write down that a list was imported as a whole, and what day it shows."""
+        facts = replace(registry, imported_at=self.now()).facts()
+        self._redis.hset(_key("lists"), name, json.dumps(facts))
+
+    def registries(self) -> dict[str, Registry]:
+        """Return the lists that were imported, by name."""
+        return read_registries(self._redis.hgetall(_key("lists")))  # type: ignore[arg-type]
+
     def remove_do_not_call(self, phone: str) -> bool:
-        """Take a number off the list. What was withdrawn because of it stays withdrawn."""
+        """Take a number off the list, with all its entries. What was withdrawn because of it stays withdrawn."""
         return bool(self._redis.hdel(_key("dnc"), phone))
 
-    def do_not_call(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield each listed number with `at` (ms) and `source`."""
-        for phone, entry in self._redis.hscan_iter(_key("dnc")):
-            yield phone, json.loads(entry)
+    def do_not_call(self) -> Iterator[tuple[str, Listing]]:
+        """Yield each entry of each listed number."""
+        for phone, kept in self._redis.hscan_iter(_key("dnc"), count=1000):
+            for listing in read_listings(kept):
+                yield phone, listing
 
-    def listed(self, phone: str) -> dict[str, Any] | None:
-        """Return since when (`at`, ms) and from whom (`source`) a number is on the list, or None."""
-        entry = self._redis.hget(_key("dnc"), phone)
-        return json.loads(str(entry)) if entry else None
+    def listed(self, phone: str) -> tuple[Listing, ...]:
+        """Return a number's entries on the list, those that have expired too."""
+        return read_listings(self._redis.hget(_key("dnc"), phone))  # type: ignore[arg-type]
+
+    def rung_or_listed(self, phones: Sequence[str]) -> list[tuple[tuple[Listing, ...], list[datetime]]]:
+        """Return of each number its entries on the list, and when it was rung lately; in one round trip."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            for phone in phones:
+                pipe.hget(_key("dnc"), phone)
+                pipe.zrange(_key("rung", phone), 0, -1, withscores=True)
+            found = pipe.execute()
+        pairs = zip(found[::2], found[1::2], strict=True)
+        return [(read_listings(kept), [ledger.moment(at) for _, at in rung]) for kept, rung in pairs]
 
     def is_do_not_call(self, phone: str) -> bool:
-        """True if the number is on the list."""
-        return bool(self._redis.hexists(_key("dnc"), phone))
+        """True if nobody may ring the number, in any campaign."""
+        return in_force(self.listed(phone), "", "", self.now()) is not None
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
     def status(self, name: str) -> Status:
         """Count a campaign's contacts by state, in one round trip and without touching any of them."""
         _, state, why = self.campaign(name)
-        zones = self.zone_sets(name)
+        places = self.places(name)
         now_ms = _ms(self.now())
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.zcard(_key("live", name))
@@ -824,14 +907,14 @@ class Store:
             pipe.hgetall(_key("counts", name))
             pipe.zcount(_key("lines", name), f"({now_ms}", "+inf")
             pipe.hmget(_key("odds", name), "answered", "rung_out", "silent")
-            for number in zones.values():
+            for number in places.values():
                 pipe.zcard(_due_key(name, number))
                 pipe.zrange(_due_key(name, number), 0, 0, withscores=True)
             live, done, refused, rows, counts, lines, odds, *queues = pipe.execute()
         answered, rung_out, silent = (int(count or 0) for count in odds)
         waiting = {
-            zone_set: (count, ledger.moment(first[0][1]) if first else None)
-            for zone_set, count, first in zip(zones, queues[::2], queues[1::2], strict=True)
+            place: (count, ledger.moment(first[0][1]) if first else None)
+            for place, count, first in zip(places, queues[::2], queues[1::2], strict=True)
         }
         due = sum(count for count, _ in waiting.values())
         return Status(
@@ -846,7 +929,7 @@ class Store:
             rows_refused=rows,
             dispositions={key: int(count) for key, count in sorted(counts.items()) if int(count)},
             lines_in_use=lines,
-            due_by_zones=waiting,
+            due_by_place=waiting,
             answered=answered,
             rung_out=rung_out,
             silent=silent,
@@ -875,7 +958,7 @@ class Store:
     def waiting(self, name: str, limit: int) -> list[str]:
         """Return ids of contacts that wait to be rung, in no order."""
         found: list[str] = []
-        for number in self.zone_sets(name).values():
+        for number in self.places(name).values():
             found += self._redis.zrange(_due_key(name, number), 0, limit - len(found) - 1)  # type: ignore[arg-type]
             if len(found) >= limit:
                 break
@@ -898,7 +981,7 @@ class Store:
 
     def _states(self, name: str) -> dict[str, str]:
         """Return the state of each contact of a campaign: a few at a time, for others want to be answered meanwhile."""
-        due = [(_due_key(name, number), "due") for number in self.zone_sets(name).values()]
+        due = [(_due_key(name, number), "due") for number in self.places(name).values()]
         live, ended = (_key("live", name), "live"), [(_key(state, name), state) for state in ("refused", "done")]
         states: dict[str, str] = {}
         # The live ones first and last: who moves on between the looks is in one of them at least.
@@ -926,22 +1009,37 @@ class Store:
         (contact,) = self._contacts([contact_id])
         if not contact:
             return None
-        name, made = contact["campaign"], int(contact.get("made", "0"))
-        labels = {number: zones for zones, number in self.zone_sets(name).items()}
+        name, made, phone = contact["campaign"], int(contact.get("made", "0")), contact["phone"]
+        labels = {number: place for place, number in self.places(name).items()}
+        campaign, state, _ = self.campaign(name)
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.zscore(_due_key(name, contact["zone"]), f"{contact_id}#{made + 1}")
             pipe.zscore(_key("done", name), contact_id)
             pipe.zscore(_key("refused", name), contact_id)
-            due, done, refused = pipe.execute()
+            pipe.zrange(_key("rung", phone), 0, -1, withscores=True)
+            due, done, refused, rung = pipe.execute()
+        facts = Facts(
+            campaign=campaign,
+            phone=phone,
+            place=labels.get(contact["zone"], Place()),
+            columns=_columns(contact),
+            campaign_state=state.value,
+            made=made,
+            asked_back=contact.get("disposition") == Disposition.CALLBACK,
+            rung=tuple(ledger.moment(at) for _, at in rung),
+            listings=self.listed(phone),
+            registries=self.registries(),
+        )
         return Standing(
-            phone=contact["phone"],
+            phone=phone,
             line=int(contact["line"]),
-            zones=labels.get(contact["zone"], ()),
+            place=facts.place,
             state="due" if due else "done" if done else "refused" if refused else "live",
             disposition=contact.get("disposition", ""),
             reason=contact.get("reason", ""),
             made=made,
             due=ledger.moment(due) if due else None,
+            facts=facts,
         )
 
     def journal(self, contact_id: str) -> list[dict[str, Any]]:
@@ -959,7 +1057,8 @@ def contact_of(attempt_id: str) -> str:
 
 def _keys(case: Case, kinds: str) -> list[str]:
     """Return the keys of a case in a script's order: `lines` is the account's, `lines:c` the campaign's."""
-    own = {"attempt": case.attempt_id, "contact": case.contact_id, "number": case.phone, "journal": case.contact_id}
+    own = {"attempt": case.attempt_id, "contact": case.contact_id, "number": case.phone, "rung": case.phone,
+           "journal": case.contact_id}  # fmt: skip
     name = case.campaign.name
     keys: list[str] = []
     for kind in kinds.split():
@@ -990,12 +1089,15 @@ def _read_caller_id(number: str, kept: Mapping[str, str], now: datetime) -> Call
     )
 
 
-def _dialing_limits(case: Case, pool: Sequence[str], limits: caller_ids.Limits) -> str:
+def _dialing_limits(case: Case, pool: Sequence[str], limits: caller_ids.Limits, caps: Sequence[Cap]) -> str:
     """Return what begin.lua keeps to, as JSON."""
     campaign, zones = case.campaign, [caller_ids.day_zone(number) for number in pool]
     days = {zone: [_ms(at) for at in brakes.day_of(zone, case.read_at)] for zone in {campaign.day_zone, *zones}}
     return json.dumps(
         {
+            "purpose": campaign.purpose,
+            "name": campaign.name,
+            "caps": [(cap.attempts, _ms(cap.period)) for cap in caps],
             "canary": campaign.brakes.canary,
             "calls_per_day": campaign.pacing.calls_per_day,
             "day": days[campaign.day_zone][0],
@@ -1012,8 +1114,8 @@ def _pairs(flat: Sequence[str]) -> dict[str, str]:
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _zone_sets(kept: Mapping[str, str]) -> dict[tuple[str, ...], str]:
-    return {tuple(filter(None, label.split("|"))): number for label, number in kept.items()}
+def _places(kept: Mapping[str, str]) -> dict[Place, str]:
+    return {read_label(label): number for label, number in kept.items()}
 
 
 def _batches(ids: Iterable[str]) -> Iterator[list[str]]:

@@ -60,6 +60,7 @@ _asking: Final = BoundedSemaphore(8)
 _REASONS: Final = {
     "do_not_call": "on the do-not-call list",
     "paused": "the campaign was paused",
+    "number_limit": "the number was rung as often as it may be, over all campaigns",
     "on_a_call": "this number is on another call of ours",
     "pace": "the pace did not allow it",
     "canary": "the campaign's first attempts wait for approval",
@@ -94,13 +95,15 @@ def claim_due() -> None:
 
 
 def _bid(found: UnderWay, settings: Settings, now: datetime) -> Bid:
-    campaign, zones = store().definition(found), found.zone_sets
+    campaign, places = store().definition(found), found.places
     ringing = found.state is CampaignState.RUNNING
     pool = campaign.caller_ids or settings.caller_ids
     own = settings.lines_per_caller_id * len(pool) or settings.lines
     return Bid(
         campaign=campaign,
-        open_zones=[zones[open_one] for open_one in policy.open_now(campaign, zones, now)] if ringing else [],
+        open_places=[places[one] for one in policy.open_now(campaign, places, found.registries, now)]
+        if ringing
+        else [],
         lines=min(campaign.pacing.lines, own),
         answer_rate=policy.answer_rate(found.answered, found.rung_out),
         most=braking.room(store(), campaign, settings, now, within=CLAIM_LEASE) if ringing else 0,
@@ -147,7 +150,7 @@ def place_call(attempt_id: str) -> None:
     if case is None or case.begun:
         return
     now = case.read_at
-    verdict = policy.may_ring(case.campaign, case.zones, case.made, now)
+    verdict = policy.may_ring(case.facts, now)
     if not verdict.allowed:
         settling.give_back(store(), case, "", verdict.rule, verdict.reason, verdict.until)
         return
@@ -167,12 +170,11 @@ def place_call(attempt_id: str) -> None:
     if order is None:
         _hear(attempt_id, DialAnswer(refused=Disposition.FAILED, reason=problem), token)
         return
+    facts = case.facts
     if begun.wait_s:
         stopwatch.sleep(begun.wait_s)
-        if why := store().forbids(case):
-            _not_dialed(case, token, why, _REASONS[why], None if why == "do_not_call" else store().now())
-            return
-    verdict = policy.may_ring(case.campaign, case.zones, case.made, begun.at or now)
+        facts = store().latest(facts)
+    verdict = policy.may_ring(facts, begun.at or now)
     if not verdict.allowed:
         _not_dialed(case, token, verdict.rule, verdict.reason, verdict.until)
         return
@@ -287,7 +289,13 @@ def _order(case: Case, settings: Settings, now: datetime) -> tuple[DialOrder | N
     base, attempt = settings.public_url.rstrip("/"), quote(case.attempt_id, safe="")
     try:
         document = briefing.outbound_document(
-            case.contact, case.zones, case.campaign, settings, attempt_id=case.attempt_id, now=now
+            case.contact,
+            case.zones,
+            case.campaign,
+            settings,
+            attempt_id=case.attempt_id,
+            now=now,
+            message_left=case.message_left,
         )
     except (RenderError, texml.DocumentTooLong) as error:
         return None, str(error)
@@ -323,7 +331,11 @@ def _begin(case: Case, token: str, settings: Settings, pool: list[str]) -> Begun
             first_look=policy.FIRST_LOOK,
             account_interval=timedelta(seconds=1 / settings.calls_per_second),
             campaign_interval=timedelta(seconds=1 / case.campaign.pacing.calls_per_second),
-            record={"version": case.campaign.version},
+            caps=policy.caps(case.campaign, case.place),
+            record={
+                "version": case.campaign.version,
+                "checked": policy.checked_against(case.campaign, case.place, case.registries),
+            },
             pool=pool,
             limits=braking.caller_id_limits(settings),
         )
@@ -339,6 +351,9 @@ def _begin(case: Case, token: str, settings: Settings, pool: list[str]) -> Begun
         case "canary" | "calls_per_day" | "caller_id":
             due = begun.until or _again(case.campaign, begun.why, now)
             settling.give_back(store(), case, "", begun.why, _REASONS[begun.why], due)
+        case "number_limit":
+            later = policy.next_opening(case.campaign, case.place, begun.until or now) or begun.until
+            settling.give_back(store(), case, "", begun.why, _REASONS[begun.why], later)
         case "on_a_call":
             settling.give_back(store(), case, "", begun.why, _REASONS[begun.why], now + BUSY_DELAY)
         case "":

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from campaigns.call import Disposition
 from worker import ledger, policy
-from worker.store import CampaignState, Standing, Store
+from worker.store import Standing, Store
 
 _WITNESSES: Final = {
     "dial": "the carrier's answer to our POST",
@@ -86,7 +86,7 @@ def _story(store: Store, name: str, phone: str) -> Story | None:
         return None
     now, rule = _now(store, name, kept)
     decisions = tuple(_decision(entry) for entry in store.journal(contact_id))
-    return Story(name, kept.line, kept.zones, kept.state, kept.disposition, now, rule, decisions)
+    return Story(name, kept.line, kept.place.zones, kept.state, kept.disposition, now, rule, decisions)
 
 
 def _decision(entry: Mapping[str, Any]) -> Decision:
@@ -109,19 +109,16 @@ def _decision(entry: Mapping[str, Any]) -> Decision:
 
 def _now(store: Store, name: str, kept: Standing) -> tuple[str, str]:
     """Say how it stands, and which rule stands against ringing now."""
-    campaign, state, why = store.campaign(name)
+    _, state, why = store.campaign(name)
     if kept.state == "live":
         return "an attempt is under way", "on_a_call"
     if kept.state != "due":
         return f"not rung any more: {kept.reason}", kept.disposition
-    if store.is_do_not_call(kept.phone):
-        return "not rung: the number is on the do-not-call list", "do_not_call"
-    if state is not CampaignState.RUNNING:
-        return f"not rung: the campaign is {state.value}" + (f" ({why})" if why else ""), state.value
     moment = store.now()
-    verdict = policy.may_ring(campaign, kept.zones, kept.made, moment)
+    verdict = policy.may_ring(kept.facts, moment)
     if not verdict.allowed:
-        return f"not rung now: {verdict.reason}", verdict.rule
+        more = f" ({why})" if why and verdict.rule == state else ""
+        return f"not rung{' now' if verdict.until else ''}: {verdict.reason}{more}", verdict.rule
     if kept.due and kept.due > moment:
         return "not rung now: its next attempt is due later", "due"
     return "will be rung as soon as a line and the pace allow it", ""

@@ -8,7 +8,8 @@ from pydantic import BaseModel
 
 from campaigns.call import Brief, Direction, Disposition, Hours, Listening, Model, Question, Voice
 from campaigns.campaign import Addressed, Campaign, CampaignError, load_campaign
-from campaigns.contacts import Contact, RowError, read_contacts, zones_of
+from campaigns.contacts import Contact, RowError, read_contacts
+from campaigns.places import place_of
 from campaigns.templates import RenderError, Templates
 
 ROOT = Path(__file__).parents[2]
@@ -53,13 +54,13 @@ def test_each_sample_has_good_rows_and_bad_ones_and_greets_everybody(folder: Pat
     assert len(rows) >= 20
     assert len([row for row in rows if isinstance(row, RowError)]) >= 4
     for contact in contacts:
-        brief = campaign.brief(contact, zones_of(contact), **ADDRESSED)
+        brief = campaign.brief(contact, place_of(contact).zones, **ADDRESSED)
         assert campaign.business_name in brief.greeting
         assert contact.columns["name"] in brief.greeting
         assert brief.script
         assert campaign.business_name in brief.script.screening
         assert contact.columns["name"] not in brief.script.screening
-        campaign.inbound_brief(contact, zones_of(contact), called_at="2 PM", **ADDRESSED)
+        campaign.inbound_brief(contact, place_of(contact).zones, called_at="2 PM", **ADDRESSED)
 
 
 @pytest.mark.parametrize("folder", SAMPLES, ids=lambda path: path.name)
@@ -311,11 +312,11 @@ def test_every_key_is_shown_once_and_with_a_comment_where_others_are_told_to_loo
     def missing(model: type[BaseModel], table: dict[str, object]) -> set[str]:
         return set(model.model_fields) - set(table)
 
-    assert missing(Campaign, shown) == {"name", "templates", "answers"}
+    assert missing(Campaign, shown) == {"name", "templates", "answers", "rehearsed"}
     assert missing(Voice, shown["voice"]) == {"language"}
     for name, model in (("model", Model), ("listening", Listening)):
         assert missing(model, shown[name]) == set()
-    for name in ("call", "pacing", "retry", "calling_window"):
+    for name in ("call", "pacing", "retry", "calling_window", "consent"):
         field = Campaign.model_fields[name].annotation
         assert isinstance(field, type)
         assert issubclass(field, BaseModel)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns.campaign import Campaign
-from campaigns.contacts import Contact, ContactsError, RowError, read_contacts, write_rejects, zones_of
+from campaigns.contacts import Contact, ContactsError, RowError, read_contacts, write_rejects
+from campaigns.places import place_of
 
 HEADER = b"phone,name,day,time\n"
 
@@ -82,7 +83,7 @@ def test_a_time_zone_that_does_not_exist_is_refused(reminder: Campaign) -> None:
 def test_a_time_zone_column_beats_the_number(reminder: Campaign) -> None:
     (contact,) = read(reminder, b"phone,name,day,time,timezone\n2125550111,A,d,t,Asia/Tokyo\n")
     assert isinstance(contact, Contact)
-    assert zones_of(contact) == ("Asia/Tokyo",)
+    assert place_of(contact).zones == ("Asia/Tokyo",)
 
 
 @pytest.mark.parametrize(

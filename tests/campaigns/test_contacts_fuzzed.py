@@ -22,8 +22,8 @@ from campaigns.contacts import (
     RowError,
     read_contacts,
     write_rejects,
-    zones_of,
 )
+from campaigns.places import place_of
 
 HEADER = b"phone,name,day,time\n"
 MB = 1 << 20
@@ -92,7 +92,7 @@ def test_any_bytes_behind_a_good_header_become_rows_in_the_order_of_the_file(rem
     assert all(2 <= line <= 2 + data.count(b"\n") for line in lines)
     for row in rows:
         if isinstance(row, Contact):
-            assert zones_of(row) is not None
+            assert place_of(row) is not None
         else:
             assert str(row).startswith(f"line {row.line}: ")
 

@@ -35,6 +35,10 @@ purpose = "informational"
 [calling_window]
 start = {start}
 end = {end}
+holidays = false
+[consent]
+attested_by = "the chaos"
+attested_at = 2026-01-01
 [pacing]
 calls_per_second = {rate}
 lines = {lines}

@@ -76,8 +76,8 @@ def left(store: Store, cast: Cast) -> int:
         campaign, _, _ = store.campaign(part.name)
         count += status.live
         soon = store.now()
-        for zones, (waiting, first) in status.due_by_zones.items():
-            opening = policy.next_opening(campaign.calling_window, zones, max(first or soon, soon))
+        for place, (waiting, first) in status.due_by_place.items():
+            opening = policy.next_opening(campaign, place, max(first or soon, soon))
             if waiting and opening and (opening - soon).total_seconds() < 600:
                 count += waiting
     return count

@@ -17,7 +17,8 @@ from pydantic import BaseModel
 
 from campaigns.call import SIGNATURE_HEADER, sign_message
 from campaigns.campaign import Campaign
-from campaigns.contacts import Contact, zones_of
+from campaigns.contacts import Contact
+from campaigns.places import place_of
 from worker.processes import Processes, free_port, wait_for_port
 from worker.store import Store
 
@@ -63,7 +64,7 @@ def dialed(store: Store, campaign: Campaign) -> str:
     """Enlist one contact, claim it and begin its attempt; returns the attempt's id."""
     store.define(campaign)
     contact = Contact("+12125550111", NAME, 2)
-    store.enlist(campaign, [(contact, zones_of(contact))], store.now())
+    store.enlist(campaign, [(contact, place_of(contact))], store.now())
     (attempt_id,) = claim(store, campaign)
     case = store.case(attempt_id)
     assert case

@@ -15,8 +15,8 @@ def bid(
     most: int | None = None,
 ) -> Bid:
     fast = campaign.pacing.model_copy(update={"calls_per_second": calls_per_second})
-    zones = list(store.zone_sets(campaign.name).values())
-    return Bid(campaign.model_copy(update={"pacing": fast}), zones, campaign.pacing.lines, answer_rate, most)
+    places = list(store.places(campaign.name).values())
+    return Bid(campaign.model_copy(update={"pacing": fast}), places, campaign.pacing.lines, answer_rate, most)
 
 
 def limits(*, lines: int = 100, ahead: int = 100, lease: timedelta = timedelta(seconds=30), **others: object) -> Limits:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from campaigns.call import Disposition, Joined, Report
 from campaigns.campaign import Brakes, Campaign, Pacing
-from campaigns.contacts import Contact, zones_of
+from campaigns.contacts import Contact
+from campaigns.places import place_of
 from worker import brakes, braking, ledger, settling
 from worker.brakes import Counted, Ended, Mark
 from worker.evidence import AnsweredBy, CallEvent, CallState, Detection
@@ -192,7 +193,7 @@ def test_a_day_begins_at_midnight_where_it_is_and_the_next_one_follows_it(zone: 
 def enlist(store: Store, campaign: Campaign, count: int) -> None:
     people = [Contact(f"+1212555{100 + n:04d}", {"name": "N", "day": "d", "time": "t"}, n + 2) for n in range(count)]
     store.define(campaign)
-    store.enlist(campaign, [(person, zones_of(person)) for person in people], store.now())
+    store.enlist(campaign, [(person, place_of(person)) for person in people], store.now())
 
 
 def claimed(store: Store, campaign: Campaign, most: int = 1000) -> list[str]:

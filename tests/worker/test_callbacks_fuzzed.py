@@ -74,7 +74,7 @@ def settle(books: Store, attempt_id: str) -> policy.Settled:
     now = books.now() + timedelta(days=1)
     settled = policy.settle(case.evidence, now)
     assert isinstance(settled, policy.Settled)
-    policy.next_attempt(case.campaign, settled, case.made, case.zones, now)
+    policy.next_attempt(case.campaign, settled, case.made, case.place, now)
     json.dumps(dict(settled.answers))
     return settled
 

@@ -11,7 +11,8 @@ from callbacks_server import NAME, changed, serving, tell
 
 from campaigns.call import OptOut
 from campaigns.campaign import Campaign
-from campaigns.contacts import Contact, zones_of
+from campaigns.contacts import Contact
+from campaigns.places import place_of
 from worker.embedded import EmbeddedRedis
 from worker.evidence import CallEvent, CallState, FoundCall
 from worker.inbound import LATELY, rang_us
@@ -66,11 +67,11 @@ def test_the_number_that_the_carrier_names_is_listed_and_waits_in_no_campaign(
     callbacks: httpx.Client, network: httpx.Client, store: Store, reminder: Campaign, to: str
 ) -> None:
     contact = Contact(CALLER, NAME, 2)
-    store.enlist(reminder, [(contact, zones_of(contact))], store.now())
+    store.enlist(reminder, [(contact, place_of(contact))], store.now())
     sid = ring(network, to=to)
     for _ in range(2):
         assert opt_out(callbacks, sid) == 200
-    assert [(phone, entry["source"]) for phone, entry in store.do_not_call()] == [(CALLER, f"asked on the call {sid}")]
+    assert [(phone, entry.source) for phone, entry in store.do_not_call()] == [(CALLER, f"asked on the call {sid}")]
     assert store.status(reminder.name).dispositions == {"do_not_call": 1}
 
 

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from campaigns.call import Disposition, Joined
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
+from campaigns.places import Place
 from worker import caller_ids, ledger, policy
 from worker.embedded import EmbeddedRedis
 from worker.evidence import AnsweredBy, CallEvent, CallState, Detection
@@ -38,7 +39,7 @@ def campaign(
     for zone, start in (("America/New_York", 0), ("America/Chicago", 1)):
         for n in range(start, people, 2):
             contact = Contact(f"+1212{area:03d}{n:04d}", columns, n)
-            store.enlist(found, [(contact, (zone,))], store.now() - SECOND * (1000 - n))
+            store.enlist(found, [(contact, Place((zone,)))], store.now() - SECOND * (1000 - n))
     return found
 
 

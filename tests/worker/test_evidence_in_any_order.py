@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from campaigns.call import Disposition, Joined, OptOut, Report
 from campaigns.campaign import Campaign
-from campaigns.contacts import Contact, zones_of
+from campaigns.contacts import Contact
+from campaigns.places import place_of
 from worker import ledger, settling
 from worker.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
 from worker.policy import DialAnswer, Step
@@ -100,7 +101,7 @@ class Attempt:
         store._sheet_numbers.clear()
         store.clock_ms = int(NOON.timestamp() * 1000)
         store.define(campaign)
-        store.enlist(campaign, [(CONTACT, zones_of(CONTACT))], store.now())
+        store.enlist(campaign, [(CONTACT, place_of(CONTACT))], store.now())
         (self.id,) = claim(store, campaign, lines=1)
         case = store.case(self.id)
         assert case

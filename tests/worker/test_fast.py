@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns.campaign import Campaign, load_campaign
-from campaigns.contacts import Contact, RowError, read_contacts, zones_of
+from campaigns.contacts import Contact, RowError, read_contacts
+from campaigns.places import place_of
 from worker.fast.auditor import Limits, Verdict, audit
 from worker.fast.network import Call, Post
 from worker.fast.odds import Odds, PostAnswer
@@ -364,7 +365,7 @@ def test_the_contacts_made_up_are_contacts_of_their_campaign_and_nobodys_number(
     with (tmp_path / "contacts.csv").open("rb") as file:
         rows = list(read_contacts(file, campaign))
     assert [row for row in rows if isinstance(row, RowError)] == []
-    zones = {zones_of(row) for row in rows if isinstance(row, Contact)}
+    zones = {place_of(row).zones for row in rows if isinstance(row, Contact)}
     assert len(rows) == 2000
     assert () not in zones
     assert campaign.allowed_countries == ("GB",) or {("Pacific/Honolulu",), ("America/Phoenix",)} <= zones

@@ -15,12 +15,14 @@ from servers import redis_with, until
 
 from campaigns.call import Disposition
 from campaigns.campaign import Campaign
-from campaigns.contacts import Contact, zones_of
+from campaigns.contacts import Contact
+from campaigns.places import place_of
 from worker import ledger, policy
 from worker import store as documented
 from worker.caller_ids import Limits
 from worker.embedded import EmbeddedRedis
 from worker.evidence import CallEvent, CallState
+from worker.listings import Registry
 from worker.policy import Settled
 from worker.processes import free_port
 from worker.store import Caller, Case, Enlisted, Heard, Store
@@ -34,7 +36,7 @@ MEANINGS: Final = {
     "sid": r"v3:\w+", "task": r"[a-z]+", "hash": r"[0-9a-f]{20}",
 }  # fmt: skip
 TRANSIENT: Final = {"due", "live", "lines", "queued", "watch", "inbound", "talking", "awaiting"}
-MORTAL: Final = {"pace", "call", "caller", "slow", "tick", "warm", "lines_from"}
+MORTAL: Final = {"pace", "call", "caller", "slow", "tick", "warm", "lines_from", "rung"}
 
 
 def documented_keys() -> list[tuple[str, str]]:
@@ -104,7 +106,8 @@ class Campaigning:
         people = [Contact(f"+1212555010{n}", {"name": "Ada", "day": "d", "time": "t"}, n + 2) for n in range(6)]
         store.define(campaign)
         assert store.add_do_not_call(LISTED, "operator")
-        assert store.enlist(campaign, [(p, zones_of(p)) for p in people], store.now()) == Enlisted(6, 0, 1)
+        store.imported("us-dnc", Registry(store.now().date(), "marketing"))
+        assert store.enlist(campaign, [(p, place_of(p)) for p in people], store.now()) == Enlisted(6, 0, 1)
         assert store.refuse_rows(campaign.name, [{"line": 9, "reason": "no number"}]) == 1
         again, postponed, asked, rings, late = self.claim()
         self.end(self.begin(again), BUSY, again=True)

@@ -19,7 +19,8 @@ import trustme
 from servers import PATIENCE_S, answers, port_of, redis_with, running, tls_in_front_of, until
 
 from campaigns.campaign import Campaign
-from campaigns.contacts import Contact, zones_of
+from campaigns.contacts import Contact
+from campaigns.places import place_of
 from worker import redis_server
 from worker.embedded import EmbeddedRedis
 from worker.processes import BEAT, CALLBACKS, WORKER, Processes, free_port, wait_for_port
@@ -62,7 +63,7 @@ def enlist(store: Store, campaign: Campaign, number: int) -> str:
     """Enlist one person; returns their id."""
     contact = Contact(f"+1212555{number:04d}", {"name": "Ada", "day": "d", "time": "t"}, 2)
     store.define(campaign)
-    store.enlist(campaign, [(contact, zones_of(contact))], store.now())
+    store.enlist(campaign, [(contact, place_of(contact))], store.now())
     return store.contact_id(campaign.name, contact.phone)
 
 

@@ -28,7 +28,8 @@ from campaigns.call import (
     verify_message,
 )
 from campaigns.campaign import Campaign
-from campaigns.contacts import Contact, zones_of
+from campaigns.contacts import Contact
+from campaigns.places import place_of
 from worker import ledger, settling
 from worker.embedded import EmbeddedRedis
 from worker.evidence import AnsweredBy, CallEvent, CallState, Detection
@@ -71,13 +72,13 @@ def test_who_opts_out_is_on_the_list_by_the_answer_and_waits_in_no_campaign(
     other = reminder.model_copy(update={"name": "another"})
     contact = Contact(PHONE, NAME, 2)
     store.define(other)
-    store.enlist(other, [(contact, zones_of(contact))], store.now())
+    store.enlist(other, [(contact, place_of(contact))], store.now())
     assert store.status("another").due == 1
     for _ in range(2):
         assert opt_out(callbacks, attempt) == 200
         listed = store.listed(PHONE)
         assert listed
-        assert listed["source"] == f"asked during {attempt}"
+        assert listed[0].source == f"asked during {attempt}"
         status = store.status("another")
         assert (status.due, status.refused, status.dispositions) == (0, 1, {"do_not_call": 1})
     journal = store.journal(store.contact_id(reminder.name, PHONE))

@@ -7,8 +7,9 @@ import pytest
 from claiming import claim
 
 from campaigns.call import Disposition, Report
-from campaigns.campaign import Campaign, load_campaign
-from campaigns.contacts import Contact, zones_of
+from campaigns.campaign import MOST_ATTEMPTS, Campaign, load_campaign
+from campaigns.contacts import Contact
+from campaigns.places import place_of
 from worker import ledger, settling, telnyx_codes
 from worker.carrier import read_status
 from worker.policy import DialAnswer
@@ -71,14 +72,14 @@ def rung(store: Store, campaign: Campaign, at: datetime) -> str:
 
 
 def next_due(store: Store, campaign: Campaign) -> datetime | None:
-    ((_, first),) = store.status(campaign.name).due_by_zones.values()
+    ((_, first),) = store.status(campaign.name).due_by_place.values()
     return first
 
 
 def enlisted(store: Store, campaign: Campaign) -> None:
     store.clock_ms = int(NOON.timestamp() * 1000)
     store.define(campaign)
-    store.enlist(campaign, [(CONTACT, zones_of(CONTACT))], NOON)
+    store.enlist(campaign, [(CONTACT, place_of(CONTACT))], NOON)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,7 @@ def test_every_documented_cause_leads_to_the_retries_that_the_campaigns_rules_sa
     assert (row["state"], row["disposition"], row["attempts"]) == ("done", end, len(RULES[end]) + 1)
 
 
-@pytest.mark.parametrize("end", sorted(RULES.keys() - {"unconfirmed"}))
+@pytest.mark.parametrize("end", sorted(RULES.keys() - {"unconfirmed", "callback"}))
 def test_every_disposition_that_a_bot_reports_leads_to_the_retries_that_the_campaigns_rules_say(
     store: Store, sample: Campaign, end: str
 ) -> None:
@@ -119,6 +120,70 @@ def test_every_disposition_that_a_bot_reports_leads_to_the_retries_that_the_camp
         due = next_due(store, sample)
         assert due == (at + delay if delay else None)
         at = due or at
+
+
+def test_a_call_that_the_person_asked_for_is_made_whatever_the_campaigns_own_number_of_attempts_but_not_for_ever(
+    store: Store, sample: Campaign
+) -> None:
+    enlisted(store, sample)
+    at = NOON
+    for made in range(1, MOST_ATTEMPTS + 1):
+        attempt_id = rung(store, sample, at)
+        report = Report(
+            report_id="r", attempt_id=attempt_id, disposition=Disposition.CALLBACK, reason="not now", started_at=at,
+            ended_at=at,
+        )  # fmt: skip
+        store.witness(attempt_id, ledger.reported(report))
+        store.clock_ms = int((at + timedelta(minutes=1)).timestamp() * 1000)
+        settling.conclude(store, attempt_id)
+        if made < MOST_ATTEMPTS:
+            due = next_due(store, sample)
+            assert due
+            assert due >= at + timedelta(hours=2)
+            at = due
+    (row,) = store.outcomes(sample.name)
+    assert (row["state"], row["disposition"], row["attempts"]) == ("done", "callback", MOST_ATTEMPTS)
+    assert row["reason"] == "not now; not rung again: 10 attempts were made, or no time fits"
+
+
+def test_a_message_that_was_left_is_not_left_again_unless_the_campaign_says_so(store: Store, sample: Campaign) -> None:
+    again = sample.model_copy(
+        update={"retry": sample.retry.model_copy(update={"voicemail": (timedelta(hours=4),)}), "name": "again"}
+    )
+    enlisted(store, again)
+    attempt_id = rung(store, again, NOON)
+    case = store.case(attempt_id)
+    assert case
+    assert not case.message_left
+    report = Report(
+        report_id="r", attempt_id=attempt_id, disposition=Disposition.VOICEMAIL, message_left=True, started_at=NOON,
+        ended_at=NOON,
+    )  # fmt: skip
+    store.witness(attempt_id, ledger.reported(report))
+    store.clock_ms = int((NOON + timedelta(minutes=1)).timestamp() * 1000)
+    settling.conclude(store, attempt_id)
+    due = next_due(store, again)
+    assert due
+    case = store.case(rung(store, again, due))
+    assert case
+    assert case.message_left
+
+    def message(campaign: Campaign) -> str:
+        brief = campaign.brief(
+            case.contact,
+            case.zones,
+            message_left=case.message_left,
+            attempt_id="a",
+            report_url="",
+            brief_url="",
+            now=due,
+        )
+        assert brief.script
+        return brief.script.voicemail
+
+    assert message(again) == ""
+    insisting = again.retry.model_copy(update={"voicemail_again": True})
+    assert "reminder of your appointment" in message(again.model_copy(update={"retry": insisting}))
 
 
 def test_a_dial_that_the_carrier_refuses_is_settled_at_once_with_its_own_words(store: Store, sample: Campaign) -> None:

@@ -6,7 +6,8 @@ from claiming import claim
 
 from campaigns.call import Disposition
 from campaigns.campaign import Campaign
-from campaigns.contacts import Contact, zones_of
+from campaigns.contacts import Contact
+from campaigns.places import Place, place_of
 from worker import ledger, policy
 from worker.embedded import EmbeddedRedis
 from worker.evidence import CallEvent, CallState
@@ -17,11 +18,11 @@ SECOND = timedelta(seconds=1)
 BUSY = Settled(Disposition.BUSY, "busy")
 
 
-def people(count: int) -> list[tuple[Contact, tuple[str, ...]]]:
+def people(count: int) -> list[tuple[Contact, Place]]:
     contacts = [
         Contact(f"+1212555{100 + n:04d}", {"name": f"N{n}", "day": "d", "time": "t"}, n + 2) for n in range(count)
     ]
-    return [(contact, zones_of(contact)) for contact in contacts]
+    return [(contact, place_of(contact)) for contact in contacts]
 
 
 def enlist(store: Store, campaign: Campaign, count: int) -> None:
@@ -245,7 +246,7 @@ def test_a_guess_made_again_changes_nothing_and_a_fact_that_confirms_it_leaves_t
         == "ok"
     )
     assert store.journal(case.contact_id) == journal
-    ((count, first),) = store.status(reminder.name).due_by_zones.values()
+    ((count, first),) = store.status(reminder.name).due_by_place.values()
     assert first
     assert (count, abs(first - due) < SECOND) == (1, True)
     assert store.conclude(refreshed(store, case), Settled(Disposition.COMPLETED, "too late"), None) == "settled"

@@ -8,7 +8,8 @@ from claiming import claim
 
 from campaigns.call import Disposition, OptOut
 from campaigns.campaign import Campaign
-from campaigns.contacts import Contact, zones_of
+from campaigns.contacts import Contact
+from campaigns.places import place_of
 from worker import ledger, settling
 from worker.embedded import EmbeddedRedis
 from worker.evidence import CallEvent, CallState
@@ -23,7 +24,7 @@ SECOND = timedelta(seconds=1)
 def dialed(store: Store, campaign: Campaign) -> str:
     store.define(campaign)
     contact = Contact(PHONE, {"name": "Ada", "day": "Tuesday", "time": "nine"}, 7)
-    store.enlist(campaign, [(contact, zones_of(contact))], store.now())
+    store.enlist(campaign, [(contact, place_of(contact))], store.now())
     (attempt_id,) = claim(store, campaign, lines=1)
     case = store.case(attempt_id)
     assert case
@@ -80,7 +81,7 @@ def test_what_stands_against_ringing_now_is_named_by_its_rule(store: Store, remi
     assert stories(store, PHONE)[0].rule == ""
     store.set_state(reminder.name, CampaignState.PAUSED, "no funds")
     (story,) = stories(store, PHONE)
-    assert (story.rule, story.now) == ("paused", "not rung: the campaign is paused (no funds)")
+    assert (story.rule, story.now) == ("paused", "not rung now: the campaign is paused (no funds)")
     store.add_do_not_call(PHONE, "operator")
     (story,) = stories(store, PHONE)
     assert (story.state, story.rule, story.decisions[-1].event) == ("refused", "do_not_call", "withdrawn")
@@ -109,5 +110,5 @@ def test_the_command_tells_it_to_people_and_to_programs(
         assert words in " ".join(told.split())
     facts = json.loads(run("--json"))
     assert facts["phone"] == PHONE
-    assert facts["do_not_call"]["source"] == "operator"
+    assert facts["do_not_call"][0]["source"] == "operator"
     assert [d["event"] for d in facts["campaigns"][0]["decisions"]] == ["dialed", "heard", "concluded"]

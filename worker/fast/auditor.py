@@ -149,7 +149,7 @@ def _posts_are_allowed(
 
 
 def _numbers_rest(campaign: Campaign, rung: Sequence[Call], theirs: Sequence[Call], verdict: Verdict) -> None:
-    retry = {name: waits for name, waits in campaign.retry.model_dump().items() if name != "max_attempts"}
+    retry = {name: waits for name, waits in campaign.retry.model_dump().items() if isinstance(waits, tuple)}
     shortest = min((min(waits) for waits in retry.values() if waits), default=timedelta())
     by_number: dict[str, list[Call]] = defaultdict(list)
     for call in rung:

@@ -131,8 +131,8 @@ class Days:
                 self._timeline.after(_APPROVED_AFTER_S, self._resume)
             return self._resumes_at
         openings = (
-            policy.next_opening(self._campaign.calling_window, zones, max(first, now))
-            for zones, (_, first) in status.due_by_zones.items()
+            policy.next_opening(self._campaign, place, max(first, now))
+            for place, (_, first) in status.due_by_place.items()
             if first
         )
         return min((opening for opening in openings if opening), default=None)

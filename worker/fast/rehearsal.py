@@ -14,8 +14,9 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from campaigns.campaign import Campaign
-from campaigns.contacts import Contact, RowError, read_contacts, zones_of
-from worker import redis_server
+from campaigns.contacts import Contact, RowError, read_contacts
+from campaigns.places import place_of
+from worker import policy, redis_server
 from worker.embedded import EmbeddedRedis
 from worker.fast import auditor
 from worker.fast.auditor import Limits, Verdict
@@ -23,6 +24,7 @@ from worker.fast.days import Days, Show
 from worker.fast.network import Bots, Network
 from worker.fast.odds import Odds
 from worker.fast.timeline import Timeline
+from worker.listings import Registry
 from worker.settings import load_settings
 from worker.store import CampaignState, Store
 
@@ -116,7 +118,8 @@ def rehearse(
         # The salt: one seed, one order of claims, one outcome.
         store = Store(redis_server.connect(server.url, 5.0), salt=f"rehearsal {odds.seed}".encode())
         rows, errors = _read(contacts, campaign)
-        zones = {contact.phone: zones_of(contact) for contact in rows}
+        places = {contact.phone: place_of(contact) for contact in rows}
+        zones = {phone: place.zones for phone, place in places.items()}
         start = start or friday_before_the_clocks_change(_most_common_zone(zones))
         timeline = Timeline(round(start.timestamp() * 1000), lambda now_ms: setattr(store, "clock_ms", now_ms))
         settings = load_settings()
@@ -130,7 +133,9 @@ def rehearse(
         )
         days_of = Days(store, campaign, network, timeline, show=show)
         store.define(campaign)
-        store.enlist(campaign, [(contact, zones[contact.phone]) for contact in rows], store.now())
+        for name in policy.registries_asked(campaign):  # nobody's number is on it: these are reserved for fiction
+            store.imported(name, Registry(store.now().date(), "marketing"))
+        store.enlist(campaign, [(contact, places[contact.phone]) for contact in rows], store.now())
         days_of.run(start + timedelta(days=days))
         outcomes, status, end = store.outcomes(campaign.name), store.status(campaign.name), store.now()
         postponed_by = _postponed_by(store, campaign, zones)

@@ -44,3 +44,34 @@ local function unfold(contact, sheets)
   redis.call('DEL', contact)
   redis.call('HSET', contact, unpack(fields))
 end
+
+-- Whether the do-not-call list forbids a campaign to ring a number: its entries are for everywhere, a purpose, or one
+-- campaign, and some are in force only until a day. As worker/listings.py has it.
+local function listed(list, phone, purpose, campaign)
+  local kept = redis.call('HGET', list, phone)
+  for _, entry in ipairs(kept and cjson.decode(kept) or {}) do
+    local scope = entry.scope or ''
+    if (scope == '' or scope == purpose or scope == 'campaign:' .. campaign)
+      and (not entry.expires_at or entry.expires_at > now) then return true end
+  end
+  return false
+end
+
+-- Add an entry to a number; false if it had one from the same list for the same scope. Of a list that is imported, the
+-- newest copy counts; what an operator or the person said stays as it was first said, unless it holds longer now.
+local function put_on_list(list, phone, entry)
+  local kept = redis.call('HGET', list, phone)
+  local entries = kept and cjson.decode(kept) or {}
+  local at = #entries + 1
+  for n, old in ipairs(entries) do
+    if (old.scope or '') == (entry.scope or '') and (old.list or '') == (entry.list or '') then at = n end
+  end
+  local old = entries[at]
+  local holds = old and not entry.list
+    and (not old.expires_at or (entry.expires_at and entry.expires_at <= old.expires_at))
+  if not holds then
+    entries[at] = entry
+    redis.call('HSET', list, phone, cjson.encode(entries))
+  end
+  return not old
+end

@@ -6,7 +6,8 @@
 -- ARGV: 1 clock, 2 attempt id, 3 revision, 4 disposition, 5 reason, 6 '1' for a guess that later evidence may correct,
 --       7 the next attempt's id ('' for none), 8 its due ms, 9 phone, 10 answers (JSON),
 --       11 contact id, 12 seconds of talk, 13 call sid, 14 marks, joined by + ('' if nobody counts it), 15 how many
---       attempts the window holds, 16 '1' if somebody picked up, '0' if the phone rang in vain, '' if neither can be said
+--       attempts the window holds, 16 '1' if somebody picked up, '0' if the phone rang in vain, '' if neither can be said,
+--       17 '1' if the message was left on a machine
 -- Returns 'ok', 'stale' (decide again), 'settled' (was concluded before, and stays), or 'unknown'.
 local attempt_id, disposition = ARGV[2], ARGV[4]
 local attempt = redis.call('HMGET', KEYS[1], 'rev', 'disposition', 'guess', 'next', 'marks', 'begun_at')
@@ -24,8 +25,9 @@ redis.call('HSET', KEYS[1], 'disposition', disposition, 'reason', ARGV[5], 'gues
   'answers', ARGV[10], 'duration_s', ARGV[12], 'call_sid', ARGV[13])
 for k = 3, 6 do redis.call('ZREM', KEYS[k], attempt_id) end
 if redis.call('ZREM', KEYS[13], attempt_id) == 1 then redis.call('ZADD', KEYS[14], now, attempt_id) end
+if ARGV[17] == '1' then redis.call('HSET', KEYS[2], 'message_left', 1) end
 if disposition == 'do_not_call' then
-  redis.call('HSETNX', KEYS[10], ARGV[9], cjson.encode({at = now, source = attempt_id}))
+  put_on_list(KEYS[10], ARGV[9], {at = now, source = 'asked during ' .. attempt_id})
 end
 local marks, marked = ARGV[14], attempt[5]
 if marks ~= '' and marks ~= marked then

@@ -1,13 +1,13 @@
 -- A batch of contacts enters the campaign. Whoever is in it already is left alone: the same file twice changes nothing.
 -- KEYS: 1 do-not-call, 2 refused, 3 counts, 4 sheets, then for each contact its own and its due set
--- ARGV: 1 clock, 2 due ms, then for each contact: id, phone, its row (JSON: sheet, line, phone as a number, values)
+-- ARGV: 1 clock, 2 due ms, 3 the campaign's purpose, 4 its name, then for each contact: id, phone, its row (JSON: sheet, line, phone as a number, values)
 -- Returns how many were new, and how many of these are on the do-not-call list.
-local new, refused, at = 0, 0, 3
+local new, refused, at = 0, 0, 5
 for k = 5, #KEYS, 2 do
   local contact, due, id, phone = KEYS[k], KEYS[k + 1], ARGV[at], ARGV[at + 1]
   if redis.call('SET', contact, ARGV[at + 2], 'NX') then
     new = new + 1
-    if redis.call('HEXISTS', KEYS[1], phone) == 1 then
+    if listed(KEYS[1], phone, ARGV[3], ARGV[4]) then
       refused = refused + 1
       unfold(contact, KEYS[4])
       redis.call('HSET', contact, 'state', 'refused', 'disposition', 'do_not_call', 'reason', 'on the do-not-call list')

@@ -1,6 +1,6 @@
 -- Nothing rang: the contact goes back to its due set, and the attempt is not spent.
 -- KEYS: 1 attempt, 2 contact, 3 lines, 4 the campaign's lines, 5 queued, 6 live, 7 watch, 8 due, 9 number, 10 journal,
---       11 slow, 12 brakes
+--       11 slow, 12 brakes, 13 rung
 -- ARGV: 1 clock, 2 attempt id, 3 token ('' for an attempt that was never begun), 4 due ms, 5 rule, 6 reason,
 --       7 the most that the pace is slowed by (1: not at all), 8 what the keys of caller IDs begin with: which one it was,
 --       only the attempt knows. They share KEYS' slot.
@@ -30,6 +30,7 @@ if number > 1 then redis.call('HSET', KEYS[2], 'attempt', string.gsub(attempt_id
 for k = 3, 7 do redis.call('ZREM', KEYS[k], attempt_id) end
 redis.call('ZADD', KEYS[8], ARGV[4], attempt_id)
 if redis.call('HGET', KEYS[9], 'attempt') == attempt_id then redis.call('DEL', KEYS[9]) end
+redis.call('ZREM', KEYS[13], attempt_id)
 redis.call('RPUSH', KEYS[10], cjson.encode({at = now, attempt = attempt_id, event = 'postponed', rule = ARGV[5],
   reason = ARGV[6], due = tonumber(ARGV[4])}))
 slow_down(KEYS[11], tonumber(ARGV[7])) -- the carrier is busy

@@ -1,0 +1,100 @@
+"""The entries of the do-not-call list: who is not to be rung, by whom, until when, and who says so. Pure."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Final
+
+EVERYWHERE: Final = ""
+PURPOSES: Final = ("informational", "marketing")
+_CAMPAIGN: Final = "campaign:"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One entry of one number. A number may have several, from different lists."""
+
+    source: str
+    at: datetime | None = None  # since when; None: now
+    scope: str = EVERYWHERE  # in all campaigns, in those of a purpose ("marketing"), or in one ("campaign:NAME")
+    expires_at: datetime | None = None  # None: never
+    name: str = ""  # of the list that was imported
+
+    def covers(self, campaign: str, purpose: str, now: datetime) -> bool:
+        """True if the entry is in force for a campaign of this name and purpose."""
+        in_force = self.expires_at is None or self.expires_at > now
+        return in_force and self.scope in {EVERYWHERE, purpose, _CAMPAIGN + campaign}
+
+    def __str__(self) -> str:
+        where = f" for {self.scope}" if self.scope else ""
+        until = f" until {self.expires_at:%Y-%m-%d}" if self.expires_at else ""
+        return f"on the do-not-call list{where}{until} ({self.source})"
+
+    def facts(self) -> dict[str, Any]:
+        """Return it as it is stored, and as `--json` prints it: `at` and `expires_at` in ms; what is empty is left out."""
+        facts = {
+            "at": _ms(self.at),
+            "source": self.source,
+            "scope": self.scope,
+            "expires_at": _ms(self.expires_at),
+            "list": self.name,
+        }
+        return {key: value for key, value in facts.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """A list that was imported as a whole, such as a national registry."""
+
+    as_of: date  # the day that the copy shows
+    scope: str = EVERYWHERE
+    imported_at: datetime | None = None
+    numbers: int = 0
+
+    def facts(self) -> dict[str, Any]:
+        """Return it as it is stored, and as `--json` prints it."""
+        at = _ms(self.imported_at)
+        return {"as_of": self.as_of.isoformat(), "scope": self.scope, "imported_at": at, "numbers": self.numbers}
+
+
+def scope_of(text: str) -> str:
+    """Read a scope as an operator writes it; raises ValueError with a sentence."""
+    if text in {"", "everywhere"}:
+        return EVERYWHERE
+    if text in PURPOSES or text.removeprefix(_CAMPAIGN) != text:
+        return text
+    raise ValueError(f"--scope {text}: write everywhere, marketing, informational or campaign:NAME")
+
+
+def read_listings(kept: str | None) -> tuple[Listing, ...]:
+    """Read the entries of one number as they are stored."""
+    return tuple(_listing(facts) for facts in json.loads(kept)) if kept else ()
+
+
+def read_registries(kept: Mapping[str, str]) -> dict[str, Registry]:
+    """Read the imported lists as they are stored, by name."""
+    return {name: _registry(json.loads(text)) for name, text in kept.items()}
+
+
+def in_force(listings: Iterable[Listing], campaign: str, purpose: str, now: datetime) -> Listing | None:
+    """Return the first entry that forbids a campaign to ring, or None."""
+    return next((listing for listing in listings if listing.covers(campaign, purpose, now)), None)
+
+
+def _listing(facts: Mapping[str, Any]) -> Listing:
+    at, expires_at = _moment(facts.get("at")), _moment(facts.get("expires_at"))
+    return Listing(facts["source"], at, facts.get("scope", EVERYWHERE), expires_at, facts.get("list", ""))
+
+
+def _registry(facts: Mapping[str, Any]) -> Registry:
+    as_of, at = date.fromisoformat(facts["as_of"]), _moment(facts["imported_at"])
+    return Registry(as_of, facts["scope"], at, facts["numbers"])
+
+
+def _ms(moment: datetime | None) -> int:
+    return round(moment.timestamp() * 1000) if moment else 0
+
+
+def _moment(milliseconds: float | None) -> datetime | None:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
