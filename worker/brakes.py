@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 from campaigns.call import Disposition
 from campaigns.campaign import Brakes, Campaign
 from worker.evidence import AnsweredBy, CallState
-from worker.policy import BOT_WITHIN, Evidence, Settled
+from worker.policy import BOT_WITHIN
+from worker.settlement import Evidence, Settled
 
 SHORT: Final = timedelta(seconds=6)
 """Calls of at most this length are short duration calls to Telnyx, which charges more if they are over 15 % of those

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from campaigns.call import Disposition, Joined, OptOut, Report
 from worker.evidence import CallEvent, CallState, Detection, FoundCall
-from worker.policy import DialAnswer, Evidence
+from worker.settlement import DialAnswer, Evidence
 
 _HEARD: Final = "heard:"
 _DIAL = TypeAdapter(DialAnswer)
@@ -91,7 +91,7 @@ def _step(event: CallEvent) -> str:
 
 
 def read_evidence(attempt: Mapping[str, str]) -> Evidence:
-    """Read an attempt's hash back into what `policy.settle` decides from. An attempt never begun gives no evidence."""
+    """Read an attempt's hash back into what `settlement.settle` decides from. An attempt never begun gives no evidence."""
     dial: DialAnswer | None = None
     bot: Joined | None = None
     opt_out: OptOut | None = None

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Final
 
 from campaigns.call import Disposition
-from worker import brakes, policy
-from worker.policy import Settled, Step, Waiting
+from worker import brakes, policy, settlement
+from worker.settlement import Settled, Step, Waiting
 from worker.store import Case, Store
 
 log: Final = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def conclude(store: Store, attempt_id: str) -> Step:
         if not case.begun:
             give_back(store, case, "", "lease_ended", "claimed, but nobody dialed it in time", now)
             break
-        decided = policy.settle(case.evidence, now)
+        decided = settlement.settle(case.evidence, now)
         if isinstance(decided, Waiting):
             store.watch(attempt_id, decided.look_at)
             return decided.step

@@ -70,8 +70,9 @@ from worker.caller_ids import CallerId
 from worker.evidence import AnsweredBy
 from worker.law import Cap
 from worker.listings import EVERYWHERE, Listing, Registry, in_force, read_listings, read_registries
-from worker.policy import Before, Evidence, Facts, Settled
+from worker.policy import Before, Facts
 from worker.redis_server import connect
+from worker.settlement import Evidence, Settled
 
 _ROOT: Final = "{dialout}"
 _SCRIPTS: Final = (
@@ -242,7 +243,7 @@ class Case:
 
     @cached_property
     def evidence(self) -> Evidence:
-        """What was heard, for `policy.settle`."""
+        """What was heard, for `settlement.settle`."""
         return ledger.read_evidence(self.attempt)
 
 

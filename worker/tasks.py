@@ -15,13 +15,13 @@ from celery.utils.log import get_task_logger
 from campaigns.call import Disposition
 from campaigns.campaign import Campaign
 from campaigns.templates import RenderError
-from worker import brakes, braking, briefing, caller_ids, ledger, policy, settling, stopwatch, texml
+from worker import brakes, braking, briefing, caller_ids, ledger, policy, settlement, settling, stopwatch, texml
 from worker.agents import AgentsAway
 from worker.app import agents, carrier, store, task
 from worker.carrier import AccountBlocked, CarrierBusy, CarrierError, DialOrder, DialRefused, DialUnconfirmed
 from worker.evidence import FoundCall
-from worker.policy import DialAnswer, Step
 from worker.settings import Settings, load_settings
+from worker.settlement import DialAnswer, Step
 from worker.store import Begun, Bid, CampaignState, Case, Limits, StoreError, UnderWay
 
 log: Final[logging.Logger] = get_task_logger(__name__)
@@ -328,7 +328,7 @@ def _begin(case: Case, token: str, settings: Settings, pool: list[str]) -> Begun
             case,
             token,
             lease=policy.lease(case.campaign),
-            first_look=policy.FIRST_LOOK,
+            first_look=settlement.FIRST_LOOK,
             account_interval=timedelta(seconds=1 / settings.calls_per_second),
             campaign_interval=timedelta(seconds=1 / case.campaign.pacing.calls_per_second),
             caps=policy.caps(case.campaign, case.place),

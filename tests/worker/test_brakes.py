@@ -16,8 +16,8 @@ from campaigns.places import place_of
 from worker import brakes, braking, ledger, settling
 from worker.brakes import Counted, Ended, Mark
 from worker.evidence import AnsweredBy, CallEvent, CallState, Detection
-from worker.policy import DialAnswer, Evidence, Settled
 from worker.settings import Settings
+from worker.settlement import DialAnswer, Evidence, Settled
 from worker.store import CampaignState, Store
 
 NOON = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from campaigns.call import SIGNATURE_HEADER, Disposition, sign_message
 from campaigns.campaign import Campaign
-from worker import policy
+from worker import policy, settlement
 from worker.embedded import EmbeddedRedis
 from worker.hearing import BODY_LIMIT, BODY_S
 from worker.store import Store
@@ -67,13 +67,13 @@ def anew(books: Store, campaign: Campaign) -> tuple[Store, str]:
     return fresh, dialed(fresh, campaign)
 
 
-def settle(books: Store, attempt_id: str) -> policy.Settled:
+def settle(books: Store, attempt_id: str) -> settlement.Settled:
     """Do with an attempt what the worker will do with it."""
     case = books.case(attempt_id)
     assert case
     now = books.now() + timedelta(days=1)
-    settled = policy.settle(case.evidence, now)
-    assert isinstance(settled, policy.Settled)
+    settled = settlement.settle(case.evidence, now)
+    assert isinstance(settled, settlement.Settled)
     policy.next_attempt(case.campaign, settled, case.made, case.place, now)
     json.dumps(dict(settled.answers))
     return settled

@@ -17,8 +17,8 @@ from worker import braking, caller_ids
 from worker.caller_ids import CallerId, Limits
 from worker.carrier import Carrier
 from worker.embedded import EmbeddedRedis
-from worker.policy import Settled
 from worker.settings import Settings
+from worker.settlement import Settled
 from worker.store import Store
 
 __all__ = ["listening"]  # a fixture

@@ -18,8 +18,8 @@ from campaigns.places import Place
 from worker import caller_ids, ledger, policy
 from worker.embedded import EmbeddedRedis
 from worker.evidence import AnsweredBy, CallEvent, CallState, Detection
-from worker.policy import Settled
 from worker.settings import Settings
+from worker.settlement import Settled
 from worker.store import Begun, Bid, CampaignState, Store
 
 SECOND = timedelta(seconds=1)

@@ -13,7 +13,7 @@ from campaigns.contacts import Contact
 from campaigns.places import place_of
 from worker import ledger, settling
 from worker.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
-from worker.policy import DialAnswer, Step
+from worker.settlement import DialAnswer, Step
 from worker.store import Store
 
 SID = "v3:1"

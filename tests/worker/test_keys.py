@@ -23,8 +23,8 @@ from worker.caller_ids import Limits
 from worker.embedded import EmbeddedRedis
 from worker.evidence import CallEvent, CallState
 from worker.listings import Registry
-from worker.policy import Settled
 from worker.processes import free_port
+from worker.settlement import Settled
 from worker.store import Caller, Case, Enlisted, Heard, Store
 
 SECOND: Final = timedelta(seconds=1)

@@ -10,7 +10,7 @@ from campaigns.campaign import Campaign
 from worker import ledger, settling
 from worker.brakes import Stop
 from worker.evidence import CallEvent, CallState
-from worker.policy import DialAnswer
+from worker.settlement import DialAnswer
 from worker.store import Store
 
 SAMPLE = re.compile(r'dialout_[a-z_]+(\{[a-z]+="[a-z_]+"(,[a-z]+="[a-z_]+")*\})? [0-9.e+-]+')

@@ -7,9 +7,10 @@ import pytest
 from campaigns.call import Disposition, Joined, OptOut, Report
 from campaigns.campaign import CallingWindow, Campaign
 from campaigns.places import Place
-from worker import policy
+from worker import policy, settlement
 from worker.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
-from worker.policy import DialAnswer, Evidence, Facts, Settled, Step, Waiting
+from worker.policy import Facts
+from worker.settlement import DialAnswer, Evidence, Settled, Step, Waiting
 
 NOW = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
 NINE_TO_EIGHT = CallingWindow(holidays=False)
@@ -76,28 +77,28 @@ def test_weekdays_are_those_of_the_contact(reminder: Campaign) -> None:
 
 @pytest.mark.parametrize("disposition", [Disposition.BUSY, Disposition.NO_ANSWER, Disposition.REJECTED])
 def test_a_call_that_nobody_answered_ends_as_the_carrier_says(disposition: Disposition) -> None:
-    settled = policy.settle(evidence(told=(ended(disposition),)), NOW)
+    settled = settlement.settle(evidence(told=(ended(disposition),)), NOW)
     assert settled == Settled(disposition, "cause")
 
 
 def test_an_answered_call_waits_for_the_bots_report_and_then_believes_it() -> None:
     heard = evidence(told=(ended(Disposition.COMPLETED),))
-    assert isinstance(policy.settle(heard, NOW), Waiting)
+    assert isinstance(settlement.settle(heard, NOW), Waiting)
     heard = evidence(told=(ended(Disposition.COMPLETED),), report=report(Disposition.CALLBACK), reported_at=NOW)
-    settled = policy.settle(heard, NOW)
+    settled = settlement.settle(heard, NOW)
     assert isinstance(settled, Settled)
     assert (settled.disposition, settled.duration_s, settled.guess) == (Disposition.CALLBACK, 7, False)
 
 
 def test_an_answered_call_without_a_report_is_our_failure_and_only_a_guess() -> None:
-    settled = policy.settle(evidence(told=(ended(Disposition.COMPLETED),)), NOW + timedelta(minutes=1))
+    settled = settlement.settle(evidence(told=(ended(Disposition.COMPLETED),)), NOW + timedelta(minutes=1))
     assert isinstance(settled, Settled)
     assert (settled.disposition, settled.guess) == (Disposition.FAILED, True)
 
 
 def test_a_machine_that_answered_without_a_report_is_voicemail() -> None:
     detected = (Detection("v3:1", AnsweredBy.MACHINE),)
-    settled = policy.settle(
+    settled = settlement.settle(
         evidence(told=(ended(Disposition.COMPLETED),), detected=detected), NOW + timedelta(minutes=1)
     )
     assert isinstance(settled, Settled)
@@ -105,7 +106,7 @@ def test_a_machine_that_answered_without_a_report_is_voicemail() -> None:
 
 
 def step(heard: Evidence, after_s: float) -> Step:
-    decided = policy.settle(heard, NOW + timedelta(seconds=after_s))
+    decided = settlement.settle(heard, NOW + timedelta(seconds=after_s))
     assert isinstance(decided, Waiting), decided
     return decided.step
 
@@ -120,7 +121,7 @@ def test_an_unanswered_post_asks_the_carrier_again_and_again_and_is_settled_when
     assert [step(doubt, s) for s in (0, 11.9, 12)] == [Step.WAIT, Step.WAIT, Step.ASK]
     doubt = asked(doubt, 12)
     assert [step(doubt, s) for s in (23.9, 24)] == [Step.WAIT, Step.ASK]
-    settled = policy.settle(asked(doubt, 59), NOW + timedelta(seconds=60))
+    settled = settlement.settle(asked(doubt, 59), NOW + timedelta(seconds=60))
     assert isinstance(settled, Settled)
     assert (settled.disposition, settled.guess) == (Disposition.UNCONFIRMED, True)
     assert "timeout" in settled.reason
@@ -155,15 +156,15 @@ def test_a_call_that_outlives_its_lease_is_hung_up_until_it_is_or_until_nobody_c
     gone = replace(long, hung_up_at=NOW + timedelta(seconds=lease_s))
     assert [step(gone, lease_s + s) for s in (0, 10)] == [Step.WAIT, Step.ASK]
     for hopeless in (long, gone):
-        settled = policy.settle(hopeless, NOW + timedelta(seconds=lease_s) + policy.HANG_UP_GRACE)
+        settled = settlement.settle(hopeless, NOW + timedelta(seconds=lease_s) + settlement.HANG_UP_GRACE)
         assert isinstance(settled, Settled)
         assert (settled.disposition, settled.guess) == (Disposition.UNCONFIRMED, True)
 
 
 def test_what_the_carriers_list_says_is_a_guess_that_its_callback_corrects() -> None:
     call = FoundCall("v3:1", "+1", "+1", None, ended(Disposition.FAILED)[1])
-    listed = policy.settle(evidence(found=((NOW, call),)), NOW)
-    told = policy.settle(evidence(found=((NOW, call),), told=(ended(Disposition.REJECTED),)), NOW)
+    listed = settlement.settle(evidence(found=((NOW, call),)), NOW)
+    told = settlement.settle(evidence(found=((NOW, call),), told=(ended(Disposition.REJECTED),)), NOW)
     assert isinstance(listed, Settled)
     assert isinstance(told, Settled)
     assert (listed.disposition, listed.guess) == (Disposition.FAILED, True)
@@ -172,7 +173,7 @@ def test_what_the_carriers_list_says_is_a_guess_that_its_callback_corrects() -> 
 
 def test_what_the_carriers_list_shows_settles_what_no_callback_told() -> None:
     call = FoundCall("v3:1", "+1", "+1", None, ended(Disposition.BUSY)[1])
-    settled = policy.settle(evidence(dial=DialAnswer(unconfirmed=True), found=((NOW, call),)), NOW)
+    settled = settlement.settle(evidence(dial=DialAnswer(unconfirmed=True), found=((NOW, call),)), NOW)
     assert isinstance(settled, Settled)
     assert settled.disposition is Disposition.BUSY
 
@@ -184,7 +185,7 @@ def test_the_order_of_the_evidence_does_not_matter() -> None:
         ended(Disposition.FAILED),
         (NOW, CallEvent("v3:1", CallState.RINGING)),
     ]
-    outcomes = {policy.settle(evidence(told=tuple(order), report=report(), reported_at=NOW), NOW).disposition  # type: ignore[union-attr]
+    outcomes = {settlement.settle(evidence(told=tuple(order), report=report(), reported_at=NOW), NOW).disposition  # type: ignore[union-attr]
                 for order in permutations(events)}  # fmt: skip
     assert outcomes == {Disposition.COMPLETED}
 
@@ -194,11 +195,11 @@ ASKED = OptOut(attempt_id="a#1", call_sid="v3:1", reason="enough of this")
 
 def test_who_asked_not_to_be_called_again_is_not_even_if_no_report_ever_comes() -> None:
     talked = evidence(told=(ended(Disposition.COMPLETED),), opt_out=ASKED)
-    assert policy.settle(talked, NOW) == Waiting(NOW + policy.REPORT_GRACE), "the report has answers to give"
-    settled = policy.settle(talked, NOW + policy.REPORT_GRACE)
+    assert settlement.settle(talked, NOW) == Waiting(NOW + settlement.REPORT_GRACE), "the report has answers to give"
+    settled = settlement.settle(talked, NOW + settlement.REPORT_GRACE)
     assert isinstance(settled, Settled)
     assert (settled.disposition, settled.reason, settled.duration_s) == (Disposition.DO_NOT_CALL, "enough of this", 7)
-    silent = policy.settle(evidence(opt_out=ASKED), NOW + timedelta(hours=1))
+    silent = settlement.settle(evidence(opt_out=ASKED), NOW + timedelta(hours=1))
     assert isinstance(silent, Settled)
     assert silent.disposition is Disposition.DO_NOT_CALL
 
@@ -206,7 +207,7 @@ def test_who_asked_not_to_be_called_again_is_not_even_if_no_report_ever_comes() 
 @pytest.mark.parametrize("disposition", list(Disposition))
 def test_no_report_takes_back_what_the_person_asked_for(disposition: Disposition) -> None:
     said = report(disposition).model_copy(update={"answers": {"yes": True}, "callback_at": NOW})
-    settled = policy.settle(
+    settled = settlement.settle(
         evidence(opt_out=ASKED, report=said, reported_at=NOW, told=(ended(Disposition.COMPLETED),)), NOW
     )
     assert settled == Settled(Disposition.DO_NOT_CALL, "enough of this", duration_s=7, answers={"yes": True})

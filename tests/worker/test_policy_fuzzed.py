@@ -16,7 +16,8 @@ from campaigns.places import Place
 from worker import law, policy
 from worker.law import Law
 from worker.listings import Registry
-from worker.policy import Facts, Settled
+from worker.policy import Facts
+from worker.settlement import Settled
 
 PHONE = "+12125550111"
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

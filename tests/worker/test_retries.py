@@ -12,7 +12,7 @@ from campaigns.contacts import Contact
 from campaigns.places import place_of
 from worker import ledger, settling, telnyx_codes
 from worker.carrier import read_status
-from worker.policy import DialAnswer
+from worker.settlement import DialAnswer
 from worker.store import Store
 
 NOON = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)

@@ -11,7 +11,7 @@ from campaigns.places import Place, place_of
 from worker import ledger, policy
 from worker.embedded import EmbeddedRedis
 from worker.evidence import CallEvent, CallState
-from worker.policy import DialAnswer, Settled
+from worker.settlement import DialAnswer, Settled
 from worker.store import Begun, CampaignState, Case, Enlisted, Heard, Store, StoreError
 
 SECOND = timedelta(seconds=1)

@@ -13,7 +13,7 @@ from campaigns.places import place_of
 from worker import ledger, settling
 from worker.embedded import EmbeddedRedis
 from worker.evidence import CallEvent, CallState
-from worker.policy import DialAnswer
+from worker.settlement import DialAnswer
 from worker.store import CampaignState, Store
 from worker.why import stories
 
