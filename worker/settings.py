@@ -6,6 +6,7 @@ import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Final, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -93,6 +94,11 @@ class Settings(BaseSettings):
         if self.warm_bots:
             return self.warm_bots
         return self.lines if self.pipecat_private_key.get_secret_value() else None
+
+    @property
+    def rings_phones(self) -> bool:
+        """True if the carrier is Telnyx itself, and no stand-in."""
+        return (urlsplit(self.telnyx_base_url).hostname or "").endswith("telnyx.com")
 
     @property
     def price_per_minute(self) -> float:

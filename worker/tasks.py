@@ -63,6 +63,7 @@ _REASONS: Final = {
     "number_limit": "the number was rung as often as it may be, over all campaigns",
     "on_a_call": "this number is on another call of ours",
     "pace": "the pace did not allow it",
+    "rehearsed": "the campaign is of a rehearsal, which asks no law: it is not rung by Telnyx",
     "canary": "the campaign's first attempts wait for approval",
     "calls_per_day": "the campaign has made its calls of the day",
     "caller_id": "no number of ours may call now",
@@ -155,6 +156,9 @@ def place_call(attempt_id: str) -> None:
         settling.give_back(store(), case, "", verdict.rule, verdict.reason, verdict.until)
         return
     settings = load_settings()
+    if case.campaign.rehearsed and settings.rings_phones:
+        settling.give_back(store(), case, "", "rehearsed", _REASONS["rehearsed"], None)
+        return
     order, problem = _order(case, settings, now)
     try:
         carrier().warm_up()
