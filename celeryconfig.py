@@ -76,5 +76,5 @@ beat_schedule = {
     "claim": {"task": "worker.tasks.claim_due", "schedule": 0.25, "options": {"expires": 300}},
     "bots": {"task": "worker.tasks.count_bots", "schedule": 3.0, "options": {"expires": 300}},
     "caller-ids": {"task": "worker.tasks.tend_caller_ids", "schedule": 5.0, "options": {"expires": 300}},
-    "sweep": {"task": "worker.tasks.sweep", "schedule": 1.0, "options": {"expires": 300}},
+    "sweep": {"task": "worker.tasks.sweep", "schedule": 0.25, "options": {"expires": 300}},
 }

@@ -145,12 +145,12 @@ def open_campaign(name: str, *, pacing: Pacing) -> Campaign:
     )
 
 
-def enlist(store: Store, campaign: Campaign, people: int, *, first: int) -> set[str]:
+def enlist(store: Store, campaign: Campaign, people: int, *, first: int, paused: bool = False) -> set[str]:
     """Enlist so many people, numbered from `first` on: no two campaigns ring the same. Returns their numbers.
 
     They live where it is about noon, so that the time of day at which somebody measures changes nothing.
     """
-    store.define(campaign)
+    store.define(campaign, paused=paused)
     contacts = [
         Contact(f"+1212{2_000_000 + first + n:07d}", {"name": "Ada", "day": "Monday", "time": "noon"}, n + 2)
         for n in range(people)

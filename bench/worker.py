@@ -3,8 +3,10 @@
 import sys
 from typing import Final
 
+from bench.dials import Dials, dials
 from bench.lines import Lines, lines
 from bench.measure import Measurement, Points, main
+from bench.pace import Pace, pace
 from bench.scale import Rows, Waiting, claim, enqueue
 from bench.shares import Shares, shares
 from bench.warm import Warm, warm
@@ -12,6 +14,8 @@ from bench.warm import Warm, warm
 MEASUREMENTS: Final[Points] = {
     "enqueue": Measurement(enqueue, Rows(100_000), Rows(1_000_000)),
     "claim": Measurement(claim, Waiting(100_000, 500), Waiting(1_000_000, 2_000)),
+    "dials": Measurement(dials, Dials(2000, 200), Dials(10_000, 1000)),
+    "pace": Measurement(pace, Pace(20), Pace(60)),
     "lines": Measurement(lines, Lines(50, 60), Lines(50, 600)),
     "shares": Measurement(shares, Shares(150), Shares(600)),
     "warm": Measurement(warm, Warm(90), Warm(600)),

@@ -6,8 +6,9 @@ What it says is read in `telnyx_reading`, its refusals in `telnyx_refusals`, its
 import base64
 import json
 import re
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +29,7 @@ from worker.telnyx_refusals import (
     CarrierError,
     DialRefused,
     DialUnconfirmed,
+    DialWithheld,
     Forged,
     errors_of,
     refusal,
@@ -45,6 +47,7 @@ __all__ = [
     "DialOrder",
     "DialRefused",
     "DialUnconfirmed",
+    "DialWithheld",
     "Forged",
     "read_detection",
     "read_status",
@@ -53,6 +56,10 @@ __all__ = [
 EVENTS: Final = "initiated ringing answered completed"
 TOLERANCE_S: Final = 300
 """How old a signed request may be: Telnyx's own SDK allows as much."""
+
+_READY: Final = "http11.send_request_headers.started"
+_WRITTEN: Final = "http11.send_request_body.complete"
+"""Steps of httpcore's: https://www.encode.io/httpcore/extensions/#trace. Before the first, nothing of a request is sent."""
 
 _ENDED_ALREADY: Final = "90018"
 _PAGES: Final = 10
@@ -65,6 +72,21 @@ _NOT_OURS: Final = frozenset({"purchase-pending", "purchase-failed", "port-faile
 _CLOCKS_APART_S: Final = 5
 _POST_TAKES_S: Final = 30
 """How long after an attempt was begun its call may have been created: a POST that leaves later is not sent."""
+
+
+class _Mine(threading.local):
+    """A thread's own: of the dial that it sends."""
+
+    may_leave: Callable[[], bool] | None = None
+    left_at: float | None = None
+
+
+class _Withheld(Exception):
+    """We send nothing after all."""
+
+
+def _always() -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +112,7 @@ class Carrier:
         """Build the client. Its retries are off, for each is another call; so are redirects, which repeat a POST."""
         self._app_id = app_id
         self._public_key = public_key
+        self._mine = _Mine()
         self._options: dict[str, Any] = {"api_key": api_key.strip(), "base_url": base_url, "timeout": timeout_s}
 
     @cached_property
@@ -98,20 +121,48 @@ class Carrier:
         import telnyx
 
         _check(self._options["api_key"], self._options["base_url"])
-        http = telnyx.DefaultHttpxClient(follow_redirects=False)
+        hooks = {"request": [self._watch]}
+        http = telnyx.DefaultHttpxClient(follow_redirects=False, event_hooks=hooks)
         return telnyx.Telnyx(**self._options, max_retries=0, http_client=http)
 
-    def warm_up(self) -> None:
-        """Do now what the first dial would wait for, between the word that it leaves and its leaving."""
-        assert self._client.texml.calls  # the SDK imports what it can do only when that is first named
+    def _watch(self, request: httpx.Request) -> None:
+        request.extensions["trace"] = self._note
 
-    def dial(self, order: DialOrder) -> str:
+    def _note(self, step: str, _info: Mapping[str, Any]) -> None:
+        if step == _READY and not (self._mine.may_leave or _always)():
+            raise _Withheld
+        if step == _WRITTEN:
+            self._mine.left_at = time.monotonic()
+
+    @property
+    def left_at(self) -> float | None:
+        """When this thread's last dial had been written to its connection, by the monotonic clock; None: it never was."""
+        return self._mine.left_at
+
+    def warm_up(self) -> None:
+        """Do now, once, what the first dial would wait for. Raises AccountBlocked if no request can be made at all."""
+        assert self._client
+        assert self._is_warm
+
+    @cached_property
+    def _is_warm(self) -> bool:
+        # The SDK imports its parts, and builds its models, when they are used for the first time.
+        import telnyx
+
+        nowhere = httpx.MockTransport(lambda _: httpx.Response(200, json={"call_sid": "none"}))
+        with telnyx.Telnyx(api_key="none", http_client=telnyx.DefaultHttpxClient(transport=nowhere)) as client:
+            client.texml.calls.create("none", from_="none", to="none").to_dict()
+        return True
+
+    def dial(self, order: DialOrder, may_leave: Callable[[], bool] | None = None) -> str:
         """Send the one POST and return the call's sid, or "" if the carrier took the call and named none.
 
-        Raises DialRefused, CarrierBusy, AccountBlocked or DialUnconfirmed.
+        `may_leave` is asked when all is ready and the connection stands; it returns when the time has come, and False to
+        send nothing. Raises DialWithheld then, else DialRefused, CarrierBusy, AccountBlocked or DialUnconfirmed.
         """
         import telnyx
 
+        self._mine.left_at, self._mine.may_leave = None, may_leave
         try:
             answer = self._client.texml.calls.create(
                 self._app_id, from_=order.caller_id, to=order.to, texml=order.texml, extra_body=_options(order)
@@ -119,9 +170,13 @@ class Carrier:
         except telnyx.APIStatusError as error:
             raise refusal(error, self._options["api_key"]) from error
         except telnyx.APIConnectionError as error:
+            if isinstance(error.__cause__, _Withheld):
+                raise DialWithheld("its moment had passed before it was sent") from None
             raise unreached(error) from error
         except (telnyx.TelnyxError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise DialUnconfirmed(f"the carrier's answer could not be read ({type(error).__name__})") from error
+        finally:
+            self._mine.may_leave = None
         if not isinstance(answer, telnyx.BaseModel):
             # The SDK hands on a 200 whose body is not JSON as it is.
             raise DialUnconfirmed("the carrier answered 200 with something that is no JSON object")

@@ -1,18 +1,14 @@
 """How a word comes in: its body, whole and not too long, and then into the store. What it means is decided elsewhere."""
 
 import asyncio
-import logging
 from typing import Annotated, Final
 
 from fastapi import Depends, HTTPException, Request
-from kombu.exceptions import OperationalError
 from starlette.requests import ClientDisconnect
 
-from worker import ledger, tasks
+from worker import ledger
 from worker.app import store
 from worker.store import Heard
-
-log: Final = logging.getLogger(__name__)
 
 BODY_LIMIT: Final = 1_000_000
 """Bytes. A report with the transcript of an hour is a tenth of it; a callback, a thousandth."""
@@ -44,11 +40,5 @@ Body = Annotated[bytes, Depends(body)]
 
 
 def hear(attempt_id: str, testimony: ledger.Testimony) -> Heard:
-    """Write a witness's word down, and let the attempt be concluded if it is news."""
-    heard = store().witness(attempt_id, testimony)
-    if heard is Heard.NEWS:
-        try:
-            tasks.conclude.delay(attempt_id)
-        except OperationalError:
-            log.warning("the broker is away; the sweep will conclude %s", attempt_id)
-    return heard
+    """Write a witness's word down. If it is news, the next sweep finds its attempt."""
+    return store().witness(attempt_id, testimony)

@@ -16,13 +16,15 @@ _TRIES: Final = 5
 """How often a decision is made again because more was heard while it was made."""
 
 
-def conclude(store: Store, attempt_id: str) -> Step:
+def conclude(store: Store, attempt: Case | str) -> Step:
     """Settle an attempt by what was heard of it, and record what follows for its contact.
 
-    Returns what is to be done if it cannot be settled yet.
+    It may be given as it was just read. Returns what is to be done if it cannot be settled yet.
     """
+    attempt_id = attempt if isinstance(attempt, str) else attempt.attempt_id
+    known = None if isinstance(attempt, str) else attempt
     for _ in range(_TRIES):
-        case = store.case(attempt_id)
+        case, known = known or store.case(attempt_id), None
         if case is None:
             break
         now = case.read_at

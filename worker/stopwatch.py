@@ -5,15 +5,20 @@ What waits between two dials goes by this, so that days can pass in a minute.
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Final
+
+_aside: Final = ThreadPoolExecutor(32, thread_name_prefix="aside")
 
 
 @dataclass(frozen=True, slots=True)
 class Stopwatch:
-    """Seconds that only go forward, and a wait for some of them."""
+    """Seconds that only go forward, a wait for some of them, and a way to do something while others wait."""
 
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    aside: Callable[[Callable[[], None]], object] = _aside.submit
 
 
 _in_use = Stopwatch()
@@ -33,3 +38,8 @@ def monotonic() -> float:
 def sleep(seconds: float) -> None:
     """Wait."""
     _in_use.sleep(seconds)
+
+
+def aside(action: Callable[[], None]) -> None:
+    """Let something be done beside what goes on here: it is on its own, and logs its errors itself."""
+    _in_use.aside(action)

@@ -26,7 +26,8 @@ a Redis Cluster: the limits of an account are only atomic within one slot.
     {dialout}:odds:<c>                 hash: how many were answered and rung_out lately, and answered without a bot (silent)
     {dialout}:warm                     hash: how many bots were idle, by Pipecat Cloud, and when that was (ms)
     {dialout}:shares                   hash: campaign -> how far its dials have taken it; @: how far the last one's was
-    {dialout}:pace, pace:<c>           string: when the next dial may leave (ms)
+    {dialout}:pace, pace:<c>           string: when the next dial has its turn (ms)
+    {dialout}:left, left:<c>           zset: the last attempts to be dialed, as many as the pace allows at once -> when (ms)
     {dialout}:slow                     hash: by how much refusals and silent answers slow the pace, and since when
     {dialout}:tick:<task>              string: a tick of beat was taken, and when the next one is due (ms)
     {dialout}:attempt:<id>             hash: what we did, and heard:<kind> -> what a witness said (JSON)
@@ -64,7 +65,7 @@ from campaigns.call import Disposition
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
 from campaigns.places import Place, read_label
-from worker import brakes, caller_ids, ledger, policy
+from worker import brakes, caller_ids, ledger, policy, stopwatch
 from worker.brakes import Counted, Ended, Mark, Stop
 from worker.caller_ids import CallerId
 from worker.evidence import AnsweredBy
@@ -76,10 +77,11 @@ from worker.settlement import Evidence, Settled
 
 _ROOT: Final = "{dialout}"
 _SCRIPTS: Final = (
-    "define", "state", "brake", "zone", "sheet", "enlist", "contacts", "claim", "case", "begin", "postpone", "witness",
+    "define", "state", "brake", "zone", "sheet", "enlist", "contacts", "claim", "case", "turn", "begin", "postpone", "witness",
     "asked", "look", "conclude", "withdraw", "answer", "inbound", "tick", "list",
 )  # fmt: skip
 _BATCH: Final = 500
+_MS: Final = timedelta(milliseconds=1)
 _DAY_MS: Final = 86_400_000
 _LONGEST_INBOUND: Final = timedelta(minutes=20)
 """How long a call to us holds a line, if nobody tells that it is over."""
@@ -94,6 +96,22 @@ NO_LIMITS: Final = caller_ids.Limits()
 
 _DETECTIONS: Final = (AnsweredBy.FAX, AnsweredBy.MACHINE_READY, AnsweredBy.MACHINE, AnsweredBy.HUMAN)
 """The strongest first: what is said later of one call is said with more to go on."""
+
+
+APART: Final = timedelta(milliseconds=8)
+"""By how much more than its pace says a dial follows the N-th before it: what its way to the carrier may take longer than
+that one's did. See docs/decisions/0010."""
+
+SPARE: Final = 0.015
+"""By which share of the pace turns are farther apart than they might be: what makes good dials that were held up."""
+
+LONGEST_WAIT: Final = timedelta(milliseconds=100)
+"""How long before it leaves an attempt may be written down as begun: what comes up after that comes too late."""
+
+
+LATE: Final = timedelta(milliseconds=250)
+"""By how much a dial may miss its moment and still leave: those after it wait so much longer, for its witness says so long
+before the N-th of them begins. Who is later asks for another moment."""
 
 
 class StoreError(Exception):
@@ -280,15 +298,40 @@ class Heard(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Clock:
+    """What the store's clock said, and when that was by our own monotonic one: somewhere between asking and being told."""
+
+    now: datetime
+    asked_at: float  # seconds
+    told_at: float
+
+    def until(self, moment: datetime) -> float:
+        """Return how many seconds to wait so that the moment has certainly come."""
+        return max(0.0, (moment - self.now).total_seconds() - (stopwatch.monotonic() - self.told_at))
+
+    def latest(self, at: float) -> datetime:
+        """Return the latest that it can have been by the store's clock, `at` being ours."""
+        return self.now + timedelta(seconds=at - self.asked_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """When dials may leave, one after the other."""
+
+    clock: Clock
+    at: Sequence[datetime]
+    next: datetime | None  # when the first of those that got none should ask again
+
+
+@dataclass(frozen=True, slots=True)
 class Begun:
     """The store's answer at the moment of dialing."""
 
     dial: bool
-    at: datetime | None = None  # with dial: its turn
-    wait_s: float = 0.0  # until then; without dial: until it is worth asking again
-    why: str = ""  # gone, paused, do_not_call, on_a_call, number_limit, canary, calls_per_day, caller_id
-    until: datetime | None = None  # with why: when it may be otherwise, if that is known
+    at: datetime | None = None  # with dial: when it is to leave; without: when to ask again, if that is known
+    why: str = ""  # gone, paused, do_not_call, on_a_call, canary, calls_per_day, caller_id, number_limit
     caller_id: str = ""  # with dial: the one of the pool that calls
+    clock: Clock | None = None  # unless there is a why
 
 
 @dataclass(frozen=True, slots=True)
@@ -593,21 +636,29 @@ class Store:
             pipe.execute()
 
     def case(self, attempt_id: str) -> Case | None:
-        """Return all that is known about an attempt, or None if there is no such contact.
+        """Return all that is known about an attempt, or None if there is no such contact."""
+        return next(iter(self.cases([attempt_id])), None)
+
+    def cases(self, attempt_ids: Sequence[str]) -> list[Case]:
+        """Return all that is known about some attempts, leaving out those of contacts that there are not.
 
         One round trip, and another for a definition that is new to us.
         """
-        contact_id = contact_of(attempt_id)
-        keys = [_key("contact", contact_id), _key("attempt", attempt_id), _key("sheets"), _key("dnc"), _key("lists")]
-        found = self._run("case", keys, [_prefix(kind) for kind in ("campaign", "zones", "rung")])
-        if not found:
-            return None
-        now, contact, attempt, version, state, label, listed, rung, lists = found
+        keys = [_key("sheets"), _key("dnc"), _key("lists")]
+        for attempt_id in attempt_ids:
+            keys += [_key("contact", contact_of(attempt_id)), _key("attempt", attempt_id)]
+        now, lists, *found = self._run("case", keys, [_prefix(kind) for kind in ("campaign", "zones", "rung")])
+        read_at, registries = ledger.moment(now), read_registries(_pairs(lists))
+        told = zip(attempt_ids, found, strict=True)
+        return [self._case(attempt_id, one, read_at, registries) for attempt_id, one in told if one]
+
+    def _case(self, attempt_id: str, told: list[Any], read_at: datetime, registries: Mapping[str, Registry]) -> Case:
+        contact, attempt, version, state, label, listed, rung = told
         contact = _pairs(contact)
         name = contact["campaign"]
         return Case(
             attempt_id=attempt_id,
-            contact_id=contact_id,
+            contact_id=contact_of(attempt_id),
             campaign=self._campaigns.get((name, version)) or self.campaign(name)[0],
             campaign_state=CampaignState(state or CampaignState.RUNNING),
             phone=contact["phone"],
@@ -616,14 +667,33 @@ class Store:
             columns=_columns(contact),
             made=int(contact.get("made", "0")),
             attempt=_pairs(attempt),
-            read_at=ledger.moment(now),
+            read_at=read_at,
             caller_id=contact.get("caller_id", ""),
             last=contact.get("disposition", ""),
             message_left="message_left" in contact,
             listings=read_listings(listed),
             rung=tuple(ledger.moment(at) for at in rung),
-            registries=read_registries(_pairs(lists)),
+            registries=registries,
         )
+
+    def turns(
+        self,
+        campaign: str,
+        count: int,
+        *,
+        account_interval: timedelta,
+        campaign_interval: timedelta,
+        farthest: timedelta,
+    ) -> Turns:
+        """Take turns for so many dials of a campaign, as far as they are near."""
+        keys = [_key("pace"), _key("pace", campaign), _key("slow")]
+        args = [(1 + SPARE) * (interval / _MS) for interval in (account_interval, campaign_interval)]
+        args += [count, _ms(farthest)]
+        asked_at = stopwatch.monotonic()
+        now, *turns = self._run("turn", keys, args)
+        clock = Clock(ledger.moment(now), asked_at, stopwatch.monotonic())
+        after = next((ledger.moment(-turn) for turn in turns if turn < 0), None)
+        return Turns(clock, [ledger.moment(turn) for turn in turns if turn > 0], after)
 
     def begin(
         self,
@@ -638,33 +708,31 @@ class Store:
         record: Mapping[str, str],
         pool: Sequence[str] = (),
         limits: caller_ids.Limits = NO_LIMITS,
+        turn: datetime | None = None,
     ) -> Begun:
-        """Write down that a POST is about to be sent, if it may be. Asked twice with one token, the answer is the same.
+        """Write down that a POST is about to be sent, if it may be, and when.
 
-        `pool` are the caller IDs in the order in which they are to be tried: the first that may call now does.
+        Asked twice with one token, the answer is the same, unless that moment was missed: then it is a later one. `pool`
+        are the caller IDs in the order in which they are to be tried: the first that may call now does.
         """
         keys = _keys(
             case,
-            "attempt contact campaign:c dnc lines lines:c queued:c watch pace pace:c number journal slow brakes:c rung",
+            "attempt contact campaign:c dnc lines lines:c queued:c watch left left:c number journal slow brakes:c rung",
         )
         keys += [_key("caller_id", number) for number in pool] + [_key("lines_from", number) for number in pool]
-        args = [case.attempt_id, token, _ms(lease), _ms(first_look), _ms(account_interval), _ms(campaign_interval)]
+        args: list[Any] = [case.attempt_id, token, _ms(lease), _ms(first_look)]
+        args += [account_interval / _MS, campaign_interval / _MS]
         args += [case.contact_id, case.attempt_id.rpartition("#")[2], _dialing_limits(case, pool, limits, caps)]
-        args += [part for pair in record.items() for part in pair]
+        pace = {"turn": _ms(turn) if turn else 0, "apart": _ms(APART), "longest": _ms(LONGEST_WAIT), "late": _ms(LATE)}
+        args += [json.dumps(pace), *(part for pair in record.items() for part in pair)]
+        asked_at = stopwatch.monotonic()
         verdict, *rest = self._run("begin", keys, args)
+        if verdict == "no":
+            return Begun(dial=False, why=rest[0], at=ledger.moment(rest[1]) if int(rest[1]) else None)
+        clock = Clock(ledger.moment(rest[0]), asked_at, stopwatch.monotonic())
         if verdict == "wait":
-            return Begun(dial=False, wait_s=float(rest[0]) / 1000)
-        if verdict == "dial":
-            return Begun(True, ledger.moment(rest[0]), float(rest[1]) / 1000, caller_id=rest[2] or "")
-        return Begun(dial=False, why=rest[0], until=ledger.moment(rest[1]) if int(rest[1]) else None)
-
-    def latest(self, facts: Facts) -> Facts:
-        """Return the facts with what may have come up while a dial that has begun waited for its turn."""
-        with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hget(_key("campaign", facts.campaign.name), "state")
-            pipe.hget(_key("dnc"), facts.phone)
-            state, listed = pipe.execute()
-        return replace(facts, campaign_state=state or CampaignState.STOPPED.value, listings=read_listings(listed))
+            return Begun(dial=False, at=ledger.moment(rest[1]), clock=clock)
+        return Begun(dial=True, at=ledger.moment(rest[1]), caller_id=rest[2] or "", clock=clock)
 
     def postpone(self, case: Case, token: str, due: datetime, rule: str, reason: str, *, slow_to: float = 1.0) -> bool:
         """Give an attempt back unspent, because nothing rang; False if it is not ours to give back.
@@ -675,8 +743,10 @@ class Store:
         args = [case.attempt_id, token, _ms(due), rule, reason, slow_to, _prefix("caller_id")]
         return self._run("postpone", keys, args) == 1
 
-    def witness(self, attempt_id: str, testimony: ledger.Testimony, *, token: str = "") -> Heard:
-        """Write down what a witness says about an attempt."""
+    def witness(
+        self, attempt_id: str, testimony: ledger.Testimony, *, token: str = "", left_at: datetime | None = None
+    ) -> Heard:
+        """Write down what a witness says about an attempt; the worker's own says when the dial left, too."""
         contact_id = contact_of(attempt_id)
         keys = [
             _key("attempt", attempt_id),
@@ -685,9 +755,10 @@ class Store:
             _key("watch"),
             _key("journal", contact_id),
             _key("used"),
+            _key("left"),
         ]
         args = [attempt_id, testimony.kind, testimony.text, int(testimony.call_is_over), token, int(testimony.can_wait)]
-        args += [testimony.bot, _ms(policy.BOT_WITHIN), f"{_ROOT}:"]
+        args += [testimony.bot, _ms(policy.BOT_WITHIN), f"{_ROOT}:", _ms(left_at) if left_at else 0]
         return Heard(self._run("witness", keys, args))
 
     def detected(self, attempt_id: str) -> AnsweredBy | None:

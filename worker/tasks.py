@@ -2,9 +2,12 @@
 
 import logging
 import secrets
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from threading import BoundedSemaphore
 from typing import Final, TypeVar
 from urllib.parse import quote
@@ -18,11 +21,19 @@ from campaigns.templates import RenderError
 from worker import brakes, braking, briefing, caller_ids, ledger, policy, settlement, settling, stopwatch, texml
 from worker.agents import AgentsAway
 from worker.app import agents, carrier, store, task
-from worker.carrier import AccountBlocked, CarrierBusy, CarrierError, DialOrder, DialRefused, DialUnconfirmed
+from worker.carrier import (
+    AccountBlocked,
+    CarrierBusy,
+    CarrierError,
+    DialOrder,
+    DialRefused,
+    DialUnconfirmed,
+    DialWithheld,
+)
 from worker.evidence import FoundCall
 from worker.settings import Settings, load_settings
 from worker.settlement import DialAnswer, Step
-from worker.store import Begun, Bid, CampaignState, Case, Limits, StoreError, UnderWay
+from worker.store import LATE, Begun, Bid, CampaignState, Case, Clock, Limits, StoreError, UnderWay
 
 log: Final[logging.Logger] = get_task_logger(__name__)
 
@@ -33,13 +44,22 @@ BUSY_DELAY: Final = timedelta(seconds=5)
 """How long a contact waits when the carrier is busy and does not say how long."""
 
 CLAIM_EVERY: Final = timedelta(milliseconds=200)
-SWEEP_EVERY: Final = timedelta(milliseconds=800)
+SWEEP_EVERY: Final = timedelta(milliseconds=200)
 """A little less than beat's own, so that no tick in time is lost."""
 
 COUNT_EVERY: Final = timedelta(seconds=2.4)
 
 AHEAD: Final = timedelta(milliseconds=750)
 """How far ahead of the dials is claimed: more than passes between two ticks, and little enough to wait in threads."""
+
+_FARTHEST: Final = timedelta(seconds=1)
+"""How far away a dial's turn may be: one that would have to wait longer is given back."""
+
+_TOGETHER: Final = 8
+"""How many attempts one message tells of: a message costs a worker more than a dial does."""
+
+_EARLY_S: Final = 0.015
+"""How long before its turn a dial is begun, so that it is ready to leave when the turn comes."""
 
 _SLOWEST_S: Final = 4.0
 """However busy the carrier is, it is tried about so often: its relief must be noticed."""
@@ -91,8 +111,8 @@ def claim_due() -> None:
         except Exception:
             log.exception("nothing of %s can be claimed; the other campaigns go on", found.name)
     for claimed in store().claim(bids, _limits(settings)).values():
-        for attempt_id in claimed:
-            place_call.delay(attempt_id)
+        for start in range(0, len(claimed), _TOGETHER):
+            place_call.delay(*claimed[start : start + _TOGETHER])
 
 
 def _bid(found: UnderWay, settings: Settings, now: datetime) -> Bid:
@@ -144,49 +164,84 @@ def tend_caller_ids() -> None:
         braking.tend_caller_ids(store(), carrier(), load_settings())
 
 
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """An attempt that may be dialed when its turn comes."""
+
+    case: Case
+    order: DialOrder | None
+    problem: str  # without an order
+
+
 @task
-def place_call(attempt_id: str) -> None:
-    """Dial one attempt, if it may still be dialed at this moment. At most one POST leaves, ever."""
-    case = store().case(attempt_id)
-    if case is None or case.begun:
-        return
-    now = case.read_at
-    verdict = policy.may_ring(case.facts, now)
+def place_call(*attempt_ids: str) -> None:
+    """Dial some attempts, each in its turn, if it may still be dialed then. At most one POST leaves for each, ever."""
+    ready = [found for case in store().cases(attempt_ids) if (found := _ready(case))]
+    for moment, dial, turn in sorted(_in_turn(ready), key=itemgetter(0)):
+        stopwatch.sleep(max(0.0, moment - _EARLY_S - stopwatch.monotonic()))
+        stopwatch.aside(partial(_dial_one, dial, turn))
+
+
+def _dial_one(dial: _Ready, turn: datetime) -> None:
+    # Beside the others that came with the same message: one that the carrier does not answer holds up none of them.
+    try:
+        _dial(dial, turn)
+    except Exception:
+        log.exception("%s cannot be dialed", dial.case.attempt_id)
+
+
+def _in_turn(ready: Sequence[_Ready]) -> Iterator[tuple[float, _Ready, datetime]]:
+    """Yield each dial with its turn: by our monotonic clock (s), and by the store's. Others are given back."""
+    account = timedelta(seconds=1 / load_settings().calls_per_second)
+    for name, group in groupby(sorted(ready, key=_campaign_of), _campaign_of):
+        dials = list(group)
+        own = timedelta(seconds=1 / dials[0].case.campaign.pacing.calls_per_second)
+        turns = store().turns(name, len(dials), account_interval=account, campaign_interval=own, farthest=_FARTHEST)
+        for dial, turn in zip(dials, turns.at, strict=False):
+            yield stopwatch.monotonic() + turns.clock.until(turn), dial, turn
+        for late in dials[len(turns.at) :]:
+            settling.give_back(store(), late.case, "", "pace", _REASONS["pace"], turns.next)
+
+
+def _campaign_of(dial: _Ready) -> str:
+    return dial.case.campaign.name
+
+
+def _ready(case: Case) -> _Ready | None:
+    if case.begun:
+        return None
+    verdict = policy.may_ring(case.facts, case.read_at)
     if not verdict.allowed:
         settling.give_back(store(), case, "", verdict.rule, verdict.reason, verdict.until)
-        return
-    settings = load_settings()
-    if case.campaign.rehearsed and settings.rings_phones:
+        return None
+    if case.campaign.rehearsed and load_settings().rings_phones:
         settling.give_back(store(), case, "", "rehearsed", _REASONS["rehearsed"], None)
-        return
-    order, problem = _order(case, settings, now)
+        return None
     try:
         carrier().warm_up()
     except AccountBlocked as blocked:
-        settling.give_back(store(), case, "", "account_blocked", str(blocked), now)
+        settling.give_back(store(), case, "", "account_blocked", str(blocked), case.read_at)
         _pause(case, str(blocked))
+        return None
+    return _Ready(case, *_order(case, load_settings(), case.read_at))
+
+
+def _dial(ready: _Ready, turn: datetime) -> None:
+    """Begin one attempt and send its POST: nothing that could be asked before is left to ask in between."""
+    case, order = ready.case, ready.order
+    settings = load_settings()
+    leave = _Leave(case, turn, _caller_ids(case, settings) if order else [], settings)
+    if not leave.begin():
         return
-    token = secrets.token_hex(8)
-    asked_at = stopwatch.monotonic()
-    begun = _begin(case, token, settings, _caller_ids(case, settings) if order else [])
-    if begun is None:
-        return
+    token = leave.token
     if order is None:
-        _hear(attempt_id, DialAnswer(refused=Disposition.FAILED, reason=problem), token)
-        return
-    facts = case.facts
-    if begun.wait_s:
-        stopwatch.sleep(begun.wait_s)
-        facts = store().latest(facts)
-    verdict = policy.may_ring(facts, begun.at or now)
-    if not verdict.allowed:
-        _not_dialed(case, token, verdict.rule, verdict.reason, verdict.until)
-        return
-    if stopwatch.monotonic() - asked_at > _POST_WITHIN_S:
-        _not_dialed(case, token, "stood_still", "the worker stood still just before it dialed", store().now())
+        _hear(case.attempt_id, DialAnswer(refused=Disposition.FAILED, reason=ready.problem), token)
         return
     try:
-        answer = DialAnswer(call_sid=carrier().dial(replace(order, caller_id=begun.caller_id)))
+        answer = DialAnswer(call_sid=carrier().dial(replace(order, caller_id=leave.caller_id), leave.given))
+    except DialWithheld:
+        _not_dialed(case, token, leave.rule, leave.reason, leave.until)
+        return
     except DialRefused as refusal:
         answer = DialAnswer(refused=refusal.disposition, reason=str(refusal))
     except DialUnconfirmed as doubt:
@@ -201,19 +256,103 @@ def place_call(attempt_id: str) -> None:
         _not_dialed(case, token, "account_blocked", str(blocked), store().now())
         _pause(case, str(blocked))
         return
-    _hear(attempt_id, answer, token)
+    _hear(case.attempt_id, answer, token, leave.taken_at(carrier().left_at))
 
 
-@task
-def conclude(attempt_id: str) -> None:
-    """Settle an attempt by what was heard of it; if that is too little, see to it that more is heard."""
-    match settling.conclude(store(), attempt_id):
-        case Step.ASK:
-            reconcile.delay(attempt_id)
-        case Step.HANG_UP:
-            hang_up.delay(attempt_id)
-        case _:
-            pass
+class _Leave:
+    """One attempt's leave to be dialed: asked for shortly before its turn, and taken in the moment of the POST."""
+
+    def __init__(self, case: Case, turn: datetime, pool: list[str], settings: Settings) -> None:
+        self.token, self.caller_id = secrets.token_hex(8), ""
+        self.rule, self.reason = "", ""  # why it was not given after all
+        self.until: datetime | None = None
+        self._case, self._turn, self._pool, self._settings = case, turn, pool, settings
+        self._at = turn
+        self._clock: Clock | None = None
+        self._begun_at = 0.0
+
+    def begin(self) -> bool:
+        """Write the attempt down as begun; False if it is not ours to dial."""
+        case = self._case
+        patience = stopwatch.monotonic() + _FARTHEST.total_seconds()
+        while True:
+            begun = _insist(self._ask)
+            if begun.dial and begun.clock:
+                self._begun_at = begun.clock.asked_at
+                return True
+            if not begun.at or not begun.clock:
+                break
+            if stopwatch.monotonic() > patience:
+                settling.give_back(store(), case, "", "pace", _REASONS["pace"], begun.at)
+                return False
+            stopwatch.sleep(max(0.0, begun.clock.until(begun.at) - _EARLY_S))
+        if begun.why not in _REASONS:
+            log.info("%s is not ours to dial: %s", case.attempt_id, begun.why)
+            return False
+        now = store().now()
+        match begun.why:
+            case "do_not_call":
+                due = None
+            case "paused":
+                due = now
+            case "number_limit":
+                due = policy.next_opening(case.campaign, case.place, begun.at or now) or begun.at
+            case _:
+                due = begun.at or _again(case.campaign, begun.why, now)
+        for token in ("", self.token):  # begun or not: the reply that would have told may have been lost
+            settling.give_back(store(), case, token, begun.why, _REASONS[begun.why], due)
+        return False
+
+    def given(self) -> bool:
+        """Wait for the moment; False if none comes any more. Whoever has missed theirs asks for another."""
+        while True:
+            assert self._clock
+            stopwatch.sleep(self._clock.until(self._at))
+            verdict = policy.may_ring(self._case.facts, self._at)
+            if not verdict.allowed:
+                return self._withhold(verdict.rule, verdict.reason, verdict.until)
+            now = stopwatch.monotonic()
+            if now - self._begun_at > _POST_WITHIN_S:
+                return self._withhold("stood_still", "the worker stood still just before it dialed", self._at)
+            if self._clock.latest(now) - self._at <= LATE:
+                return True
+            try:
+                begun = self._ask()
+            except redis.RedisError:
+                return self._withhold("stood_still", "the store was away just before the dial", self._at)
+            if not begun.dial:
+                until = None if begun.why == "do_not_call" else self._at
+                return self._withhold(begun.why, _REASONS.get(begun.why, begun.why), until)
+
+    def taken_at(self, left_at: float | None) -> datetime | None:
+        """Return when the dial left by the store's clock, at the latest."""
+        return self._clock.latest(left_at) if left_at and self._clock else None
+
+    def _withhold(self, rule: str, reason: str, until: datetime | None) -> bool:
+        self.rule, self.reason, self.until = rule, reason, until
+        return False
+
+    def _ask(self) -> Begun:
+        campaign, account = self._case.campaign, self._settings.calls_per_second
+        begun = store().begin(
+            self._case,
+            self.token,
+            lease=policy.lease(campaign),
+            first_look=settlement.FIRST_LOOK,
+            account_interval=timedelta(seconds=1 / account),
+            campaign_interval=timedelta(seconds=1 / campaign.pacing.calls_per_second),
+            caps=policy.caps(campaign, self._case.place),
+            record={
+                "version": campaign.version,
+                "checked": policy.checked_against(campaign, self._case.place, self._case.registries),
+            },
+            pool=self._pool,
+            limits=braking.caller_id_limits(self._settings),
+            turn=self._turn,
+        )
+        if begun.dial and begun.at:
+            self._at, self._clock, self.caller_id = begun.at, begun.clock, begun.caller_id
+        return begun
 
 
 @task
@@ -243,7 +382,6 @@ def _ask_about(attempt_id: str) -> None:
     for call in calls:
         store().witness(attempt_id, ledger.found(call))
     store().asked(attempt_id, "found" if calls else "not_found", calls[0].event.state if calls else "")
-    conclude.delay(attempt_id)
 
 
 @task
@@ -259,21 +397,31 @@ def hang_up(attempt_id: str) -> None:
         log.warning("cannot hang up %s: %s", attempt_id, error)  # it is tried again
         return
     store().witness(attempt_id, ledger.hung_up("of last resort"))
-    conclude.delay(attempt_id)
 
 
 @task
 def sweep() -> None:
-    """Look at every attempt whose time has come: what no message told of is found here."""
+    """Look at every attempt whose time has come, and settle it by what was heard of it, or see to it that more is heard."""
     if not store().tick("sweep", SWEEP_EVERY):
         return
-    for attempt_id in store().look():
+    taken = store().look()
+    for case in store().cases(taken) if taken else []:
         try:
-            conclude(attempt_id)
+            _conclude(case)
         except redis.RedisError:
             raise
         except Exception:
-            log.exception("%s cannot be concluded; the others are", attempt_id)
+            log.exception("%s cannot be concluded; the others are", case.attempt_id)
+
+
+def _conclude(case: Case) -> None:
+    match settling.conclude(store(), case):
+        case Step.ASK:
+            reconcile.delay(case.attempt_id)
+        case Step.HANG_UP:
+            hang_up.delay(case.attempt_id)
+        case _:
+            pass
 
 
 def _calls_of(case: Case) -> list[FoundCall]:
@@ -325,48 +473,6 @@ def _caller_ids(case: Case, settings: Settings) -> list[str]:
     return caller_ids.in_order(pool, phone=case.phone, contact_id=case.contact_id, before=case.caller_id)
 
 
-def _begin(case: Case, token: str, settings: Settings, pool: list[str]) -> Begun | None:
-    """Write the attempt down as begun; returns when its turn is, or None if it is not ours to dial."""
-    begun = _insist(
-        lambda: store().begin(
-            case,
-            token,
-            lease=policy.lease(case.campaign),
-            first_look=settlement.FIRST_LOOK,
-            account_interval=timedelta(seconds=1 / settings.calls_per_second),
-            campaign_interval=timedelta(seconds=1 / case.campaign.pacing.calls_per_second),
-            caps=policy.caps(case.campaign, case.place),
-            record={
-                "version": case.campaign.version,
-                "checked": policy.checked_against(case.campaign, case.place, case.registries),
-            },
-            pool=pool,
-            limits=braking.caller_id_limits(settings),
-        )
-    )
-    if begun.dial:
-        return begun
-    now = store().now()
-    match begun.why:
-        case "do_not_call":
-            settling.give_back(store(), case, "", begun.why, _REASONS[begun.why], None)
-        case "paused":
-            settling.give_back(store(), case, "", begun.why, _REASONS[begun.why], now)
-        case "canary" | "calls_per_day" | "caller_id":
-            due = begun.until or _again(case.campaign, begun.why, now)
-            settling.give_back(store(), case, "", begun.why, _REASONS[begun.why], due)
-        case "number_limit":
-            later = policy.next_opening(case.campaign, case.place, begun.until or now) or begun.until
-            settling.give_back(store(), case, "", begun.why, _REASONS[begun.why], later)
-        case "on_a_call":
-            settling.give_back(store(), case, "", begun.why, _REASONS[begun.why], now + BUSY_DELAY)
-        case "":
-            settling.give_back(store(), case, "", "pace", _REASONS["pace"], now + timedelta(seconds=begun.wait_s))
-        case _:
-            log.info("%s is not ours to dial: %s", case.attempt_id, begun.why)
-    return None
-
-
 def _again(campaign: Campaign, rule: str, now: datetime) -> datetime:
     return brakes.day_of(campaign.day_zone, now)[1] if rule == "calls_per_day" else now + BUSY_DELAY
 
@@ -383,10 +489,8 @@ def _pause(case: Case, why: str) -> None:
     log.error("campaign %s paused: %s", case.campaign.name, why)
 
 
-def _hear(attempt_id: str, answer: DialAnswer, token: str) -> None:
-    _insist(lambda: store().witness(attempt_id, ledger.dialed(answer), token=token))
-    if answer.refused:
-        conclude.delay(attempt_id)
+def _hear(attempt_id: str, answer: DialAnswer, token: str, left_at: datetime | None = None) -> None:
+    _insist(lambda: store().witness(attempt_id, ledger.dialed(answer), token=token, left_at=left_at))
 
 
 def _insist(write: Callable[[], Result]) -> Result:

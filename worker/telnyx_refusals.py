@@ -34,6 +34,10 @@ class DialUnconfirmed(CarrierError):
     """We asked, and do not know whether a phone rings: never dial this attempt again, let evidence decide."""
 
 
+class DialWithheld(CarrierError):
+    """We sent nothing, for we were told so at the last moment: give the attempt back unspent."""
+
+
 class CarrierBusy(CarrierError):
     """Nothing rang, and later it may: give the attempt back unspent, and slow down."""
 

@@ -31,8 +31,8 @@ CARRIER_FAULTS: Final = (
 CALLBACK_FAULTS: Final = {"drop": 0.1, "duplicate": 0.1, "delay_s": 2.0}
 
 STEPS: Final = {
-    "worker": ("claim", "begin", "postpone", "witness", "look", "asked", "conclude", "publish", "POST"),
-    "callbacks": ("witness", "publish"),
+    "worker": ("claim", "case", "turn", "begin", "postpone", "witness", "look", "asked", "conclude", "publish", "POST"),
+    "callbacks": ("witness",),
     "beat": ("publish",),
 }
 """The named steps of each process: a script of the store's, a message to the queue, the one POST."""

@@ -204,10 +204,14 @@ def claimed(store: Store, campaign: Campaign, most: int = 1000) -> list[str]:
 def begin(store: Store, attempt_id: str, **more: object) -> str:
     case = store.case(attempt_id)
     assert case
-    begun = store.begin(
-        case, "t", lease=60 * SECOND, first_look=SECOND, account_interval=SECOND / 10_000,
-        campaign_interval=SECOND / 10_000, record={"version": "1"}, **more,
-    )  # fmt: skip
+    begun = None
+    while begun is None or (begun.clock and not begun.dial):
+        if begun and begun.at:
+            store.clock_ms = round(begun.at.timestamp() * 1000)  # as the worker does: it waits
+        begun = store.begin(
+            case, "t", lease=60 * SECOND, first_look=SECOND, account_interval=SECOND / 10_000,
+            campaign_interval=SECOND / 10_000, record={"version": "1"}, **more,
+        )  # fmt: skip
     return "" if begun.dial else begun.why
 
 

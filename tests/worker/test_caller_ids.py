@@ -89,12 +89,13 @@ def test_the_first_number_that_may_call_does_until_it_has_made_its_calls_of_the_
     assert [caller_of(store, a) for a in attempts[:4]] == [NEW_YORK, NEW_YORK, CHICAGO, CHICAGO]
     case = store.case(attempts[4])
     assert case
+    store.clock_ms += 2000
     begun = store.begin(
         case, "t", lease=HOUR, first_look=HOUR, account_interval=SECOND, campaign_interval=SECOND, record={},
         pool=[CHICAGO, NEW_YORK], limits=limits,
     )  # fmt: skip
     midnight = datetime(2026, 11, 24, 5, tzinfo=UTC)  # in New York; an hour later in Chicago
-    assert begun.until == midnight
+    assert begun.at == midnight
     store.clock_ms = round(midnight.timestamp() * 1000)
     assert begin(store, attempts[4], pool=[CHICAGO, NEW_YORK], limits=limits) == ""
     assert caller_of(store, attempts[4]) == NEW_YORK
@@ -287,6 +288,7 @@ def test_a_sick_number_rests_for_a_day_and_is_judged_anew(store: Store, reminder
         call(store, attempt_id, answered=n < 300 and n % 2 == 0)
     (one,) = store.own_numbers([NEW_YORK], store.now())
     assert (one.calls, one.answered, len(one.recent), one.past) == (500, 150, caller_ids.RECENT, (300, 150))
+    store.clock_ms = round(NOON.timestamp() * 1000)
     tend(store, listening, settings)
     (one,) = store.own_numbers([NEW_YORK], store.now())
     assert (one.rest, one.recent, one.answer_rate) == (NOON + caller_ids.REST, "", None)

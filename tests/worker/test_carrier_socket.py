@@ -24,6 +24,7 @@ from worker.carrier import (
     DialOrder,
     DialRefused,
     DialUnconfirmed,
+    DialWithheld,
     Forged,
 )
 from worker.evidence import CallState
@@ -578,3 +579,30 @@ def test_a_signature_is_for_one_timestamp() -> None:
 def test_without_a_usable_public_key_nothing_is_believed_and_the_setting_is_named(key: str) -> None:
     with pytest.raises(Forged, match="TELNYX_PUBLIC_KEY"):
         verifier(key).verify(FORM, signed())
+
+
+def test_whether_a_dial_may_leave_is_asked_when_all_is_ready_and_before_anything_is_sent(
+    carrier: Carrier, server: Server
+) -> None:
+    server.behave = answer(200, {"call_sid": "v3:1"})
+    seen_when_asked: list[int] = []
+
+    def may_leave() -> bool:
+        seen_when_asked.append(len(server.seen))
+        return True
+
+    before = time.monotonic()
+    assert carrier.dial(order(), may_leave) == "v3:1"
+    assert seen_when_asked == [0]
+    assert carrier.left_at
+    assert before < carrier.left_at < time.monotonic()
+
+
+def test_nothing_is_sent_of_a_dial_whose_moment_has_passed(carrier: Carrier, server: Server) -> None:
+    server.behave = answer(200, {"call_sid": "v3:1"})
+    with pytest.raises(DialWithheld):
+        carrier.dial(order(), lambda: False)
+    assert server.seen == []
+    assert carrier.left_at is None
+    assert carrier.dial(order()) == "v3:1", "and the next one leaves"
+    assert len(server.seen) == 1

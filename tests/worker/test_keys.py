@@ -36,7 +36,7 @@ MEANINGS: Final = {
     "sid": r"v3:\w+", "task": r"[a-z]+", "hash": r"[0-9a-f]{20}",
 }  # fmt: skip
 TRANSIENT: Final = {"due", "live", "lines", "queued", "watch", "inbound", "talking", "awaiting"}
-MORTAL: Final = {"pace", "call", "caller", "slow", "tick", "warm", "lines_from", "rung"}
+MORTAL: Final = {"pace", "left", "call", "caller", "slow", "tick", "warm", "lines_from", "rung"}
 
 
 def documented_keys() -> list[tuple[str, str]]:
@@ -82,6 +82,7 @@ class Campaigning:
 
     def begin(self, attempt_id: str) -> Case:
         quick = timedelta(microseconds=1)
+        self.store.turns(self.campaign.name, 1, account_interval=quick, campaign_interval=quick, farthest=SECOND)
         begun = self.store.begin(
             self.case(attempt_id), "t", lease=60 * SECOND, first_look=SECOND, account_interval=quick,
             campaign_interval=quick, record={"version": "1"}, pool=["+12125550199"], limits=Limits(lines=9),

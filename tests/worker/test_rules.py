@@ -295,16 +295,27 @@ def test_an_operators_entry_that_holds_longer_takes_the_place_of_the_shorter(sto
     assert [(one.source, one.expires_at) for one in store.listed(PHONE)] == [("asked during x#1", None)]
 
 
-def test_what_comes_up_while_a_dial_waits_for_its_turn_is_seen(store: Store, reminder: Campaign) -> None:
-    assert begin(store, reminder, ()).dial
+def test_what_comes_up_before_a_dial_has_left_is_seen_when_it_asks_again(store: Store, reminder: Campaign) -> None:
+    store.clock_ms = int(MONDAY.timestamp() * 1000)
+    begun = begin(store, reminder, ())
+    assert begun.dial
     case = store.case(store.live(reminder.name)[0])
     assert case
-    assert policy.may_ring(store.latest(case.facts), store.now()).allowed
+
+    quick = timedelta(microseconds=1)
+
+    def why() -> str:
+        store.clock_ms = (store.clock_ms or 0) + 1000  # its moment is missed each time
+        return store.begin(
+            case, "t", lease=HOUR, first_look=HOUR, account_interval=quick, campaign_interval=quick, record={}
+        ).why
+
+    assert why() == ""
     store.set_state(reminder.name, CampaignState.PAUSED)
-    assert policy.may_ring(store.latest(case.facts), store.now()).rule == "paused"
+    assert why() == "paused"
     store.set_state(reminder.name, CampaignState.RUNNING)
     store.add_do_not_call(PHONE, "operator")
-    assert policy.may_ring(store.latest(case.facts), store.now()).rule == "do_not_call"
+    assert why() == "do_not_call"
 
 
 # --- what the operator sees ---------------------------------------------------------------------------------------------

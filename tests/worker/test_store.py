@@ -1,20 +1,24 @@
+import math
 import threading
 from datetime import timedelta
 
 import pytest
 from claiming import claim
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from campaigns.call import Disposition
-from campaigns.campaign import Campaign
+from campaigns.campaign import Campaign, Pacing
 from campaigns.contacts import Contact
 from campaigns.places import Place, place_of
 from worker import ledger, policy
 from worker.embedded import EmbeddedRedis
 from worker.evidence import CallEvent, CallState
 from worker.settlement import DialAnswer, Settled
-from worker.store import Begun, CampaignState, Case, Enlisted, Heard, Store, StoreError
+from worker.store import APART, SPARE, Begun, CampaignState, Case, Enlisted, Heard, Store, StoreError
 
 SECOND = timedelta(seconds=1)
+MS = timedelta(milliseconds=1)
 BUSY = Settled(Disposition.BUSY, "busy")
 
 
@@ -143,13 +147,88 @@ def test_two_campaigns_do_not_ring_one_number_at_once(store: Store, reminder: Ca
     assert begin(store, attempt_id).why == "on_a_call"
 
 
+def turns(store: Store, campaign: str, count: int, *, account_per_s: float, per_s: float) -> tuple[list[float], float]:
+    """When so many dials may leave, in ms from now; and when the first without a turn should ask again (0: all have one)."""
+    given = store.turns(
+        campaign, count, account_interval=SECOND / account_per_s, campaign_interval=SECOND / per_s, farthest=SECOND
+    )
+    milliseconds = [(turn - given.clock.now) / timedelta(milliseconds=1) for turn in given.at]
+    return milliseconds, (given.next - given.clock.now) / timedelta(milliseconds=1) if given.next else 0.0
+
+
 def test_each_dial_has_its_turn_and_whose_turn_is_far_off_is_to_ask_again(store: Store, reminder: Campaign) -> None:
     enlist(store, reminder, 4)
-    store.clock_ms = start = int(store.now().timestamp() * 1000)
-    turns = [begin(store, attempt_id, per_s=2) for attempt_id in claim(store, reminder)]
-    assert [(turn.dial, turn.wait_s) for turn in turns] == [(True, 0), (True, 0.5), (True, 1), (False, 1.5)]
-    assert turns[1].at == ledger.moment(start + 500)
+    store.clock_ms = int(store.now().timestamp() * 1000)
+    apart = math.ceil(500 * (1 + SPARE))
+    assert turns(store, reminder.name, 4, account_per_s=2, per_s=10) == ([0, apart], math.ceil(1000 * (1 + SPARE)))
     assert claim(store, reminder) == [], "what cannot leave within the second is not taken"
+    store.clock_ms += 1100
+    assert turns(store, reminder.name, 1, account_per_s=2, per_s=10) == ([0], 0), "a place that nobody took is gone"
+
+
+def test_a_slow_campaign_holds_up_no_other(store: Store) -> None:
+    store.clock_ms = int(store.now().timestamp() * 1000)
+    assert turns(store, "slow", 2, account_per_s=100, per_s=1.1)[0] == [0, math.ceil(1000 * (1 + SPARE) / 1.1)]
+    fast, _ = turns(store, "fast", 10, account_per_s=100, per_s=100)
+    assert fast[-1] < 130, "ten places of the account's, after the two that the slow one took"
+
+
+def left_after(store: Store, attempt_id: str, late_ms: int, per_s: float) -> int:
+    """Begin a dial now, and let it leave so much later than planned; returns when it left."""
+    while not (answer := begin(store, attempt_id, per_s=per_s)).dial:
+        assert answer.at, answer
+        store.clock_ms = int(answer.at.timestamp() * 1000)
+    assert answer.at
+    left = answer.at + timedelta(milliseconds=late_ms)
+    store.witness(attempt_id, ledger.dialed(DialAnswer(call_sid="v3:1")), token="t", left_at=left)
+    return round(left.timestamp() * 1000)
+
+
+@given(
+    per_s=st.sampled_from([0.5, 1, 2, 3, 7]),
+    delays=st.lists(st.tuples(st.integers(0, 900), st.integers(0, 100)), min_size=20, max_size=20),
+)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_however_late_dials_leave_none_follows_the_nth_before_it_too_soon(
+    store: Store, reminder: Campaign, per_s: float, delays: list[tuple[int, int]]
+) -> None:
+    store._redis.flushall()
+    store = Store(store._redis, clock_ms=1_800_000_000_000)
+    roomy = reminder.model_copy(update={"pacing": Pacing(lines=20)})
+    enlist(store, roomy, 20)
+    left = []
+    for attempt_id, (late_ms, pause_ms) in zip(claim(store, roomy, lease=1000 * SECOND), delays, strict=True):
+        left.append(left_after(store, attempt_id, late_ms, per_s))
+        store.clock_ms += pause_ms
+    most = max(1, int(per_s))
+    left.sort()
+    assert all(later - earlier >= 1000 * most / per_s for earlier, later in zip(left, left[most:], strict=False))
+
+
+def test_who_has_missed_its_moment_asks_for_another_and_keeps_the_pace(store: Store, reminder: Campaign) -> None:
+    enlist(store, reminder, 2)
+    first, second = claim(store, reminder)
+    store.clock_ms = start = int(store.now().timestamp() * 1000)
+    assert begin(store, first, "a", per_s=1).at == ledger.moment(start)
+    store.clock_ms += 1100
+    assert begin(store, second, "b", per_s=1).at == ledger.moment(store.clock_ms)
+    again = begin(store, first, "a", per_s=1)
+    assert (again.dial, again.at) == (True, ledger.moment(start + 1100 + 1000 + round(APART / MS)))
+    store.set_state(reminder.name, CampaignState.PAUSED)
+    store.clock_ms += 5000
+    assert begin(store, first, "a", per_s=1).why == "paused"
+
+
+def test_nothing_is_written_while_the_moment_is_far_away(store: Store, reminder: Campaign) -> None:
+    enlist(store, reminder, 2)
+    first, second = claim(store, reminder)
+    store.clock_ms = start = int(store.now().timestamp() * 1000)
+    assert begin(store, first, per_s=1).dial
+    wait = begin(store, second, per_s=1)
+    assert (wait.dial, wait.why, wait.at) == (False, "", ledger.moment(start + 1000 + round(APART / MS)))
+    case = store.case(second)
+    assert case
+    assert not case.begun
 
 
 def test_a_postponed_attempt_is_not_spent(store: Store, reminder: Campaign) -> None:
@@ -270,16 +349,16 @@ def test_the_pace_slows_when_the_carrier_is_busy_and_comes_back_by_itself(store:
 
     def next_dial_after() -> float:
         (attempt_id,) = claim(store, reminder, ahead=1)
-        assert begin(store, attempt_id, per_s=10).dial
-        pace = int(store._redis.get("{dialout}:pace")) - store.clock_ms  # type: ignore[operator,arg-type]
+        (_, then), _ = turns(store, reminder.name, 2, account_per_s=10, per_s=10)
+        assert begin(store, attempt_id, per_s=10_000).dial
         case = store.case(attempt_id)
         assert case
         store.postpone(case, "t", store.now() + timedelta(hours=1), "carrier_busy", "429", slow_to=40)
         store.clock_ms += 1000  # type: ignore[operator]
-        return pace / 100
+        return then / 100 / (1 + SPARE)
 
     waits = [next_dial_after() for _ in range(4)]
-    assert waits[0] == 1
+    assert waits[0] == pytest.approx(1, abs=0.01)
     assert waits == sorted(waits)
     assert waits[-1] > 2.9  # doubled three times, and forgotten a little in between
     store.clock_ms = start + 30_000

@@ -63,7 +63,10 @@ class Days:
         self._next_beat_ms = self._next_tend_ms = timeline.now_ms
         self._shown_at = 0.0
         work_with(_Collaborators(store, network))
-        stopwatch.go_by(Stopwatch(lambda: timeline.now_ms / 1000, timeline.sleep))
+        stopwatch.go_by(
+            Stopwatch(lambda: timeline.now_ms / 1000, timeline.sleep, lambda action: timeline.after(0, action))
+        )
+        app.loader.import_default_modules()
         self._messages = _Messages()
         logging.getLogger().addHandler(_Complaints(self.broken))
 

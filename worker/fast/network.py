@@ -5,7 +5,7 @@ server uses: `hearing.hear`.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from campaigns.call import Disposition, Joined, OptOut, Report
 from worker import inbound, ledger
-from worker.carrier import Carrier, CarrierBusy, DialOrder, DialRefused, DialUnconfirmed
+from worker.carrier import Carrier, CarrierBusy, DialOrder, DialRefused, DialUnconfirmed, DialWithheld
 from worker.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
 from worker.fast.odds import Fate, Odds, Pickup, PostAnswer
 from worker.fast.timeline import Timeline
@@ -124,8 +124,10 @@ class Network(Carrier):
     def warm_up(self) -> None:
         """Nothing takes any time here that is not slept."""
 
-    def dial(self, order: DialOrder) -> str:
+    def dial(self, order: DialOrder, may_leave: Callable[[], bool] | None = None) -> str:
         """Take the one POST, and let it ring; raises as the carrier's own `dial` does."""
+        if may_leave and not may_leave():
+            raise DialWithheld("its moment had passed before it was sent")
         attempt_id = parse_qs(urlsplit(order.status_url).query)["attempt"][0]
         post = Post(attempt_id, order.to, order.caller_id, self._timeline.now_ms, PostAnswer.TAKEN)
         self.posts.append(post)
@@ -148,6 +150,10 @@ class Network(Carrier):
                 raise DialUnconfirmed("the carrier's answer did not come")
             case _:
                 return post.call_sid
+
+    @property
+    def left_at(self) -> None:
+        """Whatever leaves here does so on time."""
 
     def numbers(self) -> dict[str, str]:
         """Return the numbers that may call: all that do."""

@@ -53,11 +53,12 @@ while at <= #KEYS do
 end
 if silent > 0 then slow_down(KEYS[6], tonumber(ARGV[12])) end
 
--- What may not leave soon need not be taken now: how many dials the pace allows until then, less those that wait for it.
+-- What may not leave soon need not be taken now: how many dials the pace allows until then. Those that wait have their
+-- turns already, or will have them next.
 local slowed = slowness(KEYS[6])
 local function ahead(pace, interval, waiting)
-  local turn = math.max(now, tonumber(redis.call('GET', pace) or '0'))
-  return math.floor((now + tonumber(ARGV[10]) - turn) / (interval * slowed)) + 1 - waiting
+  local turn = math.max(now + waiting * interval * slowed, tonumber(redis.call('GET', pace) or '0'))
+  return math.floor((now + tonumber(ARGV[10]) - turn) / (interval * slowed)) + 1
 end
 local inbound, lines = redis.call('ZCARD', KEYS[2]), redis.call('ZCARD', KEYS[1])
 local want = math.min(
