@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,12 +17,15 @@ from hypothesis import strategies as st
 
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact, RowError, read_contacts
+from campaigns.places import Place
+from worker.admission import admitted
 from worker.embedded import EmbeddedRedis
 from worker.enlisting import Batch, enlist
 from worker.store import Enlisted, Store
 
 SAMPLE = Path(__file__).parents[2] / "campaigns" / "appointment_reminder"
 ROWS = 1234
+PLACE = Place(("America/New_York",), ("US-NY",))
 
 
 def table(rows: int) -> bytes:
@@ -31,8 +34,8 @@ def table(rows: int) -> bytes:
     return ("phone,name,day,time\n" + "\n".join(lines) + "\n").encode()
 
 
-def rows_of(campaign: Campaign, data: bytes) -> Iterator[Contact | RowError]:
-    return iter(read_contacts(io.BytesIO(data), campaign))
+def rows_of(campaign: Campaign, data: bytes) -> Iterator[tuple[Contact, Place] | RowError]:
+    return admitted(read_contacts(io.BytesIO(data), campaign), campaign, datetime(2026, 11, 23, 18, tzinfo=UTC))
 
 
 def dialout(server: EmbeddedRedis, *words: str) -> subprocess.CompletedProcess[str]:
@@ -79,7 +82,7 @@ def test_contacts_are_due_from_the_moment_that_their_batch_came(store: Store, re
     store.define(reminder)
     began = store.now()
     list(enlist(store, reminder, rows_of(reminder, table(3))))
-    ((_, first),) = store.status(reminder.name).due_by_zones.values()
+    ((_, first),) = store.status(reminder.name).due_by_place.values()
     assert first
     assert began - timedelta(milliseconds=1) <= first <= store.now()
 
@@ -149,12 +152,12 @@ def test_whatever_a_contact_s_columns_hold_is_read_as_it_was_written(
     fresh = Store(store._redis)
     fresh.define(reminder)
     contact = Contact("+12125550111", columns, line)
-    fresh.enlist(reminder, [(contact, ("America/New_York",))], fresh.now())
+    fresh.enlist(reminder, [(contact, PLACE)], fresh.now())
     contact_id = fresh.contact_id(reminder.name, contact.phone)
     before = (fresh.standing(contact_id), fresh.outcomes(reminder.name))
     case = fresh.case(f"{contact_id}#1")
     assert case
-    assert (case.phone, case.columns, case.zones) == (contact.phone, columns, ("America/New_York",))
+    assert (case.phone, case.columns, case.place) == (contact.phone, columns, PLACE)
     # Reading it as a case has unfolded it, and that changes nothing.
     assert (fresh.standing(contact_id), fresh.outcomes(reminder.name)) == before
     assert before[1][0]["line"] == line
@@ -172,11 +175,11 @@ def test_a_waiting_contact_that_is_withdrawn_keeps_its_columns(store: Store, rem
 def test_a_contact_of_an_earlier_version_is_still_known_and_read(store: Store, reminder: Campaign) -> None:
     store.define(reminder)
     contact = Contact("+12125550111", {"name": "Ada", "day": "d", "time": "t"}, 2)
-    zone = store._zone_number(reminder.name, ("America/New_York",))
+    zone = store._zone_number(reminder.name, PLACE)
     contact_id = store.contact_id(reminder.name, contact.phone)
     written = {"campaign": reminder.name, "phone": contact.phone, "zone": zone, "line": "2", ":name": "Ada"}
     store._redis.hset(f"{{dialout}}:contact:{contact_id}", mapping=written)
-    assert store.enlist(reminder, [(contact, ("America/New_York",))], store.now()) == Enlisted(known=1)
+    assert store.enlist(reminder, [(contact, PLACE)], store.now()) == Enlisted(known=1)
     case = store.case(f"{contact_id}#1")
     assert case
     assert case.columns == {"name": "Ada"}
