@@ -31,9 +31,6 @@ FINAL: Final = frozenset(
 LAWFUL_ABANDONED: Final = 0.03
 """The share of answered telemarketing calls that may be abandoned in 30 days (47 CFR 64.1200(a)(7))."""
 
-MOST_ATTEMPTS: Final = 10
-"""However many are asked for, by a campaign or by the person, one contact is rung no more often than this."""
-
 _GOODBYE_S: Final = 20
 """How long before the carrier cuts a call the bot says goodbye."""
 
@@ -169,7 +166,7 @@ class CallRules(_Table):
 class Retry(_Table):
     """When a contact is rung again: for each disposition, the delay before the first retry, the second, and so on."""
 
-    max_attempts: int = Field(default=3, ge=1, le=MOST_ATTEMPTS)
+    max_attempts: int = Field(default=3, ge=1, le=10)
     max_per_day: int | None = Field(
         default=None, ge=1
     )  # to one number, over all campaigns; None: as many as the law allows

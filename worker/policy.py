@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from campaigns import numbers
 from campaigns.call import Disposition
-from campaigns.campaign import MOST_ATTEMPTS, Campaign
+from campaigns.campaign import Campaign
 from campaigns.places import Place
 from worker.law import CONSENTS, NO_LAW, Cap, Law, UnknownRegion, law_of, national_law, public_holidays
 from worker.listings import Listing, Registry, in_force
@@ -110,11 +110,15 @@ def _registry(facts: Facts, now: datetime) -> Verdict | None:
 
 
 def _attempts(facts: Facts, _now: datetime) -> Verdict | None:
-    """A contact is rung no more often than the campaign says; one more time for each call that they asked for."""
-    most = facts.campaign.retry.max_attempts
-    if facts.made >= MOST_ATTEMPTS or (facts.made >= most and not facts.asked_back):
-        return Verdict("attempts", f"all {min(facts.made, MOST_ATTEMPTS)} attempts were made")
-    return None
+    """A contact is rung no more often than the campaign says; once more, if the last time they asked for it."""
+    if facts.made < most_attempts(facts.campaign, asked_back=facts.asked_back):
+        return None
+    return Verdict("attempts", f"all {facts.made} attempts were made")
+
+
+def most_attempts(campaign: Campaign, *, asked_back: bool) -> int:
+    """Return how often one contact is rung by a campaign. Whoever always says "later" must not be rung for ever."""
+    return campaign.retry.max_attempts + asked_back
 
 
 def _number_limit(facts: Facts, now: datetime) -> Verdict | None:
@@ -426,10 +430,10 @@ def next_attempt(
     """Return when the contact is to be rung again, or None if this was the last time.
 
     The only function that decides that somebody is rung again. `attempts_made` counts the one just settled. A call that
-    the person asked for beats the list of delays, and the campaign's `max_attempts` too; `MOST_ATTEMPTS` ends that.
+    the person asked for beats the list of delays, and comes on top of the campaign's `max_attempts`, once.
     """
     asked_back = settled.disposition is Disposition.CALLBACK
-    if attempts_made >= (MOST_ATTEMPTS if asked_back else campaign.retry.max_attempts):
+    if attempts_made >= most_attempts(campaign, asked_back=asked_back):
         return None
     if asked_back and settled.callback_at:
         return next_opening(campaign, place, max(settled.callback_at, now))

@@ -7,7 +7,7 @@ import pytest
 from claiming import claim
 
 from campaigns.call import Disposition, Report
-from campaigns.campaign import MOST_ATTEMPTS, Campaign, load_campaign
+from campaigns.campaign import Campaign, load_campaign
 from campaigns.contacts import Contact
 from campaigns.places import place_of
 from worker import ledger, settling, telnyx_codes
@@ -122,12 +122,12 @@ def test_every_disposition_that_a_bot_reports_leads_to_the_retries_that_the_camp
         at = due or at
 
 
-def test_a_call_that_the_person_asked_for_is_made_whatever_the_campaigns_own_number_of_attempts_but_not_for_ever(
+def test_a_call_that_the_person_asked_for_comes_on_top_of_the_campaigns_own_number_of_attempts_but_only_once(
     store: Store, sample: Campaign
 ) -> None:
     enlisted(store, sample)
-    at = NOON
-    for made in range(1, MOST_ATTEMPTS + 1):
+    at, most = NOON, sample.retry.max_attempts + 1
+    for made in range(1, most + 1):
         attempt_id = rung(store, sample, at)
         report = Report(
             report_id="r", attempt_id=attempt_id, disposition=Disposition.CALLBACK, reason="not now", started_at=at,
@@ -136,14 +136,14 @@ def test_a_call_that_the_person_asked_for_is_made_whatever_the_campaigns_own_num
         store.witness(attempt_id, ledger.reported(report))
         store.clock_ms = int((at + timedelta(minutes=1)).timestamp() * 1000)
         settling.conclude(store, attempt_id)
-        if made < MOST_ATTEMPTS:
+        if made < most:
             due = next_due(store, sample)
             assert due
             assert due >= at + timedelta(hours=2)
             at = due
     (row,) = store.outcomes(sample.name)
-    assert (row["state"], row["disposition"], row["attempts"]) == ("done", "callback", MOST_ATTEMPTS)
-    assert row["reason"] == "not now; not rung again: 10 attempts were made, or no time fits"
+    assert (row["state"], row["disposition"], row["attempts"]) == ("done", "callback", most)
+    assert row["reason"] == "not now; not rung again: 4 attempts were made, or no time fits"
 
 
 def test_a_message_that_was_left_is_not_left_again_unless_the_campaign_says_so(store: Store, sample: Campaign) -> None:
