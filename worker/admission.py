@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from campaigns.campaign import Campaign
@@ -25,20 +26,28 @@ def check_header(header: Header, campaign: Campaign) -> None:
 
 def admitted(reader: ContactsReader, campaign: Campaign, now: datetime) -> Iterator[tuple[Contact, Place] | RowError]:
     """Yield each row as a contact with its place, or as the error for which it is refused."""
-    opens: dict[Place, bool] = {}
+
+    @lru_cache(maxsize=20_000)
+    def problem(place: Place, consent_type: str, consent_at: str) -> tuple[str, str]:
+        """Return the column and the reason for which nobody of a place and a consent is ever rung."""
+        columns = {CONSENT: consent_type, "consent_at": consent_at}
+        if lacking := policy.consent_problem(campaign, place, columns, now):
+            return CONSENT, lacking
+        if policy.next_opening(campaign, place, now) is None:
+            known = (
+                "is never in an open calling window" if place.zones else "has no known time zone; add a column timezone"
+            )
+            return "phone", known
+        return "", ""
+
     for row in reader:
         if isinstance(row, RowError):
             yield row
             continue
-        place = place_of(row)
-        if place not in opens:
-            opens[place] = policy.next_opening(campaign, place, now) is not None
-        if problem := policy.consent_problem(campaign, place, row.columns, now):
-            yield RowError(row.line, CONSENT, row.columns.get(CONSENT, ""), problem, reader.header.row_of(row))
-        elif not opens[place]:
-            reason = (
-                "is never in an open calling window" if place.zones else "has no known time zone; add a column timezone"
-            )
-            yield RowError(row.line, "phone", row.phone, reason, reader.header.row_of(row))
+        place, columns = place_of(row), row.columns
+        column, reason = problem(place, columns.get(CONSENT, ""), columns.get("consent_at", ""))
+        if reason:
+            value = row.phone if column == "phone" else columns.get(column, "")
+            yield RowError(row.line, column, value, reason, reader.header.row_of(row))
         else:
             yield row, place

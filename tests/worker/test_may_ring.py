@@ -404,3 +404,20 @@ def test_a_list_of_many_is_imported_in_batches_and_withdraws_who_waits(
     assert "2,500 numbers added" in dialout("dnc", "import", file)[1]
     assert "2,500 were listed already" in dialout("dnc", "import", file)[1]
     assert (store.status(reminder.name).refused, store.status(reminder.name).due) == (1, 0)
+
+
+def test_a_rehearsal_is_not_rung_by_telnyx(
+    store: Store, server: EmbeddedRedis, reminder: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contact = Contact(PHONE, {"name": "Ada", "day": "d", "time": "t"}, 2)
+    store.define(reminder)
+    store.enlist(reminder, [(contact, place_of(contact))], store.now())
+    (attempt_id,) = claim(store, reminder)
+    for name, value in {"REDIS_URL": server.url, "TELNYX_API_KEY": "k", "BRIEF_SECRET": "s"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("TELNYX_BASE_URL", raising=False)
+    program = "import sys; from worker.tasks import place_call; place_call(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", program, attempt_id], check=True, cwd=ROOT)
+    (row,) = store.outcomes(reminder.name)
+    assert (row["state"], row["attempts"]) == ("refused", 0)
+    assert "of a rehearsal" in row["reason"]
