@@ -328,8 +328,9 @@ class Begun:
     """The store's answer at the moment of dialing."""
 
     dial: bool
-    at: datetime | None = None  # with dial: when it is to leave; without: when to ask again, if that is known
+    at: datetime | None = None  # when it is to leave; without dial, when that may be: ask again then
     why: str = ""  # gone, paused, do_not_call, on_a_call, canary, calls_per_day, caller_id, number_limit
+    until: datetime | None = None  # with why: when it may be otherwise, if that is known
     caller_id: str = ""  # with dial: the one of the pool that calls
     clock: Clock | None = None  # unless there is a why
 
@@ -728,7 +729,7 @@ class Store:
         asked_at = stopwatch.monotonic()
         verdict, *rest = self._run("begin", keys, args)
         if verdict == "no":
-            return Begun(dial=False, why=rest[0], at=ledger.moment(rest[1]) if int(rest[1]) else None)
+            return Begun(dial=False, why=rest[0], until=ledger.moment(rest[1]) if int(rest[1]) else None)
         clock = Clock(ledger.moment(rest[0]), asked_at, stopwatch.monotonic())
         if verdict == "wait":
             return Begun(dial=False, at=ledger.moment(rest[1]), clock=clock)

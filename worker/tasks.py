@@ -296,9 +296,9 @@ class _Leave:
             case "paused":
                 due = now
             case "number_limit":
-                due = policy.next_opening(case.campaign, case.place, begun.at or now) or begun.at
+                due = policy.next_opening(case.campaign, case.place, begun.until or now) or begun.until
             case _:
-                due = begun.at or _again(case.campaign, begun.why, now)
+                due = begun.until or _again(case.campaign, begun.why, now)
         for token in ("", self.token):  # begun or not: the reply that would have told may have been lost
             settling.give_back(store(), case, token, begun.why, _REASONS[begun.why], due)
         return False

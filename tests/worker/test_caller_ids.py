@@ -95,7 +95,7 @@ def test_the_first_number_that_may_call_does_until_it_has_made_its_calls_of_the_
         pool=[CHICAGO, NEW_YORK], limits=limits,
     )  # fmt: skip
     midnight = datetime(2026, 11, 24, 5, tzinfo=UTC)  # in New York; an hour later in Chicago
-    assert begun.at == midnight
+    assert begun.until == midnight
     store.clock_ms = round(midnight.timestamp() * 1000)
     assert begin(store, attempts[4], pool=[CHICAGO, NEW_YORK], limits=limits) == ""
     assert caller_of(store, attempts[4]) == NEW_YORK

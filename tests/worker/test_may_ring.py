@@ -204,7 +204,7 @@ def test_the_fourth_attempt_in_a_day_is_refused_from_another_campaign_too(store:
     campaigns = [reminder.model_copy(update={"name": name}) for name in ("one", "two", "three", "four")]
     answers = [begin(store, campaign, caps) for campaign in campaigns]
     assert [begun.dial for begun in answers] == [True, True, True, False]
-    assert (answers[3].why, answers[3].at) == ("number_limit", MONDAY + DAY)
+    assert (answers[3].why, answers[3].until) == ("number_limit", MONDAY + DAY)
     (attempt_id,) = (attempt for attempt in store.live("four"))
     case = store.case(attempt_id)
     assert case
