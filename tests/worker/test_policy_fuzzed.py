@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import holidays
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from campaigns.call import Disposition
@@ -30,16 +30,17 @@ ZONES = [
 ]  # fmt: skip
 REGIONS = ["US-NY", "US-FL", "US-TX", "US-RI", "US-LA", "US-PA", "US-ME", "US-CA", "US", "GB", "DE", "NP", "XX"]
 
-# The days on which clocks change in some of these zones, and those around them.
-CHANGES = [
+# Days on which clocks change in some of these zones, and holidays.
+SPECIAL_DAYS = [
     date(2026, 3, 8), date(2026, 11, 1), date(2026, 3, 29), date(2026, 10, 25), date(2026, 4, 5), date(2026, 10, 4),
-    date(2027, 3, 14), date(2027, 11, 7), date(2026, 2, 15), date(2026, 3, 22),
+    date(2027, 3, 14), date(2027, 11, 7), date(2026, 2, 15), date(2026, 3, 22), date(2026, 12, 25), date(2026, 11, 26),
+    date(2026, 7, 3), date(2026, 5, 25), date(2027, 1, 1),
 ]  # fmt: skip
 
 times = st.builds(time, st.integers(0, 23), st.integers(0, 59))
 near_changes = st.builds(
     lambda day, minutes: datetime.combine(day, time(0), UTC) + minutes * MINUTE,
-    st.sampled_from(CHANGES),
+    st.sampled_from(SPECIAL_DAYS),
     st.integers(-30 * 60, 54 * 60),
 )
 instants = near_changes | st.builds(
@@ -62,7 +63,7 @@ def windows(draw: st.DrawFn) -> CallingWindow:
         end=end,
         weekdays=tuple(day for day in WEEKDAYS if day in weekdays),
         holidays=draw(st.booleans() | st.sampled_from(["US", "GB", "US-LA"])),
-        blackout=tuple(draw(st.lists(st.dates(date(2026, 1, 1), date(2027, 12, 31)), max_size=3))),
+        blackout=tuple(draw(st.lists(st.sampled_from(SPECIAL_DAYS), max_size=3))),
     )
 
 
@@ -73,7 +74,7 @@ def campaigns_under_rules(draw: st.DrawFn, campaign: Campaign) -> Campaign:
     retry = Retry(max_attempts=draw(st.integers(1, 10)), **{name: draw(delays) for name in names})
     purpose = draw(st.sampled_from(["informational", "marketing"]))
     consent = campaign.consent.model_copy(update={"attested_by": "a test", "attested_at": date(2025, 1, 1)})
-    update = {"calling_window": draw(windows()), "retry": retry, "purpose": purpose, "rehearsed": False}
+    update = {"calling_window": draw(windows()), "retry": retry, "purpose": purpose, "rehearsed": draw(st.booleans())}
     return campaign.model_copy(update=update | {"consent": consent})
 
 
@@ -82,7 +83,7 @@ class Oracle:
 
     def __init__(self, campaign: Campaign, place: Place) -> None:
         self.window, self.place = campaign.calling_window, place
-        self.law: Law = law.law_of(place.regions, campaign.purpose)
+        self.law = Law() if campaign.rehearsed else law.law_of(place.regions, campaign.purpose)
 
     def objects(self, at: datetime) -> str:
         for zone in self.place.zones:
@@ -123,13 +124,14 @@ def base(reminder: Campaign) -> Campaign:
 
 
 @given(data=st.data(), place=places, after=instants)
+@settings(max_examples=80)
 def test_no_minute_that_may_ring_allows_is_outside_the_rules(
     base: Campaign, data: st.DataObject, place: Place, after: datetime
 ) -> None:
     campaign = data.draw(campaigns_under_rules(base))
     oracle = Oracle(campaign, place)
     facts = fresh(campaign, place)
-    for minute in range(0, 30 * 60, data.draw(st.sampled_from([1, 7, 13]))):
+    for minute in range(0, 26 * 60, data.draw(st.sampled_from([3, 11, 29]))):
         at = after + minute * MINUTE
         if policy.may_ring(facts, at).allowed:
             assert oracle.objects(at) == ""
@@ -149,7 +151,7 @@ def test_an_opening_is_allowed_and_nothing_allowed_was_left_out_before_it_but_wh
         assert Oracle(campaign, place).objects(opening) == ""
     minutes = min(int((until - after) / MINUTE), 2 * 24 * 60)
     oracle = Oracle(campaign, place)
-    for minute in range(0, minutes, 11):
+    for minute in range(0, minutes, 23):
         at = after + minute * MINUTE
         verdict = policy.may_ring(facts, at)
         assert not verdict.allowed
@@ -199,13 +201,13 @@ def test_whoever_is_rung_again_may_be_at_that_instant(
 
 
 @given(
-    rung_min=st.lists(st.integers(0, 60 * 60), max_size=8),
+    rung_h=st.lists(st.floats(0, 60), min_size=4, max_size=30),
     own=st.none() | st.integers(1, 3),
     purpose=st.sampled_from(["informational", "marketing"]),
     regions=st.sampled_from([("US-NY",), ("US-ME",), ("US-FL",), ("US",), ("GB",)]),
 )
 def test_a_number_is_never_rung_oftener_than_any_cap_in_any_period(
-    base: Campaign, rung_min: list[int], own: int | None, purpose: str, regions: tuple[str, ...]
+    base: Campaign, rung_h: list[float], own: int | None, purpose: str, regions: tuple[str, ...]
 ) -> None:
     start = datetime(2026, 6, 1, tzinfo=UTC)
     always = CallingWindow(start=time(0), end=time(23, 59, 59), holidays=False)
@@ -215,8 +217,8 @@ def test_a_number_is_never_rung_oftener_than_any_cap_in_any_period(
     )
     place = Place(("UTC",), regions)
     rung: list[datetime] = []
-    for minute in sorted(rung_min):
-        at = start + minute * MINUTE
+    for hour in sorted(rung_h):
+        at = start + hour * HOUR
         verdict = policy.may_ring(fresh(campaign, place, rung=tuple(rung)), at)
         if verdict.allowed:
             rung.append(at)
