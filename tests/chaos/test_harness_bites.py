@@ -28,13 +28,25 @@ REDIALS_AFTER_A_TIMEOUT = [
 ]
 RETRIES_IN_THE_SDK = [("worker/carrier.py", "max_retries=0", "max_retries=2")]
 DIALS_BEFORE_WRITING = [
-    ("worker/tasks.py", "    if not leave.begin():", "    early = carrier().dial(order)\n    if not leave.begin():"),
-    ("worker/tasks.py", "DialAnswer(call_sid=carrier().dial(order, leave.given))", "DialAnswer(call_sid=early)"),
+    (
+        "worker/tasks.py",
+        "    if not leave.begin():",
+        "    early = carrier().dial(replace(order, caller_id=settings.caller_ids[0]))\n    if not leave.begin():",
+    ),
+    (
+        "worker/tasks.py",
+        "DialAnswer(call_sid=carrier().dial(replace(order, caller_id=leave.caller_id), leave.given))",
+        "DialAnswer(call_sid=early)",
+    ),
 ]
 DROPS_THE_FENCE = [
     ("worker/tasks.py", "    if case.begun:\n        return None\n", ""),
-    ("worker/lua/begin.lua", "elseif redis.call('EXISTS', KEYS[1]) == 1 then\n  return {'no', 'gone'}\n", ""),
-    ("worker/lua/begin.lua", "if not again and (not lease or tonumber(lease) <= now) then return {'no', 'gone'} end\n", ""),
+    ("worker/lua/begin.lua", "elseif redis.call('EXISTS', KEYS[1]) == 1 then\n  return {'no', 'gone', 0}\n", ""),
+    (
+        "worker/lua/begin.lua",
+        "if not again and (not lease or tonumber(lease) <= now) then return {'no', 'gone', 0} end\n",
+        "",
+    ),
 ]  # fmt: skip
 
 
