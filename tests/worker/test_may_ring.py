@@ -167,6 +167,15 @@ def test_the_clock_forbids_by_the_name_of_its_rule(
     assert rule(facts(campaign, place=place, registries=lists), at) == named
 
 
+def test_a_law_that_keeps_holidays_keeps_them_though_the_campaign_does_not(selling: Campaign) -> None:
+    window = selling.calling_window.model_copy(update={"holidays": False})
+    campaign = selling.model_copy(update={"calling_window": window})
+    thanksgiving, lists = datetime(2026, 11, 26, 18, 0, tzinfo=UTC), {"us-dnc": Registry(date(2026, 11, 20))}
+    louisiana = Place(("America/Chicago",), ("US-LA",))
+    assert rule(facts(campaign, registries=lists), thanksgiving) == ""
+    assert rule(facts(campaign, place=louisiana, registries=lists), thanksgiving) == "holiday"
+
+
 def test_of_two_laws_the_stricter_is_kept_and_of_an_unknown_state_the_strictest() -> None:
     both = law_of(("US-FL", "US-RI"), "marketing")
     assert both.hours[0] == law_of(("US-RI",), "marketing").hours[0]
