@@ -220,8 +220,10 @@ def _per_contact(part: Part, rung: list[Rung], verdict: Verdict, *, shared: set[
         # and an attempt of which nobody knows may have had none.
         final = [one.status for one in last[row["phone"], int(result["attempts"])]]
         unknown = row["phone"] in shared and result["disposition"] == "unconfirmed"
-        # Who waited for a next attempt when the campaign was stopped is canceled, whatever the last one came to.
-        stopped = result["disposition"] == "canceled" and "stopped" in result["reason"] and "completed" not in final
+        # Who waited for a next attempt when the campaign was stopped is canceled, whatever the last one came to; a number
+        # in both files may wait because the other campaign has rung it as often as the law allows.
+        stopped = result["disposition"] == "canceled" and "stopped" in result["reason"]
+        stopped = stopped and ("completed" not in final or row["phone"] in shared)
         if (
             final
             and not unknown
