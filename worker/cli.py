@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import secrets
+import signal
 import sys
 import threading
 import time
@@ -1039,8 +1040,6 @@ def _revive(processes: Processes, server: EmbeddedRedis | None) -> None:
 
 
 def _until_interrupted(look: Callable[[], None]) -> None:
-    import signal
-
     ended = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: ended.set())
@@ -1050,6 +1049,8 @@ def _until_interrupted(look: Callable[[], None]) -> None:
 
 def main() -> None:
     """Run the command; what forbids it is one sentence on standard error, and exit code 1."""
+    # Whoever is told to end by a supervisor ends what they started, as with Ctrl-C.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
     expected = (
         Refused, CampaignError, ContactsError, SettingsError, StoreError, NoServer, ProcessDied, redis.RedisError
     )  # fmt: skip

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import signal
 import subprocess
@@ -60,3 +61,30 @@ def test_what_dies_at_once_is_not_started_again_and_its_log_is_named(tmp_path: P
         processes.start("worker", ["worker.no_such_module"], {}).wait()
         with pytest.raises(ProcessDied, match=r"the worker ended by itself .*worker\.log"):
             processes.revive()
+
+
+def started_in(folder: Path) -> list[int]:
+    """Return the processes, of whoever started them, whose environment or command line names a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            told = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
+            if str(folder).encode() in told:
+                found.append(int(process.name))
+    return found
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_rehearsal_that_is_told_to_end_leaves_no_process_behind(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "worker.cli", "rehearse"]
+    rehearsal = subprocess.Popen(
+        command, env=os.environ | {"DIALOUT_DATA": str(tmp_path)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        while len(started_in(tmp_path)) < 6:  # itself, Redis, the sandbox and its parts
+            assert rehearsal.poll() is None, "it has ended by itself"
+            time.sleep(0.2)
+    finally:
+        rehearsal.terminate()
+    assert rehearsal.wait(60) == 143
+    assert started_in(tmp_path) == []
