@@ -122,6 +122,10 @@ class DialStage:
         """Let the ringing begin."""
         self.store.set_state(campaign.name, CampaignState.RUNNING)
 
+    def pause(self, campaign: Campaign) -> None:
+        """Let nobody be rung any more."""
+        self.store.set_state(campaign.name, CampaignState.PAUSED)
+
     def arrivals(self) -> list[Arrival]:
         """Return the dials that the carrier has seen so far."""
         answer = httpx.get(f"http://127.0.0.1:{self._carrier}/", timeout=30)

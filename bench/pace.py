@@ -21,6 +21,7 @@ _WORKERS: Final = 4
 _BEATS: Final = 2
 _SETTLE_S: Final = 8.0
 _WIDE_S: Final = 5.0
+_QUIET_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,10 @@ def _keep(folder: Path, target: int, watch_s: float) -> dict[str, float]:
             stage.check()
             time.sleep(0.2)
         time.sleep(_SETTLE_S + watch_s)
-        arrivals = [dial.at for dial in stage.arrivals()]
         waiting = stage.store.status(campaign.name).due
+        stage.pause(campaign)
+        time.sleep(_QUIET_S)  # whoever has to tell of thousands of dials notes none meanwhile
+        arrivals = [dial.at for dial in stage.arrivals()]
     since = arrivals[-1] - watch_s
     watched = [at for at in arrivals if at >= since]
     tight = sorted(1000 * (gap - 1) for gap in spans(watched, target))

@@ -98,12 +98,15 @@ _DETECTIONS: Final = (AnsweredBy.FAX, AnsweredBy.MACHINE_READY, AnsweredBy.MACHI
 """The strongest first: what is said later of one call is said with more to go on."""
 
 
-APART: Final = timedelta(milliseconds=8)
+APART: Final = timedelta(milliseconds=10)
 """By how much more than its pace says a dial follows the N-th before it: what its way to the carrier may take longer than
 that one's did. See docs/decisions/0010."""
 
-SPARE: Final = 0.015
+SPARE: Final = 0.016
 """By which share of the pace turns are farther apart than they might be: what makes good dials that were held up."""
+
+CATCH_UP: Final = timedelta(milliseconds=250)
+"""How long after its turn a dial may still take a place that nobody took: about the time between two claims."""
 
 LONGEST_WAIT: Final = timedelta(milliseconds=100)
 """How long before it leaves an attempt may be written down as begun: what comes up after that comes too late."""
@@ -689,7 +692,7 @@ class Store:
         """Take turns for so many dials of a campaign, as far as they are near."""
         keys = [_key("pace"), _key("pace", campaign), _key("slow")]
         args = [(1 + SPARE) * (interval / _MS) for interval in (account_interval, campaign_interval)]
-        args += [count, _ms(farthest)]
+        args += [count, _ms(farthest), _ms(CATCH_UP)]
         asked_at = stopwatch.monotonic()
         now, *turns = self._run("turn", keys, args)
         clock = Clock(ledger.moment(now), asked_at, stopwatch.monotonic())

@@ -1,3 +1,4 @@
+import random
 import subprocess
 import sys
 import typing
@@ -20,6 +21,7 @@ from worker.carrier import (
     DialOrder,
     DialRefused,
     DialUnconfirmed,
+    Usual,
     read_detection,
     read_status,
 )
@@ -120,6 +122,15 @@ def test_a_call_to_us_is_told_from_ours(carrier: Carrier, network: str) -> None:
     fetched = carrier.fetch(httpx.post(f"{network}/sandbox/ring", json=ring).json()["call_sid"])
     assert fetched
     assert (fetched.to, fetched.caller_id, fetched.inbound) == ("+12125550100", NUMBER, True)
+
+
+def test_what_nearly_all_answers_take_is_learned_and_only_the_few_that_take_longer_are_late() -> None:
+    dice, usual = random.Random(1), Usual()
+    for _ in range(2000):
+        usual.excess_of(dice.uniform(0.04, 0.06))
+    late = [usual.excess_of(dice.uniform(0.04, 0.06)) for _ in range(2000)]
+    assert 0.02 < sum(map(bool, late)) / len(late) < 0.1
+    assert usual.excess_of(0.2) == pytest.approx(0.14, abs=0.01)
 
 
 def literals(model: type[BaseModel], name: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from worker import ledger, policy
 from worker.embedded import EmbeddedRedis
 from worker.evidence import CallEvent, CallState
 from worker.settlement import DialAnswer, Settled
-from worker.store import APART, SPARE, Begun, CampaignState, Case, Enlisted, Heard, Store, StoreError
+from worker.store import APART, CATCH_UP, SPARE, Begun, CampaignState, Case, Enlisted, Heard, Store, StoreError
 
 SECOND = timedelta(seconds=1)
 MS = timedelta(milliseconds=1)
@@ -163,7 +163,11 @@ def test_each_dial_has_its_turn_and_whose_turn_is_far_off_is_to_ask_again(store:
     assert turns(store, reminder.name, 4, account_per_s=2, per_s=10) == ([0, apart], math.ceil(1000 * (1 + SPARE)))
     assert claim(store, reminder) == [], "what cannot leave within the second is not taken"
     store.clock_ms += 1100
-    assert turns(store, reminder.name, 1, account_per_s=2, per_s=10) == ([0], 0), "a place that nobody took is gone"
+    late, _ = turns(store, reminder.name, 1, account_per_s=2, per_s=10)
+    assert late == [math.ceil(1000 * (1 + SPARE)) - 1100], "a place that nobody took a moment ago can still be taken"
+    store.clock_ms += 3000
+    gone, _ = turns(store, reminder.name, 1, account_per_s=2, per_s=10)
+    assert gone == [-(CATCH_UP / MS)], "and later no more"
 
 
 def test_a_slow_campaign_holds_up_no_other(store: Store) -> None:
@@ -349,13 +353,13 @@ def test_the_pace_slows_when_the_carrier_is_busy_and_comes_back_by_itself(store:
 
     def next_dial_after() -> float:
         (attempt_id,) = claim(store, reminder, ahead=1)
-        (_, then), _ = turns(store, reminder.name, 2, account_per_s=10, per_s=10)
+        (first, then), _ = turns(store, reminder.name, 2, account_per_s=10, per_s=10)
         assert begin(store, attempt_id, per_s=10_000).dial
         case = store.case(attempt_id)
         assert case
         store.postpone(case, "t", store.now() + timedelta(hours=1), "carrier_busy", "429", slow_to=40)
         store.clock_ms += 1000  # type: ignore[operator]
-        return then / 100 / (1 + SPARE)
+        return (then - first) / 100 / (1 + SPARE)
 
     waits = [next_dial_after() for _ in range(4)]
     assert waits[0] == pytest.approx(1, abs=0.01)
