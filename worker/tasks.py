@@ -55,7 +55,7 @@ AHEAD: Final = timedelta(milliseconds=750)
 _FARTHEST: Final = timedelta(seconds=1)
 """How far away a dial's turn may be: one that would have to wait longer is given back."""
 
-_TOGETHER: Final = 8
+_TOGETHER: Final = 16
 """How many attempts one message tells of: a message costs a worker more than a dial does."""
 
 _EARLY_S: Final = 0.015
