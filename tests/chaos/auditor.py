@@ -111,7 +111,8 @@ def audit(cast: Cast, records: Path) -> Verdict:
     _per_number(cast, rung, verdict)
     files = Counter(row["phone"] for part in cast.parts for row in _rows(part.contacts))
     for part in cast.parts:
-        _per_contact(part, rung, verdict, shared={phone for phone, count in files.items() if count > 1})
+        shared = {phone for phone, count in files.items() if count > 1}
+        _per_contact(part, rung, verdict, shared=shared, held=shared | _want_another_call(cast))
     return verdict
 
 
@@ -203,7 +204,12 @@ def _intervals(ones: list[Rung], verdict: Verdict) -> None:
             )
 
 
-def _per_contact(part: Part, rung: list[Rung], verdict: Verdict, *, shared: set[str]) -> None:
+def _want_another_call(cast: Cast) -> set[str]:
+    """Return the numbers of people who always ask to be called again: the law lets them wait for the next day."""
+    return {row["phone"] for row in _rows(cast.people) if row["person"] == "callback"}
+
+
+def _per_contact(part: Part, rung: list[Rung], verdict: Verdict, *, shared: set[str], held: set[str]) -> None:
     results = {row["phone"]: row for row in _rows(part.results)}
     last: dict[tuple[str, int], list[Rung]] = defaultdict(list)
     for one in rung:
@@ -220,10 +226,10 @@ def _per_contact(part: Part, rung: list[Rung], verdict: Verdict, *, shared: set[
         # and an attempt of which nobody knows may have had none.
         final = [one.status for one in last[row["phone"], int(result["attempts"])]]
         unknown = row["phone"] in shared and result["disposition"] == "unconfirmed"
-        # Who waited for a next attempt when the campaign was stopped is canceled, whatever the last one came to; a number
-        # in both files may wait because the other campaign has rung it as often as the law allows.
+        # Who waited for a next attempt when the campaign was stopped is canceled, whatever the last one came to. After a
+        # talk, only they wait who asked for another, and a number in both files, for the other campaign's calls.
         stopped = result["disposition"] == "canceled" and "stopped" in result["reason"]
-        stopped = stopped and ("completed" not in final or row["phone"] in shared)
+        stopped = stopped and ("completed" not in final or row["phone"] in held)
         if (
             final
             and not unknown
