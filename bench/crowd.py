@@ -15,13 +15,19 @@ INCOMPLETE: Final = 0.01
 _STYLES: Final = ("+1{0}{1}{2}", "({0}) {1}-{2}", "{0}-{1}-{2}", "{0}{1}{2}", "+1 {0} {1} {2}", "{0}.{1}.{2}")
 _NAMES: Final = ("Ada Lovelace", "Blaise Pascal", "Emmy Noether", "Kurt Gödel", "Sofja Kowalewskaja", "Alan Turing")
 _LOCALS: Final = ("2000000", "6111234", "9999999")
+_ANYWHERE: Final = 10
+"""So many zones are no place."""
+
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
 _TIMES: Final = ("nine o'clock", "half past ten", "noon", "a quarter to three", "four")
 
 
 def area_codes() -> list[str]:
     """Return the area codes of which the sample campaign may ring every number."""
-    return [code for code in map(str, range(200, 1000)) if all(_may_be_rung(f"+1{code}{local}") for local in _LOCALS)]
+    codes = map(str, range(200, 1000))
+    # Personal numbers (500 and others) may be anywhere, and no hour suits all of America.
+    placed = (code for code in codes if 0 < len(numbers.zones(f"+1{code}{_LOCALS[0]}")) < _ANYWHERE)
+    return [code for code in placed if all(_may_be_rung(f"+1{code}{local}") for local in _LOCALS)]
 
 
 def _may_be_rung(number: str) -> bool:
