@@ -107,7 +107,7 @@ class _Listener:
     def __init__(self, stage: DialStage) -> None:
         self.outside = 0
         self._counts: Counter[str] = Counter()
-        self._client = redis.Redis.from_url(stage.redis.url, decode_responses=True)
+        self._client = redis.Redis.from_url(stage.redis_url, decode_responses=True)
         self._scripts = {self._client.register_script(text).sha: name for name, text in read_scripts().items()}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._listen, daemon=True)

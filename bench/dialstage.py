@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import httpx
 import redis
@@ -16,8 +16,9 @@ from nacl.signing import SigningKey
 from bench.rig import enlist, open_campaign
 from campaigns.campaign import Campaign, Pacing
 from worker.embedded import EmbeddedRedis
+from worker.ensemble import Ensemble
 from worker.processes import BEAT, CALLBACKS, WORKER, Processes, free_port, wait_for_port
-from worker.store import CampaignState, Store
+from worker.store import CampaignState
 
 _ROOT: Final = Path(__file__).parents[1]
 _TICKS_S: Final = os.sysconf("SC_CLK_TCK")
@@ -31,14 +32,14 @@ class Arrival:
     to: str
 
 
-class DialStage:
+class DialStage(Ensemble):
     """Redis, carrier, callbacks, workers and beats, each a process of its own, with its log in `folder`."""
 
     def __init__(
         self, folder: Path, *, rate: float, lines: int, workers: int = 1, beats: int = 1, answer_ms: float = 50.0
     ) -> None:
+        super().__init__(EmbeddedRedis(folder / "redis"), Processes(folder, cwd=_ROOT))
         self.folder = folder
-        self.redis = EmbeddedRedis(folder / "redis")
         self.workers = [f"worker-{n + 1}" for n in range(workers)]
         key = SigningKey.generate()
         self._carrier, callbacks = free_port(), free_port()
@@ -71,29 +72,18 @@ class DialStage:
             **{name: [*WORKER, "-n", f"{name}@%h", "--loglevel", "WARNING"] for name in self.workers},
             **{f"beat-{n + 1}": [*BEAT, "-s", str(folder / f"beat-{n + 1}")] for n in range(beats)},
         }
-        self._processes = Processes(folder, cwd=_ROOT)
         self._pids: dict[str, int] = {}
         self._people = 0
 
-    def __enter__(self) -> Self:
-        try:
-            self.redis.start()
-            self._start("carrier", "callbacks")
-            for port in self._ports:
-                wait_for_port(port, self._processes, 90)
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._processes.stop()
-        self.redis.stop()
+    def _start(self) -> None:
+        self._run("carrier", "callbacks")
+        for port in self._ports:
+            wait_for_port(port, self._processes, 90)
 
     @property
-    def store(self) -> Store:
-        """The record."""
-        return Store.at(self.redis.url)
+    def redis_url(self) -> str:
+        """Where the record is."""
+        return self._redis.url
 
     @property
     def carrier_url(self) -> str:
@@ -111,7 +101,7 @@ class DialStage:
     def start_dialer(self) -> None:
         """Start workers and beats, and give them the time to be there."""
         names = [name for name in self._commands if name not in self._pids]
-        self._start(*names)
+        self._run(*names)
         ready = time.monotonic() + 60
         with self._client() as client:
             while time.monotonic() < ready and len(_by_name(client, "worker")) < len(self.workers):
@@ -131,10 +121,6 @@ class DialStage:
         answer = httpx.get(f"http://127.0.0.1:{self._carrier}/", timeout=30)
         return [Arrival(at, to) for at, to in answer.json()]
 
-    def check(self) -> None:
-        """Raise ProcessDied if a part has ended by itself."""
-        self._processes.check()
-
     def cpu_s(self, *names: str) -> float:
         """Return the seconds of CPU that processes have used."""
         total = 0.0
@@ -144,12 +130,12 @@ class DialStage:
         return total
 
     def _client(self) -> "redis.Redis":
-        return redis.Redis.from_url(self.redis.url, decode_responses=True)
+        return redis.Redis.from_url(self._redis.url, decode_responses=True)
 
-    def _start(self, *names: str) -> None:
+    def _run(self, *names: str) -> None:
         for name in names:
             # The name of its connections: the store's, for the broker's are named by Celery's own configuration.
-            environment = self._environment | {"REDIS_URL": f"{self.redis.url}&client_name={name}"}
+            environment = self._environment | {"REDIS_URL": f"{self._redis.url}&client_name={name}"}
             self._pids[name] = self._processes.start(name, self._commands[name], environment).pid
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from datetime import time as time_of_day
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import httpx
 from nacl.signing import SigningKey
@@ -17,6 +17,7 @@ from campaigns.campaign import RELEASED, CallingWindow, CallRules, Campaign, Pac
 from campaigns.contacts import Contact
 from campaigns.places import Place
 from worker.embedded import EmbeddedRedis
+from worker.ensemble import Ensemble
 from worker.processes import BEAT, CALLBACKS, WORKER, Processes, free_port, wait_for_port
 from worker.store import Store
 
@@ -37,7 +38,7 @@ class Talk:
     ended_at: float | None
 
 
-class Rig:
+class Rig(Ensemble):
     """All processes, from `__enter__` to `__exit__`; their logs are in `folder`.
 
     `exchange` and `agent` are options of `bench.exchange` and `bench.agent`, `settings` the dialer's.
@@ -54,25 +55,12 @@ class Rig:
         beats: int = 1,
     ) -> None:
         self._ports = {name: free_port() for name in ("exchange", "agent", "callbacks")}
-        self._folder, self._processes = folder, Processes(folder)
-        self._redis = EmbeddedRedis(folder / "redis")
+        super().__init__(EmbeddedRedis(folder / "redis"), Processes(folder))
+        self._folder = folder
         self._options = {"exchange": exchange, "agent": agent}
         self._settings, self._workers, self._beats = settings, workers, beats
 
-    def __enter__(self) -> Self:
-        try:
-            self._start()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._processes.stop()
-        self._redis.stop()
-
     def _start(self) -> None:
-        self._redis.start()
         key = SigningKey.generate()
         environment = {
             "REDIS_URL": self._redis.url,
@@ -111,10 +99,6 @@ class Rig:
     def store(self) -> Store:
         """A store on this rig's Redis."""
         return Store.at(self._redis.url, timeout_s=20)
-
-    def check(self) -> None:
-        """Raise ProcessDied if a process has ended by itself."""
-        self._processes.check()
 
     def talks(self) -> list[Talk]:
         """Return all calls, the first dialed first, as the telephone network has them in its books."""

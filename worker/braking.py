@@ -34,10 +34,15 @@ def room(store: Store, campaign: Campaign, settings: Settings, now: datetime, *,
         return 0
     if (warning := brakes.warning(campaign, counted)) and store.tick(f"warn_{campaign.name}", _WARN_EVERY):
         log.warning("campaign %s: %s", campaign.name, warning)
-    pool = campaign.caller_ids or settings.caller_ids
+    pool = pool_of(campaign, settings)
     numbers = store.own_numbers(pool, now)
     free = caller_ids.room(numbers, caller_id_limits(settings), now, within=within) if pool else None
     return brakes.least(brakes.room(campaign, counted), free)
+
+
+def pool_of(campaign: Campaign, settings: Settings) -> tuple[str, ...]:
+    """Return the numbers that a campaign calls from: its own, or else the house's."""
+    return campaign.caller_ids or settings.caller_ids
 
 
 def caller_id_limits(settings: Settings) -> caller_ids.Limits:
@@ -51,14 +56,15 @@ def tend_caller_ids(store: Store, carrier: "Carrier", settings: Settings) -> Non
     from worker.carrier import CarrierError
 
     pool, now = all_caller_ids(store, settings), store.now()
-    new = any(one.ours is None for one in store.own_numbers(pool, now))
+    numbers = store.own_numbers(pool, now)
+    new = any(one.ours is None for one in numbers)
     if store.tick("ours", caller_ids.ASK_EVERY) or (new and store.tick("new", caller_ids.ASK_OF_NEW_EVERY)):
         try:
             for number in ask_whose(store, carrier, pool):
                 log.error("nobody is called from %s: %s", number, NOT_OURS)
         except CarrierError as error:
             log.warning(UNKNOWN, error)
-    for one in store.own_numbers(pool, now):
+    for one in numbers:
         if caller_ids.is_sick(one):
             store.rest(one.number, now + caller_ids.REST)
             log.error(

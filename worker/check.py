@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import islice
 from typing import Any, Final
 
 from campaigns.campaign import Campaign
@@ -12,6 +11,7 @@ from campaigns.contacts import Contact, ContactsReader, RowError
 from campaigns.places import Place, place_of
 from campaigns.templates import RenderError
 from worker import briefing, forecast, policy, texml
+from worker.batches import batches
 from worker.listings import Listing, Registry
 from worker.policy import Facts
 from worker.settings import Settings
@@ -89,8 +89,7 @@ def examine(
 
     Without a store to look into, do-not-call list, registries and the number's other calls are left out.
     """
-    rows = iter(reader)
-    while batch := list(islice(rows, _BATCH)):
+    for batch in batches(reader, _BATCH):
         phones = [row.phone for row in batch if isinstance(row, Contact)]
         known = iter(lookup(phones) if lookup else [((), ())] * len(phones))
         for row in batch:

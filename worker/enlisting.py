@@ -4,12 +4,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any, Final, TypeVar
 
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact, RowError
 from campaigns.places import Place
+from worker.batches import batches
 from worker.store import Enlisted, Store
 
 _BATCH: Final = 500
@@ -48,18 +48,12 @@ def enlist(store: Store, campaign: Campaign, rows: Iterable[tuple[Contact, Place
         store.refuse_rows(campaign.name, map(error_facts, bad))
         return Batch(enlisted, bad)
 
-    return _ahead(send, _batches(rows, _BATCH), _UNDER_WAY)
+    return _ahead(send, batches(rows, _BATCH), _UNDER_WAY)
 
 
 def error_facts(error: RowError) -> dict[str, Any]:
     """Return a bad row's facts: see docs/json.md."""
     return {"line": error.line, "column": error.column, "value": error.value, "reason": error.reason}
-
-
-def _batches(rows: Iterable[T], size: int) -> Iterator[list[T]]:
-    rows = iter(rows)
-    while batch := list(islice(rows, size)):
-        yield batch
 
 
 def _ahead(work: Callable[[T], R], items: Iterable[T], waiting: int) -> Iterator[R]:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from datetime import time as time_of_day
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from campaigns.campaign import RELEASED, WEEKDAYS, CallingWindow, Campaign, Pacing, Retry
 from campaigns.contacts import Contact, RowError, read_contacts
 from campaigns.places import Place, place_of
 from worker import audit
 from worker.embedded import EmbeddedRedis
+from worker.ensemble import Ensemble
 from worker.processes import Processes, free_port, wait_for_port
 from worker.store import Status, Store
 
@@ -54,7 +55,7 @@ class Outcome:
     seconds: float = 0.0
 
 
-class Stage:
+class Stage(Ensemble):
     """Embedded Redis, sandbox with agent, callbacks, worker and beat, in a folder of their own."""
 
     def __init__(
@@ -65,36 +66,13 @@ class Stage:
         self.port = free_port()
         self.environment: dict[str, str] = {}
         self._people, self._record, self._overrides = people, record, overrides or {}
-        self._redis = EmbeddedRedis(folder)
-        self._processes = Processes(folder)
-
-    def __enter__(self) -> Self:
-        try:
-            self._start()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._processes.stop()
-        self._redis.stop()
-
-    @property
-    def store(self) -> Store:
-        """A store on this stage's Redis."""
-        return Store.at(self._redis.url)
-
-    def check(self) -> None:
-        """Raise ProcessDied if a process has ended by itself."""
-        self._processes.check()
+        super().__init__(EmbeddedRedis(folder), Processes(folder))
 
     def close_the_books(self) -> None:
         """End the processes, so that every record is written."""
         self._processes.stop()
 
     def _start(self) -> None:
-        self._redis.start()
         base = {
             "REDIS_URL": self._redis.url,
             "DIALOUT_DATA": str(self.folder),

@@ -56,7 +56,6 @@ from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
 from functools import cached_property
 from importlib import resources
-from itertools import islice
 from typing import Any, Final
 
 import redis
@@ -66,6 +65,7 @@ from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
 from campaigns.places import Place, read_label
 from worker import brakes, caller_ids, ledger, policy, stopwatch
+from worker.batches import batches
 from worker.brakes import Counted, Ended, Mark, Stop
 from worker.caller_ids import CallerId
 from worker.evidence import AnsweredBy
@@ -506,6 +506,9 @@ class Store:
                 pipe.hset(_key("caller_id", number), "ours", int(owned))
             pipe.execute()
 
+    def _defined(self, name: str, version: str) -> Campaign:
+        return self._campaigns.get((name, version)) or self.campaign(name)[0]
+
     def _parsed(self, name: str, version: str, definition: str) -> Campaign:
         if (name, version) not in self._campaigns:
             self._campaigns[name, version] = Campaign.model_validate_json(definition)
@@ -630,7 +633,7 @@ class Store:
 
     def definition(self, found: UnderWay) -> Campaign:
         """Return a campaign's definition, read once for each version."""
-        return self._campaigns.get((found.name, found.version)) or self.campaign(found.name)[0]
+        return self._defined(found.name, found.version)
 
     def count_warm(self, idle: int, at: datetime) -> None:
         """Keep how many bots were idle at a moment. A count that grows old gives way to the setting."""
@@ -663,7 +666,7 @@ class Store:
         return Case(
             attempt_id=attempt_id,
             contact_id=contact_of(attempt_id),
-            campaign=self._campaigns.get((name, version)) or self.campaign(name)[0],
+            campaign=self._defined(name, version),
             campaign_state=CampaignState(state or CampaignState.RUNNING),
             phone=contact["phone"],
             place=read_label(label),
@@ -1053,7 +1056,7 @@ class Store:
         self.campaign(name)
         states = self._states(name)
         ids = [contact_id for _, contact_id in sorted(self._lines(states))]
-        return (row for batch in _batches(ids) for row in self._outcomes_of(batch, states))
+        return (row for batch in batches(ids, _BATCH) for row in self._outcomes_of(batch, states))
 
     def _states(self, name: str) -> dict[str, str]:
         """Return the state of each contact of a campaign: a few at a time, for others want to be answered meanwhile."""
@@ -1067,7 +1070,7 @@ class Store:
         return states
 
     def _lines(self, ids: Iterable[str]) -> Iterator[tuple[int, str]]:
-        for batch in _batches(ids):
+        for batch in batches(ids, _BATCH):
             for contact_id, contact in zip(batch, self._contacts(batch), strict=True):
                 yield int(contact["line"]), contact_id
 
@@ -1192,12 +1195,6 @@ def _pairs(flat: Sequence[str]) -> dict[str, str]:
 
 def _places(kept: Mapping[str, str]) -> dict[Place, str]:
     return {read_label(label): number for label, number in kept.items()}
-
-
-def _batches(ids: Iterable[str]) -> Iterator[list[str]]:
-    left = iter(ids)
-    while batch := list(islice(left, _BATCH)):
-        yield batch
 
 
 def _compact(value: Sequence[str | int]) -> str:

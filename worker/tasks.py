@@ -118,7 +118,7 @@ def claim_due() -> None:
 def _bid(found: UnderWay, settings: Settings, now: datetime) -> Bid:
     campaign, places = store().definition(found), found.places
     ringing = found.state is CampaignState.RUNNING
-    pool = campaign.caller_ids or settings.caller_ids
+    pool = braking.pool_of(campaign, settings)
     own = settings.lines_per_caller_id * len(pool) or settings.lines
     return Bid(
         campaign=campaign,
@@ -469,7 +469,7 @@ def _order(case: Case, settings: Settings, now: datetime) -> tuple[DialOrder | N
 
 
 def _caller_ids(case: Case, settings: Settings) -> list[str]:
-    pool = case.campaign.caller_ids or settings.caller_ids
+    pool = braking.pool_of(case.campaign, settings)
     return caller_ids.in_order(pool, phone=case.phone, contact_id=case.contact_id, before=case.caller_id)
 
 

@@ -100,7 +100,7 @@ def _strangers(definition: Campaign, settings: Settings) -> list[str] | None:
         return None
     finally:
         carrier.close()
-    return [number for number in definition.caller_ids or settings.caller_ids if number not in owned]
+    return [number for number in braking.pool_of(definition, settings) if number not in owned]
 
 
 def enqueue(

@@ -3,12 +3,12 @@
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
+from worker.batches import batches
 from worker.commands.given import Json, Refused, Region, any_number, open_store
 from worker.commands.printing import describe, err, listing_facts, out, print_json, when
 from worker.listings import Listing, Registry, scope_of
@@ -97,7 +97,7 @@ def _listed_numbers(file: Path, region: str) -> Iterator[tuple[list[str], list[s
     try:
         with file.open(encoding="utf-8-sig") as lines:
             numbered = ((line, text.strip()) for line, text in enumerate(lines, 1))
-            while batch := list(islice(numbered, _DNC_BATCH)):
+            for batch in batches(numbered, _DNC_BATCH):
                 phones, errors = list[str](), list[str]()
                 for line, text in batch:
                     if not text or (line == 1 and not any(c.isdigit() for c in text)):

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact, RowError, read_contacts
 from campaigns.places import place_of
-from worker import policy, redis_server
+from worker import braking, policy, redis_server
 from worker.embedded import EmbeddedRedis
 from worker.fast import auditor
 from worker.fast.auditor import Limits, Verdict
@@ -129,7 +129,7 @@ def rehearse(
             odds,
             zones=zones,
             bots=Bots(settings.bots_at_once, settings.bot_rest_s),
-            own=campaign.caller_ids or settings.caller_ids,
+            own=braking.pool_of(campaign, settings),
         )
         days_of = Days(store, campaign, network, timeline, show=show)
         store.define(campaign)
@@ -171,7 +171,7 @@ def rehearse(
 def _limits(campaign: Campaign) -> Limits:
     settings = load_settings()
     lines = settings.lines - settings.lines_for_inbound
-    if own := settings.lines_per_caller_id * len(campaign.caller_ids or settings.caller_ids):
+    if own := settings.lines_per_caller_id * len(braking.pool_of(campaign, settings)):
         lines = min(lines, own)
     return Limits(
         settings.calls_per_second, lines, settings.caller_id_cool_down_s, settings.calls_per_caller_id_per_day
