@@ -12,6 +12,7 @@ from typing import Self
 
 import redis
 
+from worker.processes import undisturbed
 from worker.settings import embedded_socket
 
 
@@ -67,7 +68,7 @@ class EmbeddedRedis:
             except BlockingIOError:
                 self._wait(timeout_s)
                 return self
-            with (self.folder / "redis.log").open("ab") as log:
+            with (self.folder / "redis.log").open("ab") as log, undisturbed():
                 self._process = subprocess.Popen(  # noqa: S603 - our own arguments
                     [server_binary(), *self._options()],
                     stdout=log,

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final, Self
 
@@ -20,8 +21,30 @@ READY_S: Final = 90.0
 """How long the sandbox may take to start on a small machine."""
 
 
+_ENDINGS: Final = (signal.SIGINT, signal.SIGTERM)
+
 SHORTEST_LIFE_S: Final = 10.0
 """What ends sooner after its start is not started again."""
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Put off Ctrl-C and SIGTERM: between its start and our note of it, a child would be left behind for ever.
+
+    Only the main thread is interrupted by either. A child inherits nothing of this.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in _ENDINGS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
 
 
 class ProcessDied(RuntimeError):
@@ -44,18 +67,18 @@ class Processes:
         if self._folder:
             self._folder.mkdir(parents=True, exist_ok=True)
             log = (self._folder / f"{name}.log").open("a", encoding="utf-8")
-        process = subprocess.Popen(  # noqa: S603 - our own arguments
-            [sys.executable, "-m", *module],
-            env=os.environ | environment,
-            stdout=subprocess.PIPE if piped else log,
-            stderr=log,
-            cwd=self._cwd,
-            text=True,
-            start_new_session=True,  # Ctrl-C reaches us alone, and we end them in order
-        )
+        with undisturbed():
+            process = self._running[name] = subprocess.Popen(  # noqa: S603 - our own arguments
+                [sys.executable, "-m", *module],
+                env=os.environ | environment,
+                stdout=subprocess.PIPE if piped else log,
+                stderr=log,
+                cwd=self._cwd,
+                text=True,
+                start_new_session=True,  # Ctrl-C reaches us alone, and we end them in order
+            )
         if log:
             log.close()  # the child has its own
-        self._running[name] = process
         self._starts[name] = (module, environment, time.monotonic())
         return process
 

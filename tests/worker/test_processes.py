@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.processes import ProcessDied, Processes, free_port
+from worker.processes import ProcessDied, Processes, free_port, undisturbed
 
 SETTINGS = {
     "REDIS_URL": "", "TELNYX_API_KEY": "k", "TELNYX_TEXML_APP_ID": "1", "CALLER_IDS": "+12125550100",
@@ -88,3 +88,16 @@ def test_a_rehearsal_that_is_told_to_end_leaves_no_process_behind(tmp_path: Path
         rehearsal.terminate()
     assert rehearsal.wait(60) == 143
     assert started_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_an_ending_that_comes_while_a_child_is_started_waits_until_it_is_known(ending: signal.Signals) -> None:
+    came: list[int] = []
+    before = signal.signal(ending, lambda number, _: came.append(number))
+    try:
+        with undisturbed():
+            signal.raise_signal(ending)
+            assert came == []
+        assert came == [ending]
+    finally:
+        signal.signal(ending, before)
