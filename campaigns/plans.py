@@ -20,6 +20,10 @@ _SHORTEST: Final = 7
 """Digits. Fewer may be a short number, such as an emergency one."""
 
 
+_CODES: Final = {str(code): code for code in COUNTRY_CODE_TO_REGION_CODE}
+"""Calling codes by how they are written: none begins with a zero."""
+
+
 class National(NamedTuple):
     """A number without its calling code."""
 
@@ -63,8 +67,7 @@ def plan(code: int) -> Plan:
 def split(e164: str) -> National | None:
     """Take the calling code off an E.164 number; None if there is no such code."""
     for length in (1, 2, 3):  # no code is the beginning of another
-        code = int(e164[1 : 1 + length] or 0)
-        if code in COUNTRY_CODE_TO_REGION_CODE:
+        if code := _CODES.get(e164[1 : 1 + length]):
             return National(code, e164[1 + length :])
     return None
 

@@ -149,6 +149,12 @@ def test_the_ways_in_which_most_lists_write_numbers_take_no_more_than_a_look(tex
     assert numbers._plain(text, "US", ("US", "CA"))
 
 
+@pytest.mark.parametrize("text", ["+012012000000", "+ 0 1 201 200 0000", "+0012012000000"])
+def test_a_zero_behind_the_plus_is_no_calling_code(text: str) -> None:
+    assert plans.read(text, "US") is None
+    assert plans.split(text.replace(" ", "")) is None
+
+
 def test_british_and_german_lists_take_no_more_than_a_look() -> None:
     assert numbers._plain("020 8765 4321", "GB", ("GB",)) == "+442087654321"
     assert numbers._plain("+44 7400 123456", "GB", ("GB",)) == "+447400123456"
