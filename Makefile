@@ -3,7 +3,7 @@
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --locked
 
-.PHONY: install rehearse test evals chaos bench bench-bot lint
+.PHONY: install rehearse test search evals chaos bench bench-bot lint
 
 # uv by pip where it is missing, in a folder of its own: nothing is installed outside this checkout.
 .uv/bin/uv:
@@ -20,6 +20,10 @@ rehearse: install
 test: install
 	@$(RUN) pytest -n 2 --dist loadfile -m "not calls"
 	@$(RUN) pytest -m calls
+
+# What the property tests see is the same on every run; this looks at thirty times as many other examples.
+search: install
+	@SEARCH_TIMES=30 $(RUN) pytest -n 2 -m hypothesis
 
 # Against the providers' stand-ins; docs/evals.md says how to run them against the real ones.
 evals: install

@@ -20,8 +20,8 @@ _SHORTEST: Final = 7
 """Digits. Fewer may be a short number, such as an emergency one."""
 
 
-_CODES: Final = {str(code): code for code in COUNTRY_CODE_TO_REGION_CODE}
-"""Calling codes by how they are written: none begins with a zero."""
+_CODES: Final = {str(code): code for code, regions in COUNTRY_CODE_TO_REGION_CODE.items() if "001" not in regions}
+"""The calling codes of countries, by how they are written: none begins with a zero. (+800 and its like are nowhere.)"""
 
 
 class National(NamedTuple):
@@ -65,7 +65,7 @@ def plan(code: int) -> Plan:
 
 
 def split(e164: str) -> National | None:
-    """Take the calling code off an E.164 number; None if there is no such code."""
+    """Take the calling code off an E.164 number; None if it is no country's."""
     for length in (1, 2, 3):  # no code is the beginning of another
         if code := _CODES.get(e164[1 : 1 + length]):
             return National(code, e164[1 + length :])
@@ -77,7 +77,7 @@ def read(text: str, region: str) -> National | None:
     if not _WRITTEN.fullmatch(text):
         return None
     digits = text.translate(_SEPARATORS)
-    if digits[0] == "+":
+    if digits.startswith("+"):
         number = split(digits)
         return None if number is None or _habits(main_region(number.code)).is_prefixed(number.digits) else number
     return _habits(region).national(digits) if len(digits) >= _SHORTEST else None

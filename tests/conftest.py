@@ -5,16 +5,13 @@ from datetime import UTC, datetime, time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from campaigns.campaign import RELEASED, WEEKDAYS, CallingWindow, Campaign, load_campaign
+from tests.search import be_steady
 from worker.embedded import EmbeddedRedis
 from worker.store import Store
 
-settings.register_profile(
-    "steady", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)  # speed is for bench/, never for a test
-settings.load_profile("steady")
+be_steady()
 
 ROOT = Path(__file__).parents[1]
 NOON = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)  # a Monday: 13:00 in New York, 10:00 in Los Angeles

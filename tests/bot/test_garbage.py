@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 from websockets.exceptions import ConnectionClosed
@@ -25,6 +25,7 @@ from bot.settings import BotSettings
 from bot.stream import HANDSHAKE_S, Start
 from bot.telnyx import Line, TelnyxStream
 from campaigns.call import Brief, Disposition, Report, Script, to_parameters
+from tests.search import examples
 from worker.processes import Processes, free_port, wait_for_port
 
 pytestmark = pytest.mark.calls
@@ -220,7 +221,7 @@ starts = st.dictionaries(
 unsigned = st.dictionaries(st.text(), anything, min_size=1).filter(lambda given: None not in given.values())
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     message=anything.map(json.dumps)
     | st.text(st.characters(exclude_categories=["Cs"]))
@@ -404,7 +405,7 @@ frames = (
 )
 
 
-@settings(max_examples=400)
+@examples(400)
 @given(data=frames)
 @example(data="[" * 5000)
 async def test_no_frame_makes_the_serializer_raise(data: str | bytes) -> None:
@@ -415,7 +416,7 @@ async def test_no_frame_makes_the_serializer_raise(data: str | bytes) -> None:
     assert len(audio) <= 2 * len(data)
 
 
-@settings(max_examples=3)
+@examples(3)
 @given(garbage=st.lists(frames, min_size=50, max_size=100))
 def test_no_frames_end_a_call_or_are_a_problem_to_it(
     agent: Agent, reports: tuple[str, list[Report]], garbage: list[str | bytes]

@@ -2,7 +2,7 @@
 
 import phonenumbers
 import pytest
-from hypothesis import HealthCheck, assume, example, given, settings
+from hypothesis import HealthCheck, assume, example, given
 from hypothesis import strategies as st
 from phonenumbers import (
     COUNTRY_CODE_TO_REGION_CODE,
@@ -14,9 +14,10 @@ from phonenumbers import (
 from phonenumbers.timezone import time_zones_for_number
 
 from campaigns import numbers, plans
+from tests.search import examples
 
 TYPES = sorted(value for name, value in vars(PhoneNumberType).items() if name.isupper())
-MANY = settings(max_examples=1000)
+MANY = examples(1000)
 
 regions = st.sampled_from(sorted(SUPPORTED_REGIONS))
 digits = st.text("0123456789", min_size=1, max_size=15)
@@ -114,7 +115,7 @@ def written(draw: st.DrawFn) -> tuple[str, str]:
     return head + spread, region
 
 
-@settings(MANY, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])  # most texts are no numbers
+@examples(1000, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])  # most texts are no numbers
 @given(given_=written() | st.tuples(st.text("+0123456789 ().-", max_size=22), regions))
 @example(given_=("12125550111", "US"))
 @example(given_=("(212) 555-0111", "US"))
@@ -153,6 +154,20 @@ def test_the_ways_in_which_most_lists_write_numbers_take_no_more_than_a_look(tex
 def test_a_zero_behind_the_plus_is_no_calling_code(text: str) -> None:
     assert plans.read(text, "US") is None
     assert plans.split(text.replace(" ", "")) is None
+
+
+@pytest.mark.parametrize("code", [800, 808, 870, 878, 881, 882, 883, 888, 979])
+def test_a_number_that_belongs_to_no_country_is_refused_and_has_no_zone(code: int) -> None:
+    for number in (f"+{code}{'1' * length}" for length in range(4, 13)):
+        with pytest.raises(numbers.BadNumber):
+            numbers.parse(number, "US", ("US",))
+        assert numbers.zones(number) == ()
+
+
+@pytest.mark.parametrize("text", [".......", "(  )  ----", "+.......", "+       "])
+def test_a_cell_without_a_digit_is_refused(text: str) -> None:
+    with pytest.raises(numbers.BadNumber):
+        numbers.parse(text, "US", ("US",))
 
 
 def test_british_and_german_lists_take_no_more_than_a_look() -> None:

@@ -14,11 +14,12 @@ from urllib.parse import quote, quote_from_bytes
 import pytest
 import schemathesis
 from callbacks_server import SECRET, Server, dialed, signed
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from campaigns.call import SIGNATURE_HEADER, Disposition, sign_message
 from campaigns.campaign import Campaign
+from tests.search import examples
 from worker import policy, settlement
 from worker.embedded import EmbeddedRedis
 from worker.hearing import BODY_LIMIT, BODY_S
@@ -35,7 +36,7 @@ DOORS = {
     "detection": "/reports/detection",
 }
 
-few = settings(max_examples=60)
+few = examples(60)
 linux = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the memory from /proc")
 
 
@@ -262,7 +263,7 @@ def status_of(answer: bytes) -> int:
     return int(answer.split(b" ", 2)[1])
 
 
-@settings(max_examples=40)
+@examples(40)
 @given(data=st.binary(min_size=1, max_size=200), start=st.sampled_from([b"", b"GET ", b"POST /reports HTTP/1.1\r\n"]))
 @example(start=b"", data=b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")  # the hello of TLS
 @example(start=b"", data=b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")

@@ -7,7 +7,7 @@ from threading import Thread
 
 import pytest
 from claiming import bid, limits
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -15,6 +15,7 @@ from campaigns.call import Disposition, Joined
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
 from campaigns.places import Place
+from tests.search import examples
 from worker import caller_ids, ledger, policy
 from worker.embedded import EmbeddedRedis
 from worker.evidence import AnsweredBy, CallEvent, CallState, Detection
@@ -398,7 +399,7 @@ def test_there_is_always_room_where_everybody_could_answer_and_never_where_the_m
     assert not allowed or mean <= free + 1e-9
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.lists(st.tuples(st.integers(0, 8), st.floats(0.01, 1)), min_size=1, max_size=3), st.integers(0, 12))
 def test_the_claim_takes_as_many_as_the_policy_allows(
     server: EmbeddedRedis, reminder: Campaign, groups: list[tuple[int, float]], free: int

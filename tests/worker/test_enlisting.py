@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 import redis
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given
 from hypothesis import strategies as st
 
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact, RowError, read_contacts
 from campaigns.places import Place
+from tests.search import examples
 from worker.admission import admitted
 from worker.embedded import EmbeddedRedis
 from worker.enlisting import Batch, enlist
@@ -142,7 +143,7 @@ names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 values = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@examples(150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(columns=st.dictionaries(names, values, max_size=5), line=st.integers(2, 10**9))
 @example(columns={"a": '"\\\u2028\x7f\n', "1": "007", "null": "null", "[]": "", "é": "𝄞"}, line=2)
 def test_whatever_a_contact_s_columns_hold_is_read_as_it_was_written(

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from claiming import claim
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from campaigns.call import Disposition, Joined, OptOut, Report
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
 from campaigns.places import place_of
+from tests.search import examples
 from worker import ledger, settling
 from worker.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
 from worker.settlement import DialAnswer, Step
@@ -140,7 +141,7 @@ class Attempt:
         return case.attempt.get("disposition", ""), case.attempt.get("guess", ""), case.attempt.get("answers", "")
 
 
-@settings(max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@examples(250, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(truth=truths, dial=dials, data=st.data())
 def test_whatever_the_order_one_conclusion_which_later_evidence_corrects_and_never_moves_once_it_is_a_fact(
     store: Store, reminder: Campaign, truth: Truth, dial: DialAnswer | None, data: st.DataObject

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 from claiming import claim
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from campaigns.call import Disposition
 from campaigns.campaign import Brakes, CallingWindow, Campaign, Consent, load_campaign
 from campaigns.contacts import Contact
 from campaigns.places import Place, place_of
+from tests.search import examples
 from worker import policy
 from worker.embedded import EmbeddedRedis
 from worker.law import Cap, law_of, national_law
@@ -259,7 +260,7 @@ listings = st.lists(
 
 
 @given(entries=listings, name=st.sampled_from(["one", "two"]), purpose=st.sampled_from(["informational", "marketing"]))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_scripts_and_the_rule_agree_about_every_list_of_entries(
     store: Store, reminder: Campaign, entries: list[Listing], name: str, purpose: str
 ) -> None:

@@ -7,12 +7,13 @@ from zoneinfo import ZoneInfo
 
 import holidays
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from campaigns.call import Disposition
 from campaigns.campaign import WEEKDAYS, CallingWindow, Campaign, Retry
 from campaigns.places import Place
+from tests.search import examples
 from worker import law, policy
 from worker.law import Law
 from worker.listings import Registry
@@ -124,7 +125,7 @@ def base(reminder: Campaign) -> Campaign:
 
 
 @given(data=st.data(), place=places, after=instants)
-@settings(max_examples=80)
+@examples(80)
 def test_no_minute_that_may_ring_allows_is_outside_the_rules(
     base: Campaign, data: st.DataObject, place: Place, after: datetime
 ) -> None:

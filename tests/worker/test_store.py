@@ -4,13 +4,14 @@ from datetime import timedelta
 
 import pytest
 from claiming import claim
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from campaigns.call import Disposition
 from campaigns.campaign import Campaign, Pacing
 from campaigns.contacts import Contact
 from campaigns.places import Place, place_of
+from tests.search import examples
 from worker import ledger, policy
 from worker.embedded import EmbeddedRedis
 from worker.evidence import CallEvent, CallState
@@ -192,7 +193,7 @@ def left_after(store: Store, attempt_id: str, late_ms: int, per_s: float) -> int
     per_s=st.sampled_from([0.5, 1, 2, 3, 7]),
     delays=st.lists(st.tuples(st.integers(0, 900), st.integers(0, 100)), min_size=20, max_size=20),
 )
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_however_late_dials_leave_none_follows_the_nth_before_it_too_soon(
     store: Store, reminder: Campaign, per_s: float, delays: list[tuple[int, int]]
 ) -> None:
