@@ -87,7 +87,7 @@ async def take(
     transport = evaluation.transport if evaluation else FastAPIWebsocketTransport(socket, params)
     talk = Talk(conversation, line, stream, settings, floor)
     try:
-        await talk.run(transport, _spare.take(), handle_sigint=handle_sigint)
+        await talk.run(transport, _spare.take(brief), handle_sigint=handle_sigint)
     except asyncio.CancelledError:
         conversation.problem("the session was cancelled from outside")
         raise

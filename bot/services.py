@@ -5,18 +5,19 @@ import ssl
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import deepgram.listen.v1.client  # noqa: F401 - left until the first call connects otherwise
 import numpy.fft  # noqa: F401 - and this until the first turn ends
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
-from pipecat.audio.turn.smart_turn.base_smart_turn import SmartTurnParams
+from pipecat.audio.turn.smart_turn.base_smart_turn import BaseSmartTurn, SmartTurnParams
 from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
 from pipecat.audio.vad.silero import SileroVADAnalyzer
-from pipecat.audio.vad.vad_analyzer import VADParams
+from pipecat.audio.vad.vad_analyzer import VADAnalyzer, VADParams
 from pipecat.frames.frames import Frame
 from pipecat.services.cartesia.tts import CartesiaTTSService, GenerationConfig
 from pipecat.services.deepgram.stt import DeepgramSTTService
@@ -36,7 +37,7 @@ _KEPT: Final = 2 * 2 * RATE
 _LONGEST_KEYTERM: Final = 50
 
 _BUILD_AFTER_S: Final = 1.0
-"""When what a call took is built anew: after its first word, and before the next calls have used up the rest."""
+"""When the ears that a call took are made anew: after its first word, and before the next calls have used up the rest."""
 
 _VOICE_ENDS_S: Final = 0.2
 """Silence that ends a stretch of voice: what Pipecat's latencies of Deepgram were measured with."""
@@ -166,47 +167,56 @@ def voice(brief: Brief | None, settings: BotSettings) -> Speech:
     )
 
 
-def _turn_sense(pause_s: float) -> LocalSmartTurnAnalyzerV3:
-    return LocalSmartTurnAnalyzerV3(params=SmartTurnParams(stop_secs=pause_s))
-
-
 @dataclass(frozen=True)
 class Senses:
     """What a call hears with: Deepgram, and the two models that run here, for what is speech and what is a turn's end."""
 
     ears: Ears
-    activity: SileroVADAnalyzer = field(default_factory=SileroVADAnalyzer)
-    turn: LocalSmartTurnAnalyzerV3 = field(default_factory=lambda: _turn_sense(Listening().pause_s))
-
-    def tuned(self, brief: Brief | None) -> Self:
-        """Return senses that listen as the campaign wants."""
-        listening = brief.listening if brief else Listening()
-        if brief:
-            self.ears.expect(brief)
-        self.activity.set_sample_rate(RATE)
-        self.activity.set_params(VADParams(start_secs=listening.voice_s, stop_secs=_VOICE_ENDS_S))
-        if listening.pause_s == Listening().pause_s:
-            return self
-        return type(self)(self.ears, self.activity, _turn_sense(listening.pause_s))
+    activity: SileroVADAnalyzer
+    turn: LocalSmartTurnAnalyzerV3
 
 
 class Spare:
-    """Senses that are ready when a call comes: building them takes a fifth of a second."""
+    """Ears that are ready when a call comes: Deepgram's client reads every certificate there is, for 20 ms each time."""
 
     def __init__(self, settings: BotSettings) -> None:
         self._settings = settings
-        self._ready = deque(self._build() for _ in range(settings.calls_at_once))
+        self._ears = deque(Ears(settings) for _ in range(settings.calls_at_once))
 
-    def take(self) -> Senses:
-        """Return what is ready, and have the next built beside the call, once its first word is out."""
-        taken = self._ready.popleft() if self._ready else self._build()
-        timer = threading.Timer(_BUILD_AFTER_S, lambda: self._ready.append(self._build()))
+    def take(self, brief: Brief | None) -> Senses:
+        """Return what listens as the campaign wants, and have the next ears made once the first word is out."""
+        ears = self._ears.popleft() if self._ears else Ears(self._settings)
+        timer = threading.Timer(_BUILD_AFTER_S, lambda: self._ears.append(Ears(self._settings)))
         timer.daemon = True
         timer.start()
-        return taken
+        listening = brief.listening if brief else Listening()
+        if brief:
+            ears.expect(brief)
+        return Senses(ears, _activity(listening.voice_s), _turn(listening.pause_s))
 
-    def _build(self) -> Senses:
-        return Senses(Ears(self._settings))
+
+# The models are read once for all calls, since ONNX runs one in any number of threads: to read them takes 55 ms and
+# 13 MB, and to forget them another 4 ms, whenever it is that Python does so. A copy shares the model; the base class's
+# __init__ makes all else anew.
+
+
+def _activity(voice_s: float) -> SileroVADAnalyzer:
+    activity = copy(_first_activity())
+    VADAnalyzer.__init__(activity, params=VADParams(start_secs=voice_s, stop_secs=_VOICE_ENDS_S))
+    activity._model = copy(activity._model)  # noqa: SLF001 - its state is this call's, though not its weights
+    activity._model.reset_states()  # noqa: SLF001
+    activity.set_sample_rate(RATE)
+    return activity
+
+
+def _turn(pause_s: float) -> LocalSmartTurnAnalyzerV3:
+    turn = copy(_first_turn())
+    BaseSmartTurn.__init__(turn, params=SmartTurnParams(stop_secs=pause_s))
+    return turn
+
+
+_first_activity = lru_cache(maxsize=1)(SileroVADAnalyzer)
+_first_turn = lru_cache(maxsize=1)(LocalSmartTurnAnalyzerV3)
 
 
 def warm_up() -> Spare:
@@ -216,6 +226,8 @@ def warm_up() -> Spare:
     mind(None, None, settings)
     _tls()
     spare = Spare(settings)
+    _activity(Listening().voice_s)
+    _turn(Listening().pause_s)
     # A full collection looks at half a million objects of the libraries, and nobody hears a word for 0.3 s meanwhile.
     gc.collect()
     gc.freeze()

@@ -79,7 +79,7 @@ class Talk:
     async def run(self, transport: FastAPIWebsocketTransport, senses: Senses, *, handle_sigint: bool) -> None:
         """Hold the talk until the call is over."""
         conversation, floor, brief = self.conversation, self.floor, self.conversation.brief
-        listening, senses = self.listening, senses.tuned(brief)
+        listening = self.listening
         self._context = LLMContext(tools=tools_for(conversation, conversation.script, self.parting))
         turns = strategies(listening, senses, floor, attends=lambda: self.answering.attends)
         user, assistant = LLMContextAggregatorPair(
