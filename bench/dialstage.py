@@ -18,7 +18,7 @@ from campaigns.campaign import Campaign, Pacing
 from worker.embedded import EmbeddedRedis
 from worker.ensemble import Ensemble
 from worker.processes import BEAT, CALLBACKS, WORKER, Processes, free_port, wait_for_port
-from worker.store import CampaignState
+from worker.views import CampaignState
 
 _ROOT: Final = Path(__file__).parents[1]
 _TICKS_S: Final = os.sysconf("SC_CLK_TCK")

@@ -14,7 +14,7 @@ from worker.commands.printing import err
 from worker.embedded import NoServer
 from worker.processes import ProcessDied
 from worker.settings import SettingsError
-from worker.store import StoreError
+from worker.views import StoreError
 
 app = typer.Typer(
     no_args_is_help=True,

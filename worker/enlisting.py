@@ -10,7 +10,8 @@ from campaigns.campaign import Campaign
 from campaigns.contacts import Contact, RowError
 from campaigns.places import Place
 from worker.batches import batches
-from worker.store import Enlisted, Store
+from worker.store import Store
+from worker.views import Enlisted
 
 _BATCH: Final = 500
 """Rows. So many keep Redis from its other callers for less than ten milliseconds."""

@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect
 
 from worker import ledger
 from worker.app import store
-from worker.store import Heard
+from worker.views import Heard
 
 BODY_LIMIT: Final = 1_000_000
 """Bytes. A report with the transcript of an hour is a tenth of it; a callback, a thousandth."""

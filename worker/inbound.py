@@ -15,7 +15,7 @@ from worker.app import carrier, store
 from worker.carrier import CarrierBusy
 from worker.evidence import FoundCall
 from worker.settings import load_settings
-from worker.store import Caller, CampaignState, Case
+from worker.views import Caller, CampaignState, Case
 
 log: Final = logging.getLogger(__name__)
 

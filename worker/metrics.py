@@ -7,7 +7,8 @@ from typing import Final
 
 from worker import braking, caller_ids, policy
 from worker.settings import Settings
-from worker.store import CampaignState, Status, Store
+from worker.store import Store
+from worker.views import CampaignState, Status
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -17,7 +17,8 @@ from worker import audit
 from worker.embedded import EmbeddedRedis
 from worker.ensemble import Ensemble
 from worker.processes import Processes, free_port, wait_for_port
-from worker.store import Status, Store
+from worker.store import Store
+from worker.views import Status
 
 RETRY_AFTER: Final = timedelta(seconds=3)
 """What every retry delay is shortened to."""

@@ -29,7 +29,7 @@ from worker.carrier import CarrierError
 from worker.evidence import AnsweredBy
 from worker.hearing import Body, hear
 from worker.settings import load_settings
-from worker.store import Heard
+from worker.views import Heard
 
 DETECTION_S: Final = 8.0
 """How long the carrier's detection is waited for before the bot is told that there is nothing yet."""

@@ -8,7 +8,8 @@ from typing import Final
 from campaigns.call import Disposition
 from worker import brakes, policy, settlement
 from worker.settlement import Settled, Step, Waiting
-from worker.store import Case, Store
+from worker.store import Store
+from worker.views import Case
 
 log: Final = logging.getLogger(__name__)
 

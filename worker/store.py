@@ -1,49 +1,6 @@
 """Everything that knows that there is a Redis: one method per transition, one Lua script behind each.
 
-A crash lands before a transition or after it, never inside. All keys carry one hash tag, so that the store may live in
-a Redis Cluster: the limits of an account are only atomic within one slot.
-
-    {dialout}:salt                     string: what makes contact ids unguessable
-    {dialout}:campaigns                hash: campaign -> when it was first enlisted (ms)
-    {dialout}:campaign:<c>             hash: definition (JSON), version, state, why, since
-    {dialout}:zones:<c>                hash: place (zones and regions) -> its short number
-    {dialout}:rows:<c>                 hash: rows refused at the door -> why (JSON)
-    {dialout}:sheets                   hash: sheet (campaign, zone and columns, JSON) -> its short number, and back
-    {dialout}:contact:<id>             string: until something happens to it: sheet, line, phone, values (JSON)
-    {dialout}:contact:<id>             hash: then: campaign, phone, zone, line, :<column>… and, once rung: state, attempt, …
-    {dialout}:due:<c>:<zone>           zset: the attempt to be made next -> due (ms)
-    {dialout}:live:<c>                 zset: attempts claimed and not concluded -> since
-    {dialout}:done:<c>, refused:<c>    zset: contact ids -> since
-    {dialout}:counts:<c>               hash: disposition -> contacts that ended with it
-    {dialout}:lines, lines:<c>         zset: attempts that hold a line -> lease end (ms)
-    {dialout}:lines_from:<phone>       zset: attempts that hold one of a caller ID's lines, or held it -> lease end (ms)
-    {dialout}:queued:<c>               zset: attempts claimed and not dialed yet -> lease end (ms)
-    {dialout}:watch                    zset: attempts not settled yet -> when to look at them again (ms)
-    {dialout}:inbound                  zset: calls to us that go on, by their sids -> since (ms)
-    {dialout}:talking:<c>              zset: attempts that were answered and hold a line -> since (ms)
-    {dialout}:awaiting:<c>             zset: those of them to which no bot has come yet -> since (ms)
-    {dialout}:used                     zset: calls that had a bot and are over -> since (ms)
-    {dialout}:odds:<c>                 hash: how many were answered and rung_out lately, and answered without a bot (silent)
-    {dialout}:warm                     hash: how many bots were idle, by Pipecat Cloud, and when that was (ms)
-    {dialout}:shares                   hash: campaign -> how far its dials have taken it; @: how far the last one's was
-    {dialout}:pace, pace:<c>           string: when the next dial has its turn (ms)
-    {dialout}:left, left:<c>           zset: the last attempts to be dialed, as many as the pace allows at once -> when (ms)
-    {dialout}:slow                     hash: by how much refusals and silent answers slow the pace, and since when
-    {dialout}:tick:<task>              string: a tick of beat was taken, and when the next one is due (ms)
-    {dialout}:attempt:<id>             hash: what we did, and heard:<kind> -> what a witness said (JSON)
-    {dialout}:number:<phone>           hash: the last attempt to ring this number
-    {dialout}:call:<sid>               string: the attempt that an inbound call belongs to, for a day
-    {dialout}:caller:<hash>            string: who rings us though no attempt rang them (JSON), for a day
-    {dialout}:rung:<phone>             zset: attempts that rang this number in the last day -> when (ms); any campaign's
-    {dialout}:dnc                      hash: phone -> its entries: since when, from whom, for what, until when (JSON)
-    {dialout}:lists                    hash: do-not-call list that was imported -> as of when (JSON)
-    {dialout}:journal:<contact>        list: each thing that happened (JSON)
-    {dialout}:brakes:<c>               hash: begun (under the canary), approved, held, attempts, since; day (ms), today (calls)
-    {dialout}:totals:<c>               hash: disposition or mark -> attempts that ended so
-    {dialout}:window:<c>               zset: "marks attempt" of the last attempts that ended -> when
-    {dialout}:people:<c>               hash: day (since 1970) -> calls that people answered, for a month
-    {dialout}:abandoned:<c>            zset: attempts that were answered and abandoned -> when dialed
-    {dialout}:caller_id:<phone>        hash: calls, answered, recent (1 and 0); day (ms), today, last (ms); rest, ours
+A crash lands before a transition or after it, never inside. The keys are in worker/keys.py.
 """
 
 import base64
@@ -51,10 +8,8 @@ import hashlib
 import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from enum import IntEnum, StrEnum
-from functools import cached_property
 from importlib import resources
 from typing import Any, Final
 
@@ -69,13 +24,32 @@ from worker.batches import batches
 from worker.brakes import Counted, Ended, Mark, Stop
 from worker.caller_ids import CallerId
 from worker.evidence import AnsweredBy
+from worker.keys import ROOT, due_key, key, keys_of, ms, prefix
 from worker.law import Cap
 from worker.listings import EVERYWHERE, Listing, Registry, in_force, read_listings, read_registries
-from worker.policy import Before, Facts
+from worker.policy import Facts
 from worker.redis_server import connect
-from worker.settlement import Evidence, Settled
+from worker.settlement import Settled
+from worker.views import (
+    Begun,
+    Bid,
+    Caller,
+    CampaignState,
+    Case,
+    Clock,
+    Enlisted,
+    Heard,
+    Limits,
+    Occupied,
+    Standing,
+    Status,
+    StoreError,
+    Turns,
+    UnderWay,
+    UnknownCampaign,
+    contact_of,
+)
 
-_ROOT: Final = "{dialout}"
 _SCRIPTS: Final = (
     "define", "state", "brake", "zone", "sheet", "enlist", "contacts", "claim", "case", "turn", "begin", "postpone", "witness",
     "asked", "look", "conclude", "withdraw", "answer", "inbound", "tick", "list",
@@ -115,266 +89,6 @@ LONGEST_WAIT: Final = timedelta(milliseconds=100)
 LATE: Final = timedelta(milliseconds=250)
 """By how much a dial may miss its moment and still leave: those after it wait so much longer, for its witness says so long
 before the N-th of them begins. Who is later asks for another moment."""
-
-
-class StoreError(Exception):
-    """The store cannot do what was asked. The message says what to do."""
-
-
-class UnknownCampaign(StoreError):
-    """No contact was ever enlisted in a campaign of this name."""
-
-
-class CampaignState(StrEnum):
-    """Whether a campaign's contacts may be claimed."""
-
-    RUNNING = "running"
-    PAUSED = "paused"
-    STOPPED = "stopped"  # for good: its waiting contacts are canceled
-
-
-@dataclass(frozen=True, slots=True)
-class Enlisted:
-    """What became of a batch of contacts."""
-
-    new: int = 0
-    known: int = 0  # enlisted before
-    refused: int = 0  # of the new ones: on the do-not-call list
-
-    def __add__(self, other: "Enlisted") -> "Enlisted":
-        return Enlisted(self.new + other.new, self.known + other.known, self.refused + other.refused)
-
-
-@dataclass(frozen=True, slots=True)
-class UnderWay:
-    """A campaign, as a claim sees it."""
-
-    name: str
-    version: str
-    state: CampaignState
-    live: int
-    places: Mapping[Place, str]
-    answered: int  # lately
-    rung_out: int
-    registries: Mapping[str, Registry] = field(default_factory=dict)  # the lists that were imported
-
-
-@dataclass(frozen=True, slots=True)
-class Bid:
-    """What a campaign asks of a claim. One that may not ring has no open zones: its calls hold lines and bots all the same."""
-
-    campaign: Campaign
-    open_places: Sequence[str]  # the numbers of the places where it is an hour for calls
-    lines: int
-    answer_rate: float  # the highest that is plausible
-    most: int | None = None  # attempts that may wait to be dialed; None: any number
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What all campaigns share."""
-
-    lines: int
-    calls_per_second: float
-    ahead: timedelta  # how far ahead of the dials is claimed
-    lease: timedelta  # from the claim to the moment of dialing
-    lines_for_inbound: int = 0
-    warm_bots: int | None = None  # by the settings; None: as many as are needed
-    bot_rest: timedelta = timedelta()  # how long a used bot is not warm
-    slow_to: float = 1.0  # the most that answers without a bot slow the pace
-
-
-@dataclass(frozen=True)
-class Case:
-    """All that is known about one attempt, as it was when it was read."""
-
-    attempt_id: str
-    contact_id: str
-    campaign: Campaign
-    campaign_state: CampaignState
-    phone: str
-    place: Place
-    zone: str  # the place's short number
-    columns: Mapping[str, str]
-    made: int  # attempts begun so far, this one included once it is
-    attempt: Mapping[str, str]  # empty: claimed, but never begun
-    read_at: datetime  # by the store's clock
-    caller_id: str = ""  # the number that the contact was last called from
-    last: str = ""  # disposition of the contact's last attempt that was concluded
-    message_left: bool = False  # on a machine, by an earlier attempt
-    listings: tuple[Listing, ...] = ()
-    rung: tuple[datetime, ...] = ()  # when its number was rung lately, in any campaign
-    registries: Mapping[str, Registry] = field(default_factory=dict)
-
-    @property
-    def zones(self) -> tuple[str, ...]:
-        """The zones that the contact may be in."""
-        return self.place.zones
-
-    @property
-    def facts(self) -> Facts:
-        """What the rules ask, as it stands before this attempt is begun."""
-        return Facts(
-            campaign=self.campaign,
-            phone=self.phone,
-            place=self.place,
-            columns=self.columns,
-            campaign_state=self.campaign_state.value,
-            made=self.made,
-            asked_back=self.last == Disposition.CALLBACK,
-            rung=self.rung,
-            listings=self.listings,
-            registries=self.registries,
-        )
-
-    @property
-    def before_it(self) -> str:
-        """The id of the attempt, if any, that was the last to ring this number before."""
-        return self.attempt.get("after", "")
-
-    @property
-    def contact(self) -> Contact:
-        """The contact as its templates know it."""
-        return Contact(phone=self.phone, columns=self.columns, line=0)
-
-    @property
-    def begun(self) -> bool:
-        """True once a POST may have been sent."""
-        return bool(self.attempt)
-
-    @property
-    def concluded(self) -> bool:
-        """True once it has a disposition, if only as a guess."""
-        return "disposition" in self.attempt
-
-    @property
-    def inbound(self) -> bool:
-        """True if they rang us."""
-        return self.attempt.get("direction") == "inbound"
-
-    @property
-    def before(self) -> Before:
-        """What the contact's state was before it rang us."""
-        due = self.attempt.get("due_before")
-        return Before(
-            due=ledger.moment(due) if due else None,
-            disposition=Disposition(kept) if (kept := self.attempt.get("disposition_before")) else None,
-            reason=self.attempt.get("reason_before", ""),
-        )
-
-    @cached_property
-    def evidence(self) -> Evidence:
-        """What was heard, for `settlement.settle`."""
-        return ledger.read_evidence(self.attempt)
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a contact stands."""
-
-    phone: str
-    line: int  # of its file
-    place: Place
-    state: str  # due, live, done or refused
-    disposition: str
-    reason: str
-    made: int
-    due: datetime | None  # with state due
-    facts: Facts  # what the rules ask
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Somebody who rings us though no attempt of ours rang them."""
-
-    phone: str  # E.164, or nothing where it was withheld
-    campaign: str  # in whose name we answer
-
-
-class Heard(IntEnum):
-    """What became of a witness's word."""
-
-    NOTED = 2  # news from which nothing follows before the attempt's next look
-    NEWS = 1
-    REPEATED = 0
-    UNKNOWN = -1  # no attempt that we know, or another's
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """What the store's clock said, and when that was by our own monotonic one: somewhere between asking and being told."""
-
-    now: datetime
-    asked_at: float  # seconds
-    told_at: float
-
-    def until(self, moment: datetime) -> float:
-        """Return how many seconds to wait so that the moment has certainly come."""
-        return max(0.0, (moment - self.now).total_seconds() - (stopwatch.monotonic() - self.told_at))
-
-    def latest(self, at: float) -> datetime:
-        """Return the latest that it can have been by the store's clock, `at` being ours."""
-        return self.now + timedelta(seconds=at - self.asked_at)
-
-
-@dataclass(frozen=True, slots=True)
-class Turns:
-    """When dials may leave, one after the other."""
-
-    clock: Clock
-    at: Sequence[datetime]
-    next: datetime | None  # when the first of those that got none should ask again
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """The store's answer at the moment of dialing."""
-
-    dial: bool
-    at: datetime | None = None  # when it is to leave; without dial, when that may be: ask again then
-    why: str = ""  # gone, paused, do_not_call, on_a_call, canary, calls_per_day, caller_id, number_limit
-    until: datetime | None = None  # with why: when it may be otherwise, if that is known
-    caller_id: str = ""  # with dial: the one of the pool that calls
-    clock: Clock | None = None  # unless there is a why
-
-
-@dataclass(frozen=True, slots=True)
-class Status:
-    """A campaign in numbers. contacts = due + live + done + refused."""
-
-    campaign: str
-    state: CampaignState
-    why: str
-    contacts: int
-    due: int
-    live: int
-    done: int
-    refused: int
-    rows_refused: int
-    dispositions: Mapping[str, int]
-    lines_in_use: int
-    due_by_place: Mapping[Place, tuple[int, datetime | None]] = field(default_factory=dict)  # how many, the first's due
-    answered: int = 0  # of the calls that lately were answered or rang out: see policy.answer_rate
-    rung_out: int = 0
-    silent: int = 0  # answered, and no bot came in time
-
-    @property
-    def answer_rate(self) -> float | None:
-        """Which share of the calls that lately were answered or rang out was answered; None where there were none."""
-        calls = self.answered + self.rung_out
-        return round(self.answered / calls, 3) if calls else None
-
-
-@dataclass(frozen=True, slots=True)
-class Occupied:
-    """What all calls hold together."""
-
-    lines: int  # by those whom we ring
-    inbound: int  # by those who ring us
-    ringing: int  # of the lines: not answered yet
-    cooling: int  # bots used a while ago, and not warm again yet
-    idle: int | None  # bots, by Pipecat Cloud's last count
-    counted_at: datetime | None
 
 
 class Store:
@@ -417,19 +131,19 @@ class Store:
 
     def define(self, campaign: Campaign, *, paused: bool = False) -> None:
         """Keep a campaign's definition, so that workers need no files. A running one changes from its next dial on."""
-        keys = [_key("campaign", campaign.name), _key("campaigns")]
+        keys = [key("campaign", campaign.name), key("campaigns")]
         args = [campaign.name, campaign.model_dump_json(), campaign.version, int(paused)]
         if not self._run("define", keys, args):
             raise StoreError(f"the campaign {campaign.name} was stopped; give the folder a new name to begin again")
 
     def campaigns(self) -> list[str]:
         """The names of all campaigns, the oldest first."""
-        known: dict[str, str] = self._redis.hgetall(_key("campaigns"))  # type: ignore[assignment]
+        known: dict[str, str] = self._redis.hgetall(key("campaigns"))  # type: ignore[assignment]
         return sorted(known, key=lambda name: int(known[name]))
 
     def campaign(self, name: str) -> tuple[Campaign, CampaignState, str]:
         """Return a campaign's definition, its state, and why it is in it."""
-        kept: list[str | None] = self._redis.hmget(_key("campaign", name), "definition", "version", "state", "why")  # type: ignore[assignment]
+        kept: list[str | None] = self._redis.hmget(key("campaign", name), "definition", "version", "state", "why")  # type: ignore[assignment]
         definition, version, state, why = kept
         if definition is None or version is None:
             raise UnknownCampaign(f"no campaign named {name} was ever enqueued; `dialout status` lists those that were")
@@ -437,7 +151,7 @@ class Store:
 
     def set_state(self, name: str, state: CampaignState, why: str = "") -> None:
         """Pause, resume or stop. Takes effect on the very next dial; a stopped campaign stays stopped."""
-        keys = [_key(kind, name) for kind in ("campaign", "brakes", "totals", "window")]
+        keys = [key(kind, name) for kind in ("campaign", "brakes", "totals", "window")]
         was = self._run("state", keys, [state.value, why])
         if not was:
             raise UnknownCampaign(f"no campaign named {name} was ever enqueued; `dialout status` lists those that were")
@@ -449,14 +163,14 @@ class Store:
     def counted(self, campaign: Campaign, now: datetime) -> Counted:
         """Return what was counted for a campaign's brakes, in one round trip that costs the same however long it runs."""
         name, today = campaign.name, brakes.day_of(campaign.day_zone, now)[0]
-        month = _ms(now - brakes.PERIOD)
+        month = ms(now - brakes.PERIOD)
         with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hgetall(_key("brakes", name))
-            pipe.hgetall(_key("totals", name))
-            pipe.zrange(_key("window", name), 0, -1)
-            pipe.hgetall(_key("people", name))
-            pipe.zrangebyscore(_key("abandoned", name), month, "+inf")
-            pipe.zcard(_key("live", name))
+            pipe.hgetall(key("brakes", name))
+            pipe.hgetall(key("totals", name))
+            pipe.zrange(key("window", name), 0, -1)
+            pipe.hgetall(key("people", name))
+            pipe.zrangebyscore(key("abandoned", name), month, "+inf")
+            pipe.zcard(key("live", name))
             kept, totals, window, people, abandoned, live = pipe.execute()
         seen = {field: int(value) for field, value in kept.items() if value.isdecimal()}
         totals = {mark: int(count) for mark, count in totals.items()}
@@ -471,17 +185,17 @@ class Store:
             abandoned=abandoned,
             people_since=totals.get(Mark.PERSON, 0) - seen.get("people", 0),
             abandoned_since=totals.get(Mark.ABANDONED, 0) - seen.get("abandoned", 0),
-            today=seen.get("today", 0) if seen.get("day") == _ms(today) else 0,
+            today=seen.get("today", 0) if seen.get("day") == ms(today) else 0,
         )
 
     def brake(self, name: str, stop: Stop) -> bool:
         """Pause a campaign because its brakes say so; False if it did not run any more."""
-        keys = [_key("campaign", name), _key("brakes", name)]
+        keys = [key("campaign", name), key("brakes", name)]
         return bool(self._run("brake", keys, [stop.rule, stop.why, json.dumps(stop.attempts)]))
 
     def held(self, name: str) -> tuple[str, list[str]]:
         """Return which brake holds a campaign, and the attempts that it is about; "" if none does."""
-        kept: list[str | None] = self._redis.hmget(_key("brakes", name), "held", "attempts")  # type: ignore[assignment]
+        kept: list[str | None] = self._redis.hmget(key("brakes", name), "held", "attempts")  # type: ignore[assignment]
         return kept[0] or "", json.loads(kept[1] or "[]")
 
     # --- caller IDs ---------------------------------------------------------------------------------------------------
@@ -491,19 +205,19 @@ class Store:
         numbers = list(dict.fromkeys(pool))
         with self._redis.pipeline(transaction=False) as pipe:
             for number in numbers:
-                pipe.hgetall(_key("caller_id", number))
+                pipe.hgetall(key("caller_id", number))
             kept = pipe.execute()
         return [_read_caller_id(number, fields, now) for number, fields in zip(numbers, kept, strict=True)]
 
     def rest(self, number: str, until: datetime) -> None:
         """Let a number of ours rest: nobody is called from it until then, and its health is judged anew from now on."""
-        self._redis.hset(_key("caller_id", number), mapping={"rest": _ms(until), "recent": ""})
+        self._redis.hset(key("caller_id", number), mapping={"rest": ms(until), "recent": ""})
 
     def owned(self, ours: Mapping[str, bool]) -> None:
         """Keep which numbers the carrier says are ours. From one that is not, nobody is called."""
         with self._redis.pipeline(transaction=False) as pipe:
             for number, owned in ours.items():
-                pipe.hset(_key("caller_id", number), "ours", int(owned))
+                pipe.hset(key("caller_id", number), "ours", int(owned))
             pipe.execute()
 
     def _defined(self, name: str, version: str) -> Campaign:
@@ -524,21 +238,21 @@ class Store:
     @property
     def _salt(self) -> bytes:
         if self._salt_bytes is None:
-            key = _key("salt")
-            self._redis.set(key, secrets.token_hex(16), nx=True)
-            self._salt_bytes = bytes.fromhex(str(self._redis.get(key)))
+            kept = key("salt")
+            self._redis.set(kept, secrets.token_hex(16), nx=True)
+            self._salt_bytes = bytes.fromhex(str(self._redis.get(kept)))
         return self._salt_bytes
 
     def enlist(self, campaign: Campaign, batch: Sequence[tuple[Contact, Place]], due: datetime) -> Enlisted:
         """Enlist a batch of contacts with their places, due at once. Whoever is in the campaign already stays as it is."""
         if not batch:
             return Enlisted()
-        keys = [_key("dnc"), _key("refused", campaign.name), _key("counts", campaign.name), _key("sheets")]
-        args: list[str | int] = [_ms(due), campaign.purpose, campaign.name]
+        keys = [key("dnc"), key("refused", campaign.name), key("counts", campaign.name), key("sheets")]
+        args: list[str | int] = [ms(due), campaign.purpose, campaign.name]
         for contact, place in batch:
             contact_id = self.contact_id(campaign.name, contact.phone)
             zone = self._zone_number(campaign.name, place)
-            keys += [_key("contact", contact_id), _due_key(campaign.name, zone)]
+            keys += [key("contact", contact_id), due_key(campaign.name, zone)]
             sheet = self._sheet_number((campaign.name, zone, *contact.columns))
             row = _compact([sheet, contact.line, int(contact.phone), *contact.columns.values()])
             args += [contact_id, contact.phone, row]
@@ -551,53 +265,53 @@ class Store:
         for row in rows:
             text = json.dumps(row, ensure_ascii=False, sort_keys=True)
             mapping[hashlib.blake2b(text.encode(), digest_size=10).hexdigest()] = text
-        return int(self._redis.hset(_key("rows", campaign), mapping=mapping)) if mapping else 0  # type: ignore[arg-type]
+        return int(self._redis.hset(key("rows", campaign), mapping=mapping)) if mapping else 0  # type: ignore[arg-type]
 
     def _zone_number(self, campaign: str, place: Place) -> str:
         cached = self._zone_numbers.get((campaign, place))
         if cached is None:
-            cached = str(self._run("zone", [_key("zones", campaign)], [place.label]))
+            cached = str(self._run("zone", [key("zones", campaign)], [place.label]))
             self._zone_numbers[campaign, place] = cached
         return cached
 
     def _sheet_number(self, sheet: tuple[str, ...]) -> int:
         cached = self._sheet_numbers.get(sheet)
         if cached is None:
-            cached = self._sheet_numbers[sheet] = int(self._run("sheet", [_key("sheets")], [_compact(sheet)]))
+            cached = self._sheet_numbers[sheet] = int(self._run("sheet", [key("sheets")], [_compact(sheet)]))
         return cached
 
     def _contacts(self, ids: Sequence[str]) -> list[dict[str, str]]:
         """Return the fields of each contact, empty for one that there is not."""
-        found = self._run("contacts", [_key("sheets"), *(_key("contact", contact_id) for contact_id in ids)], [])
+        found = self._run("contacts", [key("sheets"), *(key("contact", contact_id) for contact_id in ids)], [])
         return [_pairs(fields) for fields in found]
 
     def places(self, campaign: str) -> dict[Place, str]:
         """Return the places of a campaign's contacts, with the number of each."""
-        return _places(self._redis.hgetall(_key("zones", campaign)))  # type: ignore[arg-type]
+        return _places(self._redis.hgetall(key("zones", campaign)))  # type: ignore[arg-type]
 
     # --- one attempt's way --------------------------------------------------------------------------------------------
 
     def claim(self, bids: Sequence[Bid], limits: Limits) -> dict[str, list[str]]:
         """Take due attempts of these campaigns, in fair shares, for all that is free now; returns their ids by campaign."""
-        keys = [_key(kind) for kind in ("lines", "inbound", "used", "watch", "warm", "slow", "pace", "shares")]
+        keys = [key(kind) for kind in ("lines", "inbound", "used", "watch", "warm", "slow", "pace", "shares")]
         args: list[float | str] = [
             limits.lines,
             limits.lines_for_inbound,
-            _ms(_LONGEST_INBOUND),
+            ms(_LONGEST_INBOUND),
             -1 if limits.warm_bots is None else limits.warm_bots,
-            _ms(limits.bot_rest),
-            _ms(policy.BOT_WITHIN),
+            ms(limits.bot_rest),
+            ms(policy.BOT_WITHIN),
             policy.LUCK,
             1000 / limits.calls_per_second,
-            _ms(limits.ahead),
-            _ms(limits.lease),
+            ms(limits.ahead),
+            ms(limits.lease),
             limits.slow_to,
         ]
         for bid in bids:
             campaign = bid.campaign
             kinds = ("campaign", "lines", "queued", "live", "pace", "talking", "awaiting", "odds")
-            keys += [_key(kind, campaign.name) for kind in kinds]
-            keys += [_due_key(campaign.name, number) for number in bid.open_places]
+            keys += [key(kind, campaign.name) for kind in kinds]
+            keys += [due_key(campaign.name, number) for number in bid.open_places]
             pacing = campaign.pacing
             args += [campaign.name, len(bid.open_places), bid.lines, 1000 / pacing.calls_per_second, pacing.weight]
             args += [bid.answer_rate, -1 if bid.most is None else bid.most]
@@ -609,11 +323,11 @@ class Store:
         names = self.campaigns()
         with self._redis.pipeline(transaction=False) as pipe:
             for name in names:
-                pipe.hmget(_key("campaign", name), "version", "state")
-                pipe.zcard(_key("live", name))
-                pipe.hgetall(_key("zones", name))
-                pipe.hmget(_key("odds", name), "answered", "rung_out")
-            pipe.hgetall(_key("lists"))
+                pipe.hmget(key("campaign", name), "version", "state")
+                pipe.zcard(key("live", name))
+                pipe.hgetall(key("zones", name))
+                pipe.hmget(key("odds", name), "answered", "rung_out")
+            pipe.hgetall(key("lists"))
             *found, lists = pipe.execute()
         registries = read_registries(lists)
         each = zip(names, found[::4], found[1::4], found[2::4], found[3::4], strict=True)
@@ -638,8 +352,8 @@ class Store:
     def count_warm(self, idle: int, at: datetime) -> None:
         """Keep how many bots were idle at a moment. A count that grows old gives way to the setting."""
         with self._redis.pipeline(transaction=True) as pipe:
-            pipe.hset(_key("warm"), mapping={"idle": idle, "at": _ms(at)})
-            pipe.pexpire(_key("warm"), _ms(_COUNT_KEPT))
+            pipe.hset(key("warm"), mapping={"idle": idle, "at": ms(at)})
+            pipe.pexpire(key("warm"), ms(_COUNT_KEPT))
             pipe.execute()
 
     def case(self, attempt_id: str) -> Case | None:
@@ -651,10 +365,10 @@ class Store:
 
         One round trip, and another for a definition that is new to us.
         """
-        keys = [_key("sheets"), _key("dnc"), _key("lists")]
+        keys = [key("sheets"), key("dnc"), key("lists")]
         for attempt_id in attempt_ids:
-            keys += [_key("contact", contact_of(attempt_id)), _key("attempt", attempt_id)]
-        now, lists, *found = self._run("case", keys, [_prefix(kind) for kind in ("campaign", "zones", "rung")])
+            keys += [key("contact", contact_of(attempt_id)), key("attempt", attempt_id)]
+        now, lists, *found = self._run("case", keys, [prefix(kind) for kind in ("campaign", "zones", "rung")])
         read_at, registries = ledger.moment(now), read_registries(_pairs(lists))
         told = zip(attempt_ids, found, strict=True)
         return [self._case(attempt_id, one, read_at, registries) for attempt_id, one in told if one]
@@ -693,9 +407,9 @@ class Store:
         farthest: timedelta,
     ) -> Turns:
         """Take turns for so many dials of a campaign, as far as they are near."""
-        keys = [_key("pace"), _key("pace", campaign), _key("slow")]
+        keys = [key("pace"), key("pace", campaign), key("slow")]
         args = [(1 + SPARE) * (interval / _MS) for interval in (account_interval, campaign_interval)]
-        args += [count, _ms(farthest), _ms(CATCH_UP)]
+        args += [count, ms(farthest), ms(CATCH_UP)]
         asked_at = stopwatch.monotonic()
         now, *turns = self._run("turn", keys, args)
         clock = Clock(ledger.moment(now), asked_at, stopwatch.monotonic())
@@ -722,15 +436,15 @@ class Store:
         Asked twice with one token, the answer is the same, unless that moment was missed: then it is a later one. `pool`
         are the caller IDs in the order in which they are to be tried: the first that may call now does.
         """
-        keys = _keys(
+        keys = keys_of(
             case,
             "attempt contact campaign:c dnc lines lines:c queued:c watch left left:c number journal slow brakes:c rung",
         )
-        keys += [_key("caller_id", number) for number in pool] + [_key("lines_from", number) for number in pool]
-        args: list[Any] = [case.attempt_id, token, _ms(lease), _ms(first_look)]
+        keys += [key("caller_id", number) for number in pool] + [key("lines_from", number) for number in pool]
+        args: list[Any] = [case.attempt_id, token, ms(lease), ms(first_look)]
         args += [account_interval / _MS, campaign_interval / _MS]
         args += [case.contact_id, case.attempt_id.rpartition("#")[2], _dialing_limits(case, pool, limits, caps)]
-        pace = {"turn": _ms(turn) if turn else 0, "apart": _ms(APART), "longest": _ms(LONGEST_WAIT), "late": _ms(LATE)}
+        pace = {"turn": ms(turn) if turn else 0, "apart": ms(APART), "longest": ms(LONGEST_WAIT), "late": ms(LATE)}
         args += [json.dumps(pace), *(part for pair in record.items() for part in pair)]
         asked_at = stopwatch.monotonic()
         verdict, *rest = self._run("begin", keys, args)
@@ -746,8 +460,10 @@ class Store:
 
         `slow_to`: the account's dials are spaced twice as far apart for a while, up to so many times their usual.
         """
-        keys = _keys(case, "attempt contact lines lines:c queued:c live:c watch due number journal slow brakes:c rung")
-        args = [case.attempt_id, token, _ms(due), rule, reason, slow_to, _prefix("caller_id")]
+        keys = keys_of(
+            case, "attempt contact lines lines:c queued:c live:c watch due number journal slow brakes:c rung"
+        )
+        args = [case.attempt_id, token, ms(due), rule, reason, slow_to, prefix("caller_id")]
         return self._run("postpone", keys, args) == 1
 
     def witness(
@@ -756,28 +472,28 @@ class Store:
         """Write down what a witness says about an attempt; the worker's own says when the dial left, too."""
         contact_id = contact_of(attempt_id)
         keys = [
-            _key("attempt", attempt_id),
-            _key("contact", contact_id),
-            _key("lines"),
-            _key("watch"),
-            _key("journal", contact_id),
-            _key("used"),
-            _key("left"),
+            key("attempt", attempt_id),
+            key("contact", contact_id),
+            key("lines"),
+            key("watch"),
+            key("journal", contact_id),
+            key("used"),
+            key("left"),
         ]
         args = [attempt_id, testimony.kind, testimony.text, int(testimony.call_is_over), token, int(testimony.can_wait)]
-        args += [testimony.bot, _ms(policy.BOT_WITHIN), f"{_ROOT}:", _ms(left_at) if left_at else 0]
+        args += [testimony.bot, ms(policy.BOT_WITHIN), ROOT + ":", ms(left_at) if left_at else 0]
         return Heard(self._run("witness", keys, args))
 
     def detected(self, attempt_id: str) -> AnsweredBy | None:
         """Return whom the carrier's answering-machine detection has heard, or None if it has said nothing yet."""
         heard: list[str | None] = self._redis.hmget(
-            _key("attempt", attempt_id), [f"heard:detected:{by}" for by in _DETECTIONS]
+            key("attempt", attempt_id), [f"heard:detected:{by}" for by in _DETECTIONS]
         )  # type: ignore[assignment]
         return next((by for by, word in zip(_DETECTIONS, heard, strict=True) if word), None)
 
     def asked(self, attempt_id: str, answer: str, detail: str = "") -> None:
         """Write down that the carrier was asked about an attempt: `found`, `not_found` or `no_answer`."""
-        keys = [_key("attempt", attempt_id), _key("watch"), _key("journal", contact_of(attempt_id))]
+        keys = [key("attempt", attempt_id), key("watch"), key("journal", contact_of(attempt_id))]
         self._run("asked", keys, [attempt_id, answer, detail])
 
     def conclude(
@@ -788,13 +504,13 @@ class Store:
         `marks` are what the brakes count about it; none, and they don't.
         Returns "ok", "settled" (it was before), or "stale": more was heard meanwhile, decide again.
         """
-        keys = _keys(
+        keys = keys_of(
             case,
             "attempt contact lines lines:c live:c watch due done:c counts:c dnc journal queued:c talking:c used "
             "totals:c window:c abandoned:c people:c",
         )
         if caller_id := case.attempt.get("caller_id"):
-            keys.append(_key("caller_id", caller_id))
+            keys.append(key("caller_id", caller_id))
         picked_up = caller_ids.picked_up(marks)
         follows = f"{case.contact_id}#{case.made + 1}" if next_due else ""
         args = [
@@ -804,7 +520,7 @@ class Store:
             settled.reason,
             int(settled.guess),
             follows,
-            _ms(next_due) if next_due else 0,
+            ms(next_due) if next_due else 0,
             case.phone,
             json.dumps(dict(settled.answers), ensure_ascii=False),
             case.contact_id,
@@ -819,70 +535,70 @@ class Store:
 
     def watch(self, attempt_id: str, look_at: datetime) -> None:
         """Look at an attempt again at `look_at`, unless it was concluded meanwhile."""
-        self._redis.zadd(_key("watch"), {attempt_id: _ms(look_at)}, xx=True)
+        self._redis.zadd(key("watch"), {attempt_id: ms(look_at)}, xx=True)
 
     def look(self, limit: int = 200, *, again_after: timedelta = timedelta(seconds=10)) -> list[str]:
         """Take attempts that are not settled and whose time to be looked at has come; no two callers get the same."""
-        return self._run("look", [_key("watch")], [limit, _ms(again_after)])
+        return self._run("look", [key("watch")], [limit, ms(again_after)])
 
     def next_look(self) -> datetime | None:
         """Return when the first of the attempts that are not settled is to be looked at again."""
-        first: list[tuple[str, float]] = self._redis.zrange(_key("watch"), 0, 0, withscores=True)  # type: ignore[assignment]
+        first: list[tuple[str, float]] = self._redis.zrange(key("watch"), 0, 0, withscores=True)  # type: ignore[assignment]
         return ledger.moment(first[0][1]) if first else None
 
     def tick(self, task: str, every: timedelta) -> bool:
         """True for the first of several ticks that come within `every`: doubled and piled-up ones change nothing."""
-        return self._run("tick", [_key("tick", task)], [_ms(every)]) == 1
+        return self._run("tick", [key("tick", task)], [ms(every)]) == 1
 
     # --- people who ring us, and people who must not be rung -------------------------------------------------------------
 
     def last_attempt_to(self, phone: str) -> str | None:
         """Return the id of the last attempt that rang a number."""
-        return self._redis.hget(_key("number", phone), "attempt")  # type: ignore[return-value]
+        return self._redis.hget(key("number", phone), "attempt")  # type: ignore[return-value]
 
     def answer(self, case: Case, call_sid: str, lease: timedelta) -> str:
         """Someone we rang before rings us: their queued attempt is withdrawn. Returns the id of this inbound attempt."""
         attempt_id = f"{case.contact_id}#i{hashlib.blake2b(call_sid.encode(), digest_size=5).hexdigest()}"
         name = case.campaign.name
         keys = [
-            _key("attempt", attempt_id),
-            _key("contact", case.contact_id),
-            _due_key(name, case.zone),
-            _key("live", name),
-            _key("done", name),
-            _key("counts", name),
-            _key("watch"),
-            _key("journal", case.contact_id),
-            _key("call", call_sid),
+            key("attempt", attempt_id),
+            key("contact", case.contact_id),
+            due_key(name, case.zone),
+            key("live", name),
+            key("done", name),
+            key("counts", name),
+            key("watch"),
+            key("journal", case.contact_id),
+            key("call", call_sid),
         ]
-        args = [attempt_id, case.contact_id, f"{case.contact_id}#{case.made + 1}", _ms(lease), call_sid]
+        args = [attempt_id, case.contact_id, f"{case.contact_id}#{case.made + 1}", ms(lease), call_sid]
         self._run("answer", keys, args)
         return attempt_id
 
     def rings_us(self, call_sid: str) -> None:
         """Somebody is on the line: it is not free for a dial, nor is the bot that answers."""
-        self._run("inbound", [_key("inbound"), _key("used")], [call_sid, 0])
+        self._run("inbound", [key("inbound"), key("used")], [call_sid, 0])
 
     def rang_off(self, call_sid: str) -> None:
         """Their call is over; of one that we do not know, nothing follows."""
-        self._run("inbound", [_key("inbound"), _key("used")], [call_sid, 1])
+        self._run("inbound", [key("inbound"), key("used")], [call_sid, 1])
 
     def attempt_of_call(self, call_sid: str) -> str | None:
         """Return the inbound attempt that a call belongs to: its callbacks cannot carry our id."""
-        return self._redis.get(_key("call", call_sid))  # type: ignore[return-value]
+        return self._redis.get(key("call", call_sid))  # type: ignore[return-value]
 
     def meet(self, call_sid: str, caller: Caller) -> str:
         """Keep who rings us for a day; returns the id that stands for an attempt's. Asked twice, it is the same."""
         hashed = hashlib.blake2b(call_sid.encode(), digest_size=10).hexdigest()
         kept = json.dumps({"phone": caller.phone, "campaign": caller.campaign})
-        self._redis.set(_key("caller", hashed), kept, px=_DAY_MS)
+        self._redis.set(key("caller", hashed), kept, px=_DAY_MS)
         return _CALLER + hashed
 
     def caller(self, attempt_id: str) -> Caller | None:
         """Return who rang us under this id; None for an attempt's, or after a day."""
         if not attempt_id.startswith(_CALLER):
             return None
-        kept = self._redis.get(_key("caller", attempt_id.removeprefix(_CALLER)))
+        kept = self._redis.get(key("caller", attempt_id.removeprefix(_CALLER)))
         return Caller(**json.loads(str(kept))) if kept else None
 
     def withdraw(self, contact_id: str, state: str, disposition: Disposition, reason: str) -> bool:
@@ -892,12 +608,12 @@ class Store:
             return False
         name = contact["campaign"]
         keys = [
-            _key("contact", contact_id),
-            _due_key(name, contact["zone"]),
-            _key(state, name),
-            _key("counts", name),
-            _key("journal", contact_id),
-            _key("sheets"),
+            key("contact", contact_id),
+            due_key(name, contact["zone"]),
+            key(state, name),
+            key("counts", name),
+            key("journal", contact_id),
+            key("sheets"),
         ]
         waiting = f"{contact_id}#{int(contact.get('made', '0')) + 1}"
         return self._run("withdraw", keys, [contact_id, waiting, state, disposition.value, reason]) == 1
@@ -917,7 +633,7 @@ class Store:
         """
         now = self.now()
         listing = replace(listing, at=now)
-        new = self._run("list", [_key("dnc")], [json.dumps(listing.facts(), ensure_ascii=False), *phones])
+        new = self._run("list", [key("dnc")], [json.dumps(listing.facts(), ensure_ascii=False), *phones])
         for name in self.campaigns():
             campaign, _, _ = self.campaign(name)
             if listing.covers(name, campaign.purpose, now):
@@ -928,7 +644,7 @@ class Store:
         ids = [self.contact_id(campaign, phone) for phone in phones]
         with self._redis.pipeline(transaction=False) as pipe:
             for contact_id in ids:
-                pipe.exists(_key("contact", contact_id))
+                pipe.exists(key("contact", contact_id))
             known = pipe.execute()
         for contact_id, is_contact in zip(ids, known, strict=True):
             if is_contact:
@@ -937,32 +653,32 @@ class Store:
     def imported(self, name: str, registry: Registry) -> None:
         """Write down that a list was imported as a whole, and what day it shows."""
         facts = replace(registry, imported_at=self.now()).facts()
-        self._redis.hset(_key("lists"), name, json.dumps(facts))
+        self._redis.hset(key("lists"), name, json.dumps(facts))
 
     def registries(self) -> dict[str, Registry]:
         """Return the lists that were imported, by name."""
-        return read_registries(self._redis.hgetall(_key("lists")))  # type: ignore[arg-type]
+        return read_registries(self._redis.hgetall(key("lists")))  # type: ignore[arg-type]
 
     def remove_do_not_call(self, phone: str) -> bool:
         """Take a number off the list, with all its entries. What was withdrawn because of it stays withdrawn."""
-        return bool(self._redis.hdel(_key("dnc"), phone))
+        return bool(self._redis.hdel(key("dnc"), phone))
 
     def do_not_call(self) -> Iterator[tuple[str, Listing]]:
         """Yield each entry of each listed number."""
-        for phone, kept in self._redis.hscan_iter(_key("dnc"), count=1000):
+        for phone, kept in self._redis.hscan_iter(key("dnc"), count=1000):
             for listing in read_listings(kept):
                 yield phone, listing
 
     def listed(self, phone: str) -> tuple[Listing, ...]:
         """Return a number's entries on the list, those that have expired too."""
-        return read_listings(self._redis.hget(_key("dnc"), phone))  # type: ignore[arg-type]
+        return read_listings(self._redis.hget(key("dnc"), phone))  # type: ignore[arg-type]
 
     def rung_or_listed(self, phones: Sequence[str]) -> list[tuple[tuple[Listing, ...], list[datetime]]]:
         """Return of each number its entries on the list, and when it was rung lately; in one round trip."""
         with self._redis.pipeline(transaction=False) as pipe:
             for phone in phones:
-                pipe.hget(_key("dnc"), phone)
-                pipe.zrange(_key("rung", phone), 0, -1, withscores=True)
+                pipe.hget(key("dnc"), phone)
+                pipe.zrange(key("rung", phone), 0, -1, withscores=True)
             found = pipe.execute()
         pairs = zip(found[::2], found[1::2], strict=True)
         return [(read_listings(kept), [ledger.moment(at) for _, at in rung]) for kept, rung in pairs]
@@ -977,18 +693,18 @@ class Store:
         """Count a campaign's contacts by state, in one round trip and without touching any of them."""
         _, state, why = self.campaign(name)
         places = self.places(name)
-        now_ms = _ms(self.now())
+        now_ms = ms(self.now())
         with self._redis.pipeline(transaction=True) as pipe:
-            pipe.zcard(_key("live", name))
-            pipe.zcard(_key("done", name))
-            pipe.zcard(_key("refused", name))
-            pipe.hlen(_key("rows", name))
-            pipe.hgetall(_key("counts", name))
-            pipe.zcount(_key("lines", name), f"({now_ms}", "+inf")
-            pipe.hmget(_key("odds", name), "answered", "rung_out", "silent")
+            pipe.zcard(key("live", name))
+            pipe.zcard(key("done", name))
+            pipe.zcard(key("refused", name))
+            pipe.hlen(key("rows", name))
+            pipe.hgetall(key("counts", name))
+            pipe.zcount(key("lines", name), f"({now_ms}", "+inf")
+            pipe.hmget(key("odds", name), "answered", "rung_out", "silent")
             for number in places.values():
-                pipe.zcard(_due_key(name, number))
-                pipe.zrange(_due_key(name, number), 0, 0, withscores=True)
+                pipe.zcard(due_key(name, number))
+                pipe.zrange(due_key(name, number), 0, 0, withscores=True)
             live, done, refused, rows, counts, lines, odds, *queues = pipe.execute()
         answered, rung_out, silent = (int(count or 0) for count in odds)
         waiting = {
@@ -1016,14 +732,14 @@ class Store:
 
     def occupied(self, bot_rest: timedelta) -> Occupied:
         """Return what all calls hold together; a used bot is warm again after `bot_rest`."""
-        names, now_ms = self.campaigns(), _ms(self.now())
+        names, now_ms = self.campaigns(), ms(self.now())
         with self._redis.pipeline(transaction=True) as pipe:
-            pipe.zcount(_key("lines"), f"({now_ms}", "+inf")
-            pipe.zcount(_key("inbound"), f"({now_ms - _ms(_LONGEST_INBOUND)}", "+inf")
-            pipe.zcount(_key("used"), f"({now_ms - _ms(bot_rest)}", "+inf")
-            pipe.hmget(_key("warm"), "idle", "at")
+            pipe.zcount(key("lines"), f"({now_ms}", "+inf")
+            pipe.zcount(key("inbound"), f"({now_ms - ms(_LONGEST_INBOUND)}", "+inf")
+            pipe.zcount(key("used"), f"({now_ms - ms(bot_rest)}", "+inf")
+            pipe.hmget(key("warm"), "idle", "at")
             for name in names:
-                pipe.zcard(_key("talking", name))
+                pipe.zcard(key("talking", name))
             lines, inbound, cooling, count, *talking = pipe.execute()
         return Occupied(
             lines=lines,
@@ -1038,14 +754,14 @@ class Store:
         """Return ids of contacts that wait to be rung, in no order."""
         found: list[str] = []
         for number in self.places(name).values():
-            found += self._redis.zrange(_due_key(name, number), 0, limit - len(found) - 1)  # type: ignore[arg-type]
+            found += self._redis.zrange(due_key(name, number), 0, limit - len(found) - 1)  # type: ignore[arg-type]
             if len(found) >= limit:
                 break
         return [contact_of(attempt_id) for attempt_id in found]
 
     def live(self, name: str) -> list[str]:
         """Return the ids of the attempts under way."""
-        return self._redis.zrange(_key("live", name), 0, -1)  # type: ignore[return-value]
+        return self._redis.zrange(key("live", name), 0, -1)  # type: ignore[return-value]
 
     def outcomes(self, name: str) -> list[dict[str, Any]]:
         """Return one dict per contact of a campaign, rung or not, in the order of its file: see docs/json.md."""
@@ -1060,12 +776,12 @@ class Store:
 
     def _states(self, name: str) -> dict[str, str]:
         """Return the state of each contact of a campaign: a few at a time, for others want to be answered meanwhile."""
-        due = [(_due_key(name, number), "due") for number in self.places(name).values()]
-        live, ended = (_key("live", name), "live"), [(_key(state, name), state) for state in ("refused", "done")]
+        due = [(due_key(name, number), "due") for number in self.places(name).values()]
+        live, ended = (key("live", name), "live"), [(key(state, name), state) for state in ("refused", "done")]
         states: dict[str, str] = {}
         # The live ones first and last: who moves on between the looks is in one of them at least.
-        for key, state in (live, *due, *ended, live):
-            for member, _ in self._redis.zscan_iter(key, count=_BATCH):
+        for queue, state in (live, *due, *ended, live):
+            for member, _ in self._redis.zscan_iter(queue, count=_BATCH):
                 states[contact_of(member)] = state
         return states
 
@@ -1078,7 +794,7 @@ class Store:
         contacts = self._contacts(ids)
         with self._redis.pipeline(transaction=False) as pipe:
             for contact in contacts:
-                pipe.hgetall(_key("attempt", contact.get("attempt", "none")))
+                pipe.hgetall(key("attempt", contact.get("attempt", "none")))
             attempts = pipe.execute()
         for contact_id, contact, attempt in zip(ids, contacts, attempts, strict=True):
             yield ledger.outcome(states[contact_id], contact, attempt, _columns(contact))
@@ -1092,10 +808,10 @@ class Store:
         labels = {number: place for place, number in self.places(name).items()}
         campaign, state, _ = self.campaign(name)
         with self._redis.pipeline(transaction=True) as pipe:
-            pipe.zscore(_due_key(name, contact["zone"]), f"{contact_id}#{made + 1}")
-            pipe.zscore(_key("done", name), contact_id)
-            pipe.zscore(_key("refused", name), contact_id)
-            pipe.zrange(_key("rung", phone), 0, -1, withscores=True)
+            pipe.zscore(due_key(name, contact["zone"]), f"{contact_id}#{made + 1}")
+            pipe.zscore(key("done", name), contact_id)
+            pipe.zscore(key("refused", name), contact_id)
+            pipe.zrange(key("rung", phone), 0, -1, withscores=True)
             due, done, refused, rung = pipe.execute()
         facts = Facts(
             campaign=campaign,
@@ -1123,31 +839,10 @@ class Store:
 
     def journal(self, contact_id: str) -> list[dict[str, Any]]:
         """Return what happened to a contact, the oldest first."""
-        return [json.loads(entry) for entry in self._redis.lrange(_key("journal", contact_id), 0, -1)]  # type: ignore[union-attr]
+        return [json.loads(entry) for entry in self._redis.lrange(key("journal", contact_id), 0, -1)]  # type: ignore[union-attr]
 
     def _run(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
         return self._scripts[script](keys=list(keys), args=[self.clock_ms or 0, *args])
-
-
-def contact_of(attempt_id: str) -> str:
-    """Return the id of the contact that an attempt is of."""
-    return attempt_id.partition("#")[0]
-
-
-def _keys(case: Case, kinds: str) -> list[str]:
-    """Return the keys of a case in a script's order: `lines` is the account's, `lines:c` the campaign's."""
-    own = {"attempt": case.attempt_id, "contact": case.contact_id, "number": case.phone, "rung": case.phone,
-           "journal": case.contact_id}  # fmt: skip
-    name = case.campaign.name
-    keys: list[str] = []
-    for kind in kinds.split():
-        if kind == "due":
-            keys.append(_due_key(name, case.zone))
-        elif kind.endswith(":c"):
-            keys.append(_key(kind.removesuffix(":c"), name))
-        else:
-            keys.append(_key(kind, own.get(kind, "")))
-    return keys
 
 
 def _read_caller_id(number: str, kept: Mapping[str, str], now: datetime) -> CallerId:
@@ -1171,18 +866,18 @@ def _read_caller_id(number: str, kept: Mapping[str, str], now: datetime) -> Call
 def _dialing_limits(case: Case, pool: Sequence[str], limits: caller_ids.Limits, caps: Sequence[Cap]) -> str:
     """Return what begin.lua keeps to, as JSON."""
     campaign, zones = case.campaign, [caller_ids.day_zone(number) for number in pool]
-    days = {zone: [_ms(at) for at in brakes.day_of(zone, case.read_at)] for zone in {campaign.day_zone, *zones}}
+    days = {zone: [ms(at) for at in brakes.day_of(zone, case.read_at)] for zone in {campaign.day_zone, *zones}}
     return json.dumps(
         {
             "purpose": campaign.purpose,
             "name": campaign.name,
-            "caps": [(cap.attempts, _ms(cap.period)) for cap in caps],
+            "caps": [(cap.attempts, ms(cap.period)) for cap in caps],
             "canary": campaign.brakes.canary,
             "calls_per_day": campaign.pacing.calls_per_day,
             "day": days[campaign.day_zone][0],
             "calls_per_caller_id": limits.calls_per_day,
             "lines_per_caller_id": limits.lines,
-            "cool_down": _ms(limits.cool_down),
+            "cool_down": ms(limits.cool_down),
             "caller_ids": [(number, *days[zone]) for number, zone in zip(pool, zones, strict=True)],
         }
     )
@@ -1213,21 +908,3 @@ def read_scripts() -> dict[str, str]:
 
 def _read_lua(name: str) -> str:
     return resources.files("worker").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
-
-
-def _key(kind: str, name: str = "") -> str:
-    return f"{_ROOT}:{kind}:{name}" if name else f"{_ROOT}:{kind}"
-
-
-def _prefix(kind: str) -> str:
-    """Return what the keys of a kind begin with, for a script that finds out the rest. They are in the one slot of all."""
-    return f"{_ROOT}:{kind}:"
-
-
-def _due_key(campaign: str, zone: str) -> str:
-    return f"{_ROOT}:due:{campaign}:{zone}"
-
-
-def _ms(value: datetime | timedelta) -> int:
-    seconds = value.timestamp() if isinstance(value, datetime) else value.total_seconds()
-    return round(seconds * 1000)

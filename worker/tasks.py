@@ -33,7 +33,8 @@ from worker.carrier import (
 from worker.evidence import FoundCall
 from worker.settings import Settings, load_settings
 from worker.settlement import DialAnswer, Step
-from worker.store import LATE, Begun, Bid, CampaignState, Case, Clock, Limits, StoreError, UnderWay
+from worker.store import LATE
+from worker.views import Begun, Bid, CampaignState, Case, Clock, Limits, StoreError, UnderWay
 
 log: Final[logging.Logger] = get_task_logger(__name__)
 

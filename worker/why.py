@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from campaigns.call import Disposition
 from worker import ledger, policy
-from worker.store import Standing, Store
+from worker.store import Store
+from worker.views import Standing
 
 _WITNESSES: Final = {
     "dial": "the carrier's answer to our POST",

@@ -3,7 +3,8 @@
 from datetime import timedelta
 
 from campaigns.campaign import Campaign
-from worker.store import Bid, Limits, Store
+from worker.store import Store
+from worker.views import Bid, Limits
 
 
 def bid(

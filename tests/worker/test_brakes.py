@@ -18,7 +18,8 @@ from worker.brakes import Counted, Ended, Mark
 from worker.evidence import AnsweredBy, CallEvent, CallState, Detection
 from worker.settings import Settings
 from worker.settlement import DialAnswer, Evidence, Settled
-from worker.store import CampaignState, Store
+from worker.store import Store
+from worker.views import CampaignState
 
 NOON = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

@@ -21,7 +21,8 @@ from worker.embedded import EmbeddedRedis
 from worker.evidence import AnsweredBy, CallEvent, CallState, Detection
 from worker.settings import Settings
 from worker.settlement import Settled
-from worker.store import Begun, Bid, CampaignState, Store
+from worker.store import Store
+from worker.views import Begun, Bid, CampaignState
 
 SECOND = timedelta(seconds=1)
 ANSWERED = ledger.told(CallEvent("v3:1", CallState.ANSWERED))

@@ -22,7 +22,8 @@ from tests.search import examples
 from worker.admission import admitted
 from worker.embedded import EmbeddedRedis
 from worker.enlisting import Batch, enlist
-from worker.store import Enlisted, Store
+from worker.store import Store
+from worker.views import Enlisted
 
 SAMPLE = Path(__file__).parents[2] / "campaigns" / "appointment_reminder"
 ROWS = 1234

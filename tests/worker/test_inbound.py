@@ -24,7 +24,8 @@ from campaigns.call import (
     verify_message,
 )
 from campaigns.campaign import WEEKDAYS, CallingWindow, Campaign
-from worker.store import CampaignState, Store
+from worker.store import Store
+from worker.views import CampaignState
 
 STRANGER = "+12125550142"
 OURS = "+12125550100"

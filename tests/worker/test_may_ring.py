@@ -24,7 +24,8 @@ from worker.embedded import EmbeddedRedis
 from worker.law import Cap, law_of, national_law
 from worker.listings import Listing, Registry, in_force
 from worker.policy import Facts
-from worker.store import CampaignState, Store
+from worker.store import Store
+from worker.views import CampaignState
 
 ROOT = Path(__file__).parents[2]
 MONDAY = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)  # 13:00 in New York

@@ -25,7 +25,8 @@ from worker import redis_server
 from worker.embedded import EmbeddedRedis
 from worker.processes import BEAT, CALLBACKS, WORKER, Processes, free_port, wait_for_port
 from worker.settings import SettingsError
-from worker.store import Store, StoreError
+from worker.store import Store
+from worker.views import StoreError
 
 
 @pytest.fixture(scope="module")

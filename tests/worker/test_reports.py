@@ -34,7 +34,8 @@ from worker import ledger, settling
 from worker.embedded import EmbeddedRedis
 from worker.evidence import AnsweredBy, CallEvent, CallState, Detection
 from worker.reports import DETECTION_S
-from worker.store import Heard, Store
+from worker.store import Store
+from worker.views import Heard
 from worker.why import stories
 
 PHONE = "+12125550111"

@@ -16,7 +16,8 @@ from worker import ledger, policy
 from worker.embedded import EmbeddedRedis
 from worker.evidence import CallEvent, CallState
 from worker.settlement import DialAnswer, Settled
-from worker.store import APART, CATCH_UP, SPARE, Begun, CampaignState, Case, Enlisted, Heard, Store, StoreError
+from worker.store import APART, CATCH_UP, SPARE, Store
+from worker.views import Begun, CampaignState, Case, Enlisted, Heard, StoreError
 
 SECOND = timedelta(seconds=1)
 MS = timedelta(milliseconds=1)

@@ -14,7 +14,8 @@ from worker import ledger, settling
 from worker.embedded import EmbeddedRedis
 from worker.evidence import CallEvent, CallState
 from worker.settlement import DialAnswer
-from worker.store import CampaignState, Store
+from worker.store import Store
+from worker.views import CampaignState
 from worker.why import stories
 
 PHONE = "+12125550111"

@@ -21,7 +21,8 @@ from worker.commands.given import File, Folder, Json, Refused, Rejects, contacts
 from worker.commands.printing import SHOWN, err, out, print_json, show_errors, when
 from worker.enlisting import enlist, error_facts
 from worker.settings import Settings, load_settings
-from worker.store import Enlisted, Store
+from worker.store import Store
+from worker.views import Enlisted
 
 
 def check(campaign: Folder, contacts: File, rejects: Rejects = None, as_json: Json = False) -> None:

@@ -10,7 +10,8 @@ import typer
 from campaigns.campaign import Campaign
 from campaigns.contacts import ContactsError, ContactsReader, read_contacts
 from worker.settings import SettingsError, load_settings
-from worker.store import Store, StoreError
+from worker.store import Store
+from worker.views import StoreError
 
 Folder = Annotated[Path, typer.Argument(metavar="CAMPAIGN", help="The campaign's folder.")]
 File = Annotated[Path, typer.Argument(metavar="CONTACTS", help="A CSV with a column phone.")]

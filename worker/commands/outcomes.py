@@ -16,7 +16,7 @@ from rich.table import Table
 
 from worker.commands.given import Json, Name, Region, any_number, name_of, open_store
 from worker.commands.printing import describe, err, listing_facts, out, print_json, results_table, when
-from worker.store import contact_of
+from worker.views import contact_of
 from worker.why import Decision, stories
 
 _ROWS_SHOWN: Final = 1000

@@ -11,7 +11,7 @@ from rich.table import Column, Table
 
 from campaigns.contacts import RowError
 from worker.listings import Listing, Registry
-from worker.store import Status
+from worker.views import Status
 
 out: Final = Console()
 err: Final = Console(stderr=True)

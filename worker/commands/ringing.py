@@ -15,7 +15,8 @@ from worker.caller_ids import Limits as CallerIdLimits
 from worker.commands.given import Json, Name, Refused, name_of, open_store
 from worker.commands.printing import SHOWN, iso, out, print_json, status_table, when
 from worker.settings import load_settings
-from worker.store import CampaignState, Status, Store
+from worker.store import Store
+from worker.views import CampaignState, Status
 
 
 def status(

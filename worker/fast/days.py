@@ -17,7 +17,8 @@ from worker.app import Collaborators, app, work_with
 from worker.fast.network import Network
 from worker.fast.timeline import Timeline
 from worker.stopwatch import Stopwatch
-from worker.store import CampaignState, Status, Store
+from worker.store import Store
+from worker.views import CampaignState, Status
 
 _BEAT_MS: Final = 250
 """How often beat ticks while there is something to do."""

@@ -21,7 +21,8 @@ from worker.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCa
 from worker.fast.odds import Fate, Odds, Pickup, PostAnswer
 from worker.fast.timeline import Timeline
 from worker.hearing import hear
-from worker.store import Heard, Store
+from worker.store import Store
+from worker.views import Heard
 
 _LISTED_AFTER_MS: Final = 3000
 """How old a call is when the carrier's list first shows it."""

@@ -26,7 +26,8 @@ from worker.fast.odds import Odds
 from worker.fast.timeline import Timeline
 from worker.listings import Registry
 from worker.settings import load_settings
-from worker.store import CampaignState, Store
+from worker.store import Store
+from worker.views import CampaignState
 
 _AUTUMN: Final = (2026, 9, 1)
 """From when on a change of the clocks is looked for."""

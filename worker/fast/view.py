@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from worker.fast.rehearsal import Outcome
-from worker.store import CampaignState
+from worker.views import CampaignState
 
 _BAR: Final = 40
 
