@@ -1,5 +1,5 @@
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from itertools import permutations
 
 import pytest
@@ -51,6 +51,14 @@ def test_the_window_closes_on_the_minute(reminder: Campaign) -> None:
     just_before = eight - timedelta(microseconds=1)
     assert policy.next_opening(day(reminder), NEW_YORK, just_before) == just_before
     assert policy.next_opening(day(reminder), NEW_YORK, eight) == eight + timedelta(hours=13)
+
+
+def test_a_window_that_closes_in_an_hour_that_comes_twice_closes_the_first_time(reminder: Campaign) -> None:
+    beirut = Place(("Asia/Beirut",), ())  # where 24 October 2026 ends twice: 23:00 to 24:00 comes again at 21:00 UTC
+    late = day(reminder, CallingWindow(end=time(23, 30), holidays=False)).model_copy(update={"countries": ("LB",)})
+    first, again = datetime(2026, 10, 24, 20, 29, tzinfo=UTC), datetime(2026, 10, 24, 21, 10, tzinfo=UTC)
+    assert policy.may_ring(Facts(late, "+96171123456", beirut), first).allowed
+    assert policy.may_ring(Facts(late, "+96171123456", beirut), again).rule == "calling_window"
 
 
 def test_a_number_that_may_be_in_two_zones_is_rung_only_when_it_is_day_in_both(reminder: Campaign) -> None:
