@@ -319,13 +319,14 @@ def _closed_in(zone: str, campaign: Campaign, place: Place, now: datetime) -> tu
     span = _span(day, zone, campaign, place)
     if span and span[0] <= now < span[1]:
         return None
-    window = campaign.calling_window
-    if window.start <= local.time() < window.end:
+    window, lawful = campaign.calling_window, law(campaign, place).hours[day.weekday()]
+    if window.start <= local.time() < window.end and not (lawful and lawful[0] <= local.time() < lawful[1]):
         return (
             "legal_hours",
             f"outside the hours that the law of {_where(place)} allows: it is {local:%A %H:%M} in {zone}",
         )
-    return "calling_window", f"outside the calling window: it is {local:%H:%M} in {zone}"
+    again = " for the second time today" if local.fold else ""
+    return "calling_window", f"outside the calling window: it is {local:%H:%M} in {zone}{again}"
 
 
 def _span(day: date, zone: str, campaign: Campaign, place: Place) -> tuple[datetime, datetime] | None:
