@@ -96,6 +96,11 @@ def place_of(contact: Located) -> Place:
     return Place(zones or numbers.zones(phone), regions)
 
 
+def regions_of(phone: str) -> tuple[str, ...]:
+    """Return the regions that an E.164 number tells by itself: the state of its area code, or its country; none: ()."""
+    return _told(phone[:_AREA], len(phone), "", "", ("", ""))[1]
+
+
 @lru_cache(maxsize=20_000)
 def _told(
     area: str, length: int, timezone: str, state: str, postal: tuple[str, str]

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from campaigns import numbers
 from campaigns.call import Disposition
+from campaigns.places import regions_of
 from worker.brakes import Mark
 
 RECENT: Final = 200
@@ -119,15 +120,16 @@ def in_order(pool: Sequence[str], *, phone: str, contact_id: str, before: str = 
     """Return a campaign's caller IDs in the order in which they are to be tried for a contact.
 
     First the one that the contact has seen before: who rings back, or blocks us, knows one number. Then those of the
-    contact's own area code, then of its time zone, then the others; among equals, always in the same order for one contact,
-    and in another for the next.
+    number's own area code, then of its state (elsewhere: its country), then of its time zone, then the others; among equals,
+    always in the same order for one contact, and in another for the next.
     """
-    area, zones = area_code(phone), set(numbers.zones(phone))
+    area, regions, zones = area_code(phone), set(regions_of(phone)), set(numbers.zones(phone))
 
-    def rank(number: str) -> tuple[bool, bool, bool, bytes]:
+    def rank(number: str) -> tuple[bool, bool, bool, bool, bytes]:
+        elsewhere = regions.isdisjoint(regions_of(number))
         far = zones.isdisjoint(numbers.zones(number))
         own = hashlib.blake2b(f"{contact_id}:{number}".encode(), digest_size=8).digest()
-        return number != before, not area or area_code(number) != area, far, own
+        return number != before, not area or area_code(number) != area, elsewhere, far, own
 
     return sorted(dict.fromkeys(pool), key=rank)
 

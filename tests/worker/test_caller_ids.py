@@ -42,6 +42,12 @@ def test_a_contact_is_called_from_their_own_area_then_from_nearby_then_from_anyw
     assert order(phone="+442079460111")[0] == LONDON
 
 
+def test_a_number_of_the_contact_s_state_goes_before_one_of_their_time_zone() -> None:
+    buffalo, miami = "+17165550199", "+13055550199"
+    assert order((CHICAGO, BOSTON, miami, buffalo))[0] == buffalo
+    assert order((CHICAGO, LONDON, BOSTON))[0] == BOSTON, "none of the state: then the zone"
+
+
 def test_a_contact_who_was_called_before_sees_the_same_number_again() -> None:
     assert order(before=LONDON) == [LONDON, *(number for number in order() if number != LONDON)]
     assert order(before="+19995550100") == order(), "unless it is no number of the campaign any more"
