@@ -55,6 +55,7 @@ _SCRIPTS: Final = (
     "asked", "look", "conclude", "withdraw", "answer", "inbound", "tick", "list",
 )  # fmt: skip
 _BATCH: Final = 500
+_LOOKS: Final = 3
 _MS: Final = timedelta(milliseconds=1)
 _DAY_MS: Final = 86_400_000
 _LONGEST_INBOUND: Final = timedelta(minutes=20)
@@ -103,7 +104,7 @@ class Store:
         self._redis = client
         self.clock_ms = clock_ms
         self._scripts = {name: client.register_script(text) for name, text in read_scripts().items()}
-        self._salt_bytes = salt
+        self._salt_given, self._salt_bytes = salt, b""
         self._campaigns: dict[tuple[str, str], Campaign] = {}
         self._zone_numbers: dict[tuple[str, Place], str] = {}
         self._sheet_numbers: dict[tuple[str, ...], int] = {}
@@ -237,9 +238,9 @@ class Store:
 
     @property
     def _salt(self) -> bytes:
-        if self._salt_bytes is None:
+        if not self._salt_bytes:
             kept = key("salt")
-            self._redis.set(kept, secrets.token_hex(16), nx=True)
+            self._redis.set(kept, (self._salt_given or secrets.token_bytes(16)).hex(), nx=True)
             self._salt_bytes = bytes.fromhex(str(self._redis.get(kept)))
         return self._salt_bytes
 
@@ -247,17 +248,35 @@ class Store:
         """Enlist a batch of contacts with their places, due at once. Whoever is in the campaign already stays as it is."""
         if not batch:
             return Enlisted()
-        keys = [key("dnc"), key("refused", campaign.name), key("counts", campaign.name), key("sheets")]
-        args: list[str | int] = [ms(due), campaign.purpose, campaign.name]
+        for _ in range(_LOOKS):
+            if told := self._enlist(campaign, batch, due):
+                return Enlisted(told[0], len(batch) - told[0], told[1])
+            self._forget()
+        raise StoreError("Redis forgets what it was just told; see that it is one server, and enqueue the file again")
+
+    def _enlist(self, campaign: Campaign, batch: Sequence[tuple[Contact, Place]], due: datetime) -> list[int]:
+        """Return how many were new and how many of these refused; nothing if what we have in mind stands there no more."""
+        zones, sheets = dict[str, str](), dict[str, str]()
+        keys, rows = list[str](), list[str]()
         for contact, place in batch:
             contact_id = self.contact_id(campaign.name, contact.phone)
-            zone = self._zone_number(campaign.name, place)
+            zones[place.label] = zone = self._zone_number(campaign.name, place)
+            sheet = (campaign.name, zone, *contact.columns)
+            number = self._sheet_number(sheet)
+            sheets[_compact(sheet)] = str(number)
             keys += [key("contact", contact_id), due_key(campaign.name, zone)]
-            sheet = self._sheet_number((campaign.name, zone, *contact.columns))
-            row = _compact([sheet, contact.line, int(contact.phone), *contact.columns.values()])
-            args += [contact_id, contact.phone, row]
-        new, refused = self._run("enlist", keys, args)
-        return Enlisted(new, len(batch) - new, refused)
+            row = _compact([number, contact.line, int(contact.phone), *contact.columns.values()])
+            rows += [contact_id, contact.phone, row]
+        own = [key(kind, campaign.name) for kind in ("refused", "counts")]
+        keys = [key("dnc"), *own, key("sheets"), key("zones", campaign.name), key("salt"), *keys]
+        known = [self._salt.hex(), json.dumps(zones), json.dumps(sheets)]
+        return self._run("enlist", keys, [ms(due), campaign.purpose, campaign.name, *known, *rows])
+
+    def _forget(self) -> None:
+        """Keep nothing in mind that Redis may have forgotten."""
+        self._zone_numbers.clear()
+        self._sheet_numbers.clear()
+        self._salt_bytes = b""
 
     def refuse_rows(self, campaign: str, rows: Iterable[Mapping[str, Any]]) -> int:
         """Keep why rows were refused at the door, each once however often its file is enqueued; returns the new ones."""

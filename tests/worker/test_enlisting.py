@@ -68,6 +68,30 @@ def test_the_same_long_file_again_changes_nothing(store: Store, reminder: Campai
     assert (after.contacts, after.due, after.rows_refused) == (before.contacts, before.due, before.rows_refused)
 
 
+@pytest.mark.parametrize("lost", ["*", "*:zones:*", "*:sheets", "*:salt"])
+def test_what_a_server_has_forgotten_is_told_it_again_and_nobody_is_lost(
+    store: Store, server: EmbeddedRedis, reminder: Campaign, lost: str
+) -> None:
+    store.define(reminder)
+    store.enlist(reminder, [(Contact("+12122000001", {"name": "Ada"}, 2), PLACE)], store.now())
+    store._redis.delete(*store._redis.keys(lost))
+    store.define(reminder)
+    other = Store.at(server.url)  # somebody else enlists meanwhile, with another place and other columns
+    elsewhere = Place(("America/Chicago",), ("US-IL",))
+    other.enlist(reminder, [(Contact("+13122000001", {"first": "Bo"}, 3), elsewhere)], other.now())
+    new = store.enlist(reminder, [(Contact("+12122000002", {"name": "Cy"}, 4), PLACE)], store.now())
+    assert new == Enlisted(1, 0, 0)
+    ids = {
+        name: store.contact_id(reminder.name, phone) for name, phone in (("Bo", "+13122000001"), ("Cy", "+12122000002"))
+    }
+    bo, cy = (store.standing(ids[name]) for name in ("Bo", "Cy"))
+    assert bo
+    assert cy
+    assert (bo.place, dict(bo.facts.columns), bo.state) == (elsewhere, {"first": "Bo"}, "due")
+    assert (cy.place, dict(cy.facts.columns), cy.state) == (PLACE, {"name": "Cy"}, "due")
+    assert other.contact_id(reminder.name, "+12122000002") == ids["Cy"]
+
+
 def test_a_file_without_rows_enlists_nobody(store: Store, reminder: Campaign) -> None:
     assert list(enlist(store, reminder, [])) == []
     assert Batch().rows == 0

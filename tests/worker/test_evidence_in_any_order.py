@@ -97,9 +97,6 @@ class Attempt:
     def __init__(self, store: Store, campaign: Campaign) -> None:
         self.store, self.campaign = store, campaign
         store._redis.flushall()
-        store.__dict__["_salt_bytes"] = None
-        store._zone_numbers.clear()
-        store._sheet_numbers.clear()
         store.clock_ms = int(NOON.timestamp() * 1000)
         store.define(campaign)
         store.enlist(campaign, [(CONTACT, place_of(CONTACT))], store.now())

@@ -266,9 +266,6 @@ def test_the_scripts_and_the_rule_agree_about_every_list_of_entries(
     store: Store, reminder: Campaign, entries: list[Listing], name: str, purpose: str
 ) -> None:
     store._redis.flushall()
-    store._salt_bytes = None
-    store._zone_numbers.clear()
-    store._sheet_numbers.clear()
     store.clock_ms = int(MONDAY.timestamp() * 1000)
     campaign = reminder.model_copy(update={"name": name, "purpose": purpose, "brakes": Brakes()})
     store.define(campaign)
