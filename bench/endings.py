@@ -44,6 +44,9 @@ async def last_word(folder: Path, size: Size) -> Result:
 
 def _ending_row(person: str, calls: list[Call], missing: Mapping[str, float]) -> Row:
     ours = [missing[call.attempt_id] for call in calls if _ended_by_bot(call)]
+    # Where something went wrong, one example says more than a count.
+    worst = max(calls, key=lambda call: missing[call.attempt_id] if _ended_by_bot(call) else 0.0)
+    is_cut = _ended_by_bot(worst) and missing[worst.attempt_id] > INAUDIBLE_S
     return {
         "person": person,
         "calls": len(calls),
@@ -51,7 +54,17 @@ def _ending_row(person: str, calls: list[Call], missing: Mapping[str, float]) ->
         "whole": sum(seconds <= INAUDIBLE_S for seconds in ours),
         "missing_median_ms": round(percentile(ours, 50) * 1000) if ours else None,
         "missing_worst_ms": round(max(ours) * 1000) if ours else None,
+        "a_cut_one": f"{worst.attempt_id}: {_told_of(worst)}" if is_cut else "",
     }
+
+
+def _told_of(call: Call) -> str:
+    """Return what the bot believes that it said last, and how the call ended."""
+    if not call.report:
+        return "no report"
+    said = [turn for turn in call.report.transcript if turn.role == "bot"]
+    last = f"“{said[-1].text}”{' (interrupted)' if said[-1].interrupted else ''}" if said else "nothing said"
+    return f"{last}, {call.report.disposition}: {call.report.reason}"
 
 
 def _ended_by_bot(call: Call) -> bool:
