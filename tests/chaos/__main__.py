@@ -3,6 +3,7 @@
 import argparse
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .cast import assemble
@@ -37,13 +38,18 @@ def main() -> int:
     print(f"logs and records: {folder}", flush=True)
     runs = {"drills": _drills, "storm": _storm}
     chosen = [given.what] if given.what else list(runs)
-    verdicts = []
-    for name in chosen:
+
+    def run(name: str) -> tuple[str, bool, str]:
         options = given if given.what else parser.parse_args([name])
         place = folder / name
         place.mkdir(parents=True)
-        verdicts.append((name, *runs[name](place, options)))
-        print(f"{name}: {verdicts[-1][2]}", flush=True)
+        good, words = runs[name](place, options)
+        print(f"{name}: {words}", flush=True)
+        return name, good, words
+
+    # Side by side: both wait more than they work, and each has processes, ports and records of its own.
+    with ThreadPoolExecutor() as pool:
+        verdicts = list(pool.map(run, chosen))
     passed = all(good for _, good, _ in verdicts)
     print(f"{'PASSED' if passed else 'FAILED'}: " + "; ".join(f"{name}: {words}" for name, _, words in verdicts))
     return 0 if passed else 1
