@@ -16,10 +16,10 @@ install: $(if $(findstring .uv/,$(UV)),.uv/bin/uv)
 rehearse: install
 	@$(RUN) dialout rehearse
 
-# Most tests wait more than they work, so two run at a time; whoever holds a conversation has the machine to itself.
+# Most tests wait more than they work, so three run at a time; whoever holds a conversation has the machine to itself.
 test: install
-	@$(RUN) pytest -n 2 --dist loadfile -m "not calls"
-	@$(RUN) pytest -m calls
+	@$(RUN) pytest -n 3 --dist loadfile --durations 12 -m "not calls"
+	@$(RUN) pytest --durations 12 -m calls
 
 # What the property tests see is the same on every run; this looks at thirty times as many other examples.
 search: install
