@@ -206,6 +206,7 @@ async def test_a_recorded_call_tells_where_its_recording_is() -> None:
     assert "RecordingUrl" not in line.told[-1]
 
 
+@pytest.mark.calls
 @pytest.mark.parametrize(
     ("person", "answers"),
     [

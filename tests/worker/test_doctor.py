@@ -15,6 +15,7 @@ from test_carrier_socket import Handler, Server, answer, listening
 from worker.doctor import Finding, examine
 from worker.embedded import EmbeddedRedis
 from worker.settings import Settings
+from worker.store import Store
 
 __all__ = ["listening"]  # a fixture
 
@@ -55,7 +56,10 @@ def telnyx(listening: Server, callbacks_server: Callbacks) -> Iterator[Telnyx]:
 
 
 @pytest.fixture
-def well(listening: Server, telnyx: Telnyx, server: EmbeddedRedis, callbacks_server: Callbacks) -> Settings:
+def well(
+    listening: Server, telnyx: Telnyx, server: EmbeddedRedis, store: Store, callbacks_server: Callbacks
+) -> Settings:
+    del store  # it is empty from here on: campaigns of other tests have numbers of their own
     return Settings.model_validate(
         {
             "redis_url": server.url,
