@@ -87,7 +87,7 @@ def drill(folder: Path, *, away_s: float, storm_s: float, times: int, show: Call
         _block(stage, done, [part.name for part in (*filler.parts, *silent.parts)])
         show("waiting for reconciliation")
         stage.dialout("stop", filler.parts[0].name)
-        both = replace(filler, parts=(*filler.parts, *silent.parts))
+        both = replace(filler, parts=(*filler.parts, *silent.parts), people=town)
         deadline = time.monotonic() + 240
         while left(stage.store, both) and time.monotonic() < deadline:
             time.sleep(1)
