@@ -2,8 +2,8 @@
 
 from kombu import Exchange, Queue
 
-from worker.redis_server import broker
 from worker.settings import load_settings
+from worker.store.redis_server import broker
 
 # The store's server serves as broker too, under a prefix of its own.
 _broker = broker(load_settings().store_url)

@@ -15,10 +15,10 @@ from nacl.signing import SigningKey
 
 from bench.rig import enlist, open_campaign
 from campaigns.campaign import Campaign, Pacing
-from worker.embedded import EmbeddedRedis
-from worker.ensemble import Ensemble
-from worker.processes import BEAT, CALLBACKS, WORKER, Processes, free_port, wait_for_port
-from worker.views import CampaignState
+from worker.machine.embedded import EmbeddedRedis
+from worker.machine.processes import BEAT, CALLBACKS, WORKER, Processes, free_port, wait_for_port
+from worker.rehearsal.ensemble import Ensemble
+from worker.store.views import CampaignState
 
 _ROOT: Final = Path(__file__).parents[1]
 _TICKS_S: Final = os.sysconf("SC_CLK_TCK")

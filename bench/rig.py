@@ -16,9 +16,9 @@ from nacl.signing import SigningKey
 from campaigns.campaign import RELEASED, CallingWindow, CallRules, Campaign, Pacing, Retry, load_campaign
 from campaigns.contacts import Contact
 from campaigns.places import Place
-from worker.embedded import EmbeddedRedis
-from worker.ensemble import Ensemble
-from worker.processes import BEAT, CALLBACKS, WORKER, Processes, free_port, wait_for_port
+from worker.machine.embedded import EmbeddedRedis
+from worker.machine.processes import BEAT, CALLBACKS, WORKER, Processes, free_port, wait_for_port
+from worker.rehearsal.ensemble import Ensemble
 from worker.store import Store
 
 SAMPLE: Final = Path(__file__).parents[1] / "campaigns" / "appointment_reminder"

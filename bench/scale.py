@@ -18,9 +18,9 @@ from bench.analysis import percentile
 from bench.crowd import write_crowd
 from bench.result import Result, Row
 from campaigns.campaign import Campaign, load_campaign
-from worker.embedded import EmbeddedRedis
+from worker.machine.embedded import EmbeddedRedis
 from worker.store import Store
-from worker.views import Bid, Limits
+from worker.store.views import Bid, Limits
 
 CAMPAIGN: Final = Path(__file__).parents[1] / "campaigns" / "appointment_reminder"
 ROWS_PER_S: Final = 20_000

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bench.dialer import Dialer
 from bench.turnstile import Turnstile
-from worker.processes import Processes, free_port, wait_for_port
+from worker.machine.processes import Processes, free_port, wait_for_port
 
 OURS: Final = "dialout"
 RIVAL: Final = "rival"

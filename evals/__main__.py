@@ -27,7 +27,7 @@ from pipecat.evals.session import EvalSession, EvalSessionParams
 from campaigns.call import Report
 from evals.dialer import Dialer
 from evals.scenarios import Scenario, ScenarioError, load_scenarios, with_body
-from worker.processes import ProcessDied, Processes, free_port, wait_for_port
+from worker.machine.processes import ProcessDied, Processes, free_port, wait_for_port
 
 CAMPAIGNS: Final = Path(__file__).parents[1] / "campaigns"
 KEY: Final = "sandbox"

@@ -8,7 +8,7 @@ import pytest
 
 from campaigns.campaign import RELEASED, WEEKDAYS, CallingWindow, Campaign, load_campaign
 from tests.search import be_steady
-from worker.embedded import EmbeddedRedis
+from worker.machine.embedded import EmbeddedRedis
 from worker.store import Store
 
 be_steady()

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from nacl.signing import SigningKey
 
-from worker.embedded import EmbeddedRedis
-from worker.processes import BEAT, CALLBACKS, WORKER, Processes, free_port, wait_for_port
+from worker.machine.embedded import EmbeddedRedis
+from worker.machine.processes import BEAT, CALLBACKS, WORKER, Processes, free_port, wait_for_port
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))["services"]

@@ -17,7 +17,7 @@ from websockets.sync.client import connect
 
 from campaigns.call import Disposition, Report, to_parameters
 from evals.scenarios import Scenario, ScenarioError, load_scenarios, with_body
-from worker.processes import Processes, free_port, wait_for_port
+from worker.machine.processes import Processes, free_port, wait_for_port
 
 pytestmark = pytest.mark.calls
 

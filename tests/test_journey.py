@@ -15,8 +15,9 @@ from campaigns.campaign import Campaign, Pacing, load_campaign
 from campaigns.contacts import Contact, read_contacts
 from campaigns.places import place_of
 from sandbox.speech import synthesize
-from worker import audit, texml
-from worker.rehearsal import RETRY_AFTER, Stage, hurried
+from worker.rehearsal import compare
+from worker.rehearsal.live import RETRY_AFTER, Stage, hurried
+from worker.telnyx import texml
 
 pytestmark = pytest.mark.calls
 
@@ -221,6 +222,6 @@ def test_the_dialers_books_agree_with_the_networks(stage: Stage) -> None:
     outcomes = [row for name in stage.store.campaigns() for row in stage.store.outcomes(name)]
     called_back = {row["phone"] for row in outcomes if row["phone"] == "+13125550113"}
     audited = [row for row in outcomes if row["phone"] not in called_back]
-    records = [r for r in audit.read_records(stage.records) if r.get("to") not in called_back]
+    records = [r for r in compare.read_records(stage.records) if r.get("to") not in called_back]
     assert len(audited) >= 59
-    assert audit.disagreements(audited, records, (RETRY_AFTER - timedelta(seconds=1)).total_seconds()) == []
+    assert compare.disagreements(audited, records, (RETRY_AFTER - timedelta(seconds=1)).total_seconds()) == []

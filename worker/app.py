@@ -11,11 +11,10 @@ from celery import Celery, Task
 from celery.signals import celeryd_after_setup, setup_logging, worker_ready
 from celery.worker.consumer import Consumer
 
-from worker import redis_server
-from worker.agents import Agents
-from worker.carrier import Carrier, CarrierError
+from worker.pipecat.agents import Agents
 from worker.settings import SettingsError, load_settings
-from worker.store import Store
+from worker.store import Store, redis_server
+from worker.telnyx.carrier import Carrier, CarrierError
 
 RECONNECT_EVERY_S: Final = 1.0
 

@@ -13,13 +13,14 @@ from urllib.parse import parse_qsl
 import redis
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 
-from worker import carrier as telnyx
-from worker import inbound, ledger, redis_server, reports
 from worker.app import carrier, store
-from worker.evidence import CallState
-from worker.hearing import Body, hear
-from worker.metrics import MEDIA_TYPE, exposition
+from worker.rules.evidence import CallState
 from worker.settings import load_settings
+from worker.store import ledger, redis_server
+from worker.telnyx import carrier as telnyx
+from worker.web import inbound, reports
+from worker.web.body import Body, hear
+from worker.web.metrics import MEDIA_TYPE, exposition
 
 log: Final = logging.getLogger(__name__)
 

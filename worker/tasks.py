@@ -18,10 +18,18 @@ from celery.utils.log import get_task_logger
 from campaigns.call import Disposition
 from campaigns.campaign import Campaign
 from campaigns.templates import RenderError
-from worker import brakes, braking, briefing, caller_ids, ledger, policy, settlement, settling, stopwatch, texml
-from worker.agents import AgentsAway
 from worker.app import agents, carrier, store, task
-from worker.carrier import (
+from worker.dialing import braking, briefing, concluding
+from worker.machine import stopwatch
+from worker.pipecat.agents import AgentsAway
+from worker.rules import brakes, caller_ids, policy, settlement
+from worker.rules.evidence import FoundCall
+from worker.rules.settlement import DialAnswer, Step
+from worker.settings import Settings, load_settings
+from worker.store import LATE, ledger
+from worker.store.views import Begun, Bid, CampaignState, Case, Clock, Limits, StoreError, UnderWay
+from worker.telnyx import texml
+from worker.telnyx.carrier import (
     AccountBlocked,
     CarrierBusy,
     CarrierError,
@@ -30,11 +38,6 @@ from worker.carrier import (
     DialUnconfirmed,
     DialWithheld,
 )
-from worker.evidence import FoundCall
-from worker.settings import Settings, load_settings
-from worker.settlement import DialAnswer, Step
-from worker.store import LATE
-from worker.views import Begun, Bid, CampaignState, Case, Clock, Limits, StoreError, UnderWay
 
 log: Final[logging.Logger] = get_task_logger(__name__)
 
@@ -201,7 +204,7 @@ def _in_turn(ready: Sequence[_Ready]) -> Iterator[tuple[float, _Ready, datetime]
         for dial, turn in zip(dials, turns.at, strict=False):
             yield stopwatch.monotonic() + turns.clock.until(turn), dial, turn
         for late in dials[len(turns.at) :]:
-            settling.give_back(store(), late.case, "", "pace", _REASONS["pace"], turns.next)
+            concluding.give_back(store(), late.case, "", "pace", _REASONS["pace"], turns.next)
 
 
 def _campaign_of(dial: _Ready) -> str:
@@ -213,15 +216,15 @@ def _ready(case: Case) -> _Ready | None:
         return None
     verdict = policy.may_ring(case.facts, case.read_at)
     if not verdict.allowed:
-        settling.give_back(store(), case, "", verdict.rule, verdict.reason, verdict.until)
+        concluding.give_back(store(), case, "", verdict.rule, verdict.reason, verdict.until)
         return None
     if case.campaign.rehearsed and load_settings().rings_phones:
-        settling.give_back(store(), case, "", "rehearsed", _REASONS["rehearsed"], None)
+        concluding.give_back(store(), case, "", "rehearsed", _REASONS["rehearsed"], None)
         return None
     try:
         carrier().warm_up()
     except AccountBlocked as blocked:
-        settling.give_back(store(), case, "", "account_blocked", str(blocked), case.read_at)
+        concluding.give_back(store(), case, "", "account_blocked", str(blocked), case.read_at)
         _pause(case, str(blocked))
         return None
     return _Ready(case, *_order(case, load_settings(), case.read_at))
@@ -284,7 +287,7 @@ class _Leave:
             if not begun.at or not begun.clock:
                 break
             if stopwatch.monotonic() > patience:
-                settling.give_back(store(), case, "", "pace", _REASONS["pace"], begun.at)
+                concluding.give_back(store(), case, "", "pace", _REASONS["pace"], begun.at)
                 return False
             stopwatch.sleep(max(0.0, begun.clock.until(begun.at) - _EARLY_S))
         if begun.why not in _REASONS:
@@ -301,7 +304,7 @@ class _Leave:
             case _:
                 due = begun.until or _again(case.campaign, begun.why, now)
         for token in ("", self.token):  # begun or not: the reply that would have told may have been lost
-            settling.give_back(store(), case, token, begun.why, _REASONS[begun.why], due)
+            concluding.give_back(store(), case, token, begun.why, _REASONS[begun.why], due)
         return False
 
     def given(self) -> bool:
@@ -416,7 +419,7 @@ def sweep() -> None:
 
 
 def _conclude(case: Case) -> None:
-    match settling.conclude(store(), case):
+    match concluding.conclude(store(), case):
         case Step.ASK:
             reconcile.delay(case.attempt_id)
         case Step.HANG_UP:
@@ -479,7 +482,7 @@ def _again(campaign: Campaign, rule: str, now: datetime) -> datetime:
 
 
 def _not_dialed(case: Case, token: str, rule: str, reason: str, due: datetime | None, *, slow_to: float = 1.0) -> None:
-    _insist(lambda: settling.give_back(store(), case, token, rule, reason, due, slow_to=slow_to))
+    _insist(lambda: concluding.give_back(store(), case, token, rule, reason, due, slow_to=slow_to))
 
 
 def _pause(case: Case, why: str) -> None:

@@ -26,7 +26,7 @@ from bot.stream import HANDSHAKE_S, Start
 from bot.telnyx import Line, TelnyxStream
 from campaigns.call import Brief, Disposition, Report, Script, to_parameters
 from tests.search import examples
-from worker.processes import Processes, free_port, wait_for_port
+from worker.machine.processes import Processes, free_port, wait_for_port
 
 pytestmark = pytest.mark.calls
 

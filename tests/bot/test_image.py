@@ -36,7 +36,7 @@ from campaigns.call import (
 )
 from sandbox.__main__ import API_KEY, APP_ID, NUMBER
 from sandbox.speech import synthesize
-from worker.processes import Processes, SandboxOutput, free_port, wait_for_port
+from worker.machine.processes import Processes, SandboxOutput, free_port, wait_for_port
 
 pytestmark = pytest.mark.calls
 

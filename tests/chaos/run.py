@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from worker import policy
+from worker.rules import policy
 from worker.store import Store
 
 from .auditor import Verdict, audit

@@ -19,8 +19,8 @@ from typing import Any, Final, Self
 import httpx
 from nacl.signing import SigningKey
 
-from worker.embedded import EmbeddedRedis
-from worker.processes import BEAT, CALLBACKS, WORKER, Processes, free_port, wait_for_port
+from worker.machine.embedded import EmbeddedRedis
+from worker.machine.processes import BEAT, CALLBACKS, WORKER, Processes, free_port, wait_for_port
 from worker.store import Store
 
 from .proxy import Network

@@ -26,7 +26,7 @@ REDIALS_AFTER_A_TIMEOUT = [
         '        _not_dialed(case, token, "again", str(doubt), store().now())\n        return\n',
     )
 ]
-RETRIES_IN_THE_SDK = [("worker/carrier.py", "max_retries=0", "max_retries=2")]
+RETRIES_IN_THE_SDK = [("worker/telnyx/carrier.py", "max_retries=0", "max_retries=2")]
 DIALS_BEFORE_WRITING = [
     (
         "worker/tasks.py",
@@ -41,9 +41,9 @@ DIALS_BEFORE_WRITING = [
 ]
 DROPS_THE_FENCE = [
     ("worker/tasks.py", "    if case.begun:\n        return None\n", ""),
-    ("worker/lua/begin.lua", "elseif redis.call('EXISTS', KEYS[1]) == 1 then\n  return {'no', 'gone', 0}\n", ""),
+    ("worker/store/lua/begin.lua", "elseif redis.call('EXISTS', KEYS[1]) == 1 then\n  return {'no', 'gone', 0}\n", ""),
     (
-        "worker/lua/begin.lua",
+        "worker/store/lua/begin.lua",
         "if not again and (not lease or tonumber(lease) <= now) then return {'no', 'gone', 0} end\n",
         "",
     ),

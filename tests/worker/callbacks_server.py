@@ -19,7 +19,7 @@ from campaigns.call import SIGNATURE_HEADER, sign_message
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
 from campaigns.places import place_of
-from worker.processes import Processes, free_port, wait_for_port
+from worker.machine.processes import Processes, free_port, wait_for_port
 from worker.store import Store
 
 KEY = SigningKey.generate()

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from campaigns.campaign import Campaign
 from worker.store import Store
-from worker.views import Bid, Limits
+from worker.store.views import Bid, Limits
 
 
 def bid(

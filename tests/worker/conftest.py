@@ -4,7 +4,7 @@ import httpx
 import pytest
 from callbacks_server import Server, serving
 
-from worker.embedded import EmbeddedRedis
+from worker.machine.embedded import EmbeddedRedis
 
 
 @pytest.fixture(scope="module")

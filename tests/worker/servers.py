@@ -12,8 +12,8 @@ from pathlib import Path
 import redis
 import trustme
 
-from worker.embedded import server_binary
-from worker.processes import free_port
+from worker.machine.embedded import server_binary
+from worker.machine.processes import free_port
 
 PATIENCE_S = 60.0
 

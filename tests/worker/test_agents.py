@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from sandbox.agent import rest
 from sandbox.pool import Pool
-from worker.agents import Agents, AgentsAway, read_idle
+from worker.pipecat.agents import Agents, AgentsAway, read_idle
 
 EXAMPLE: dict[str, Any] = {
     "name": "voice-starter",

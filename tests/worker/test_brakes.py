@@ -13,13 +13,14 @@ from campaigns.call import Disposition, Joined, Report
 from campaigns.campaign import Brakes, Campaign, Pacing
 from campaigns.contacts import Contact
 from campaigns.places import place_of
-from worker import brakes, braking, ledger, settling
-from worker.brakes import Counted, Ended, Mark
-from worker.evidence import AnsweredBy, CallEvent, CallState, Detection
+from worker.dialing import braking, concluding
+from worker.rules import brakes
+from worker.rules.brakes import Counted, Ended, Mark
+from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection
+from worker.rules.settlement import DialAnswer, Evidence, Settled
 from worker.settings import Settings
-from worker.settlement import DialAnswer, Evidence, Settled
-from worker.store import Store
-from worker.views import CampaignState
+from worker.store import Store, ledger
+from worker.store.views import CampaignState
 
 NOON = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -229,7 +230,7 @@ def dialed(store: Store, campaign: Campaign) -> Iterator[str]:
 
 def fail(store: Store, attempt_id: str) -> None:
     store.witness(attempt_id, REFUSED, token="t")
-    settling.conclude(store, attempt_id)
+    concluding.conclude(store, attempt_id)
 
 
 def test_never_more_than_the_canarys_attempts_are_dialed_before_somebody_approves(
@@ -246,7 +247,7 @@ def test_never_more_than_the_canarys_attempts_are_dialed_before_somebody_approve
         case = store.case(attempt_id)
         assert case
         if not case.begun:
-            settling.give_back(store, case, "", "canary", "for a reason", store.now())
+            concluding.give_back(store, case, "", "canary", "for a reason", store.now())
     assert claimed(store, campaign) == []
     for attempt_id in under_way:
         assert store.campaign(campaign.name)[1] is CampaignState.RUNNING
@@ -370,11 +371,11 @@ def test_in_whatever_order_witnesses_come_a_call_with_a_bot_is_counted_once_as_a
     (attempt_id,) = dialed(store, reminder)
     for n in order:
         store.witness(attempt_id, ENDINGS[n])
-        settling.conclude(store, attempt_id)
-        settling.conclude(store, attempt_id)
+        concluding.conclude(store, attempt_id)
+        concluding.conclude(store, attempt_id)
     said = report("human").model_copy(update={"attempt_id": attempt_id})
     store.witness(attempt_id, ledger.reported(said))
-    settling.conclude(store, attempt_id)
+    concluding.conclude(store, attempt_id)
     assert totals(store, reminder) == {"completed": 1, "answered": 1, "person": 1}
 
 
@@ -396,7 +397,7 @@ def test_whoever_rings_us_is_counted_by_no_brake(store: Store, reminder: Campaig
     inbound = store.answer(case, "v3:in", timedelta(minutes=10))
     store.witness(inbound, ledger.told(CallEvent("v3:in", CallState.ENDED, None, Disposition.COMPLETED, "done", 2)))
     store.witness(inbound, ledger.reported(report("human").model_copy(update={"attempt_id": inbound})))
-    settling.conclude(store, inbound)
+    concluding.conclude(store, inbound)
     assert store.status(reminder.name).dispositions == {"completed": 1}
     assert totals(store, reminder) == {"failed": 1}
 

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from campaigns.call import SIGNATURE_HEADER, Disposition, sign_message
 from campaigns.campaign import Campaign
 from tests.search import examples
-from worker import policy, settlement
-from worker.embedded import EmbeddedRedis
-from worker.hearing import BODY_LIMIT, BODY_S
+from worker.machine.embedded import EmbeddedRedis
+from worker.rules import policy, settlement
 from worker.store import Store
+from worker.web.body import BODY_LIMIT, BODY_S
 
 KNOWN_PHONE = "+12125550111"
 GROWTH_MB = 40

@@ -13,13 +13,14 @@ from test_carrier_socket import Numbers, Server, answer, listening, owned
 
 from campaigns.call import Disposition
 from campaigns.campaign import Campaign
-from worker import braking, caller_ids
-from worker.caller_ids import CallerId, Limits
-from worker.carrier import Carrier
-from worker.embedded import EmbeddedRedis
+from worker.dialing import braking
+from worker.machine.embedded import EmbeddedRedis
+from worker.rules import caller_ids
+from worker.rules.caller_ids import CallerId, Limits
+from worker.rules.settlement import Settled
 from worker.settings import Settings
-from worker.settlement import Settled
 from worker.store import Store
+from worker.telnyx.carrier import Carrier
 
 __all__ = ["listening"]  # a fixture
 

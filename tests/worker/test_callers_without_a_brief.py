@@ -13,10 +13,10 @@ from campaigns.call import OptOut
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
 from campaigns.places import place_of
-from worker.embedded import EmbeddedRedis
-from worker.evidence import CallEvent, CallState, FoundCall
-from worker.inbound import LATELY, rang_us
+from worker.machine.embedded import EmbeddedRedis
+from worker.rules.evidence import CallEvent, CallState, FoundCall
 from worker.store import Store
+from worker.web.inbound import LATELY, rang_us
 
 CALLER = "+12125550142"
 OURS = "+12125550100"

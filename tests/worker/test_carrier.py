@@ -13,8 +13,9 @@ from telnyx.types import call_hangup
 from telnyx.types.texml.accounts import call_resource
 
 from campaigns.call import Disposition
-from worker import telnyx_codes as codes
-from worker.carrier import (
+from worker.rules.evidence import AnsweredBy, CallState
+from worker.telnyx import codes
+from worker.telnyx.carrier import (
     AccountBlocked,
     Carrier,
     CarrierBusy,
@@ -25,7 +26,6 @@ from worker.carrier import (
     read_detection,
     read_status,
 )
-from worker.evidence import AnsweredBy, CallState
 
 NUMBER = "+12125550142"
 

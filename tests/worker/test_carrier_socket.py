@@ -16,7 +16,8 @@ import pytest
 from nacl.signing import SigningKey
 
 from campaigns.call import Disposition
-from worker.carrier import (
+from worker.rules.evidence import CallState
+from worker.telnyx.carrier import (
     AccountBlocked,
     Carrier,
     CarrierBusy,
@@ -27,7 +28,6 @@ from worker.carrier import (
     DialWithheld,
     Forged,
 )
-from worker.evidence import CallState
 
 KEY = "KEY0123456789ABCDEF"
 TO = "+12125550142"

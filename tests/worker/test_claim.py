@@ -16,13 +16,13 @@ from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
 from campaigns.places import Place
 from tests.search import examples
-from worker import caller_ids, ledger, policy
-from worker.embedded import EmbeddedRedis
-from worker.evidence import AnsweredBy, CallEvent, CallState, Detection
+from worker.machine.embedded import EmbeddedRedis
+from worker.rules import caller_ids, policy
+from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection
+from worker.rules.settlement import Settled
 from worker.settings import Settings
-from worker.settlement import Settled
-from worker.store import Store
-from worker.views import Begun, Bid, CampaignState
+from worker.store import Store, ledger
+from worker.store.views import Begun, Bid, CampaignState
 
 SECOND = timedelta(seconds=1)
 ANSWERED = ledger.told(CallEvent("v3:1", CallState.ANSWERED))

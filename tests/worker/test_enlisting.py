@@ -19,11 +19,11 @@ from campaigns.campaign import Campaign
 from campaigns.contacts import Contact, RowError, read_contacts
 from campaigns.places import Place
 from tests.search import examples
-from worker.admission import admitted
-from worker.embedded import EmbeddedRedis
-from worker.enlisting import Batch, enlist
+from worker.dialing.enlisting import Batch, enlist
+from worker.machine.embedded import EmbeddedRedis
+from worker.rules.admission import admitted
 from worker.store import Store
-from worker.views import Enlisted
+from worker.store.views import Enlisted
 
 SAMPLE = Path(__file__).parents[2] / "campaigns" / "appointment_reminder"
 ROWS = 1234

@@ -12,10 +12,10 @@ from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
 from campaigns.places import place_of
 from tests.search import examples
-from worker import ledger, settling
-from worker.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
-from worker.settlement import DialAnswer, Step
-from worker.store import Store
+from worker.dialing import concluding
+from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
+from worker.rules.settlement import DialAnswer, Step
+from worker.store import Store, ledger
 
 SID = "v3:1"
 NOON = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
@@ -117,7 +117,7 @@ class Attempt:
     def sweep(self, answer: str) -> None:
         """Look as the sweep does; a carrier that is asked gives this answer, a call that is hung up is hung up."""
         for attempt_id in self.store.look():
-            match settling.conclude(self.store, attempt_id):
+            match concluding.conclude(self.store, attempt_id):
                 case Step.ASK:
                     self.store.asked(attempt_id, answer)
                 case Step.HANG_UP:

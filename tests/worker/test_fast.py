@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from campaigns.campaign import Campaign, load_campaign
 from campaigns.contacts import Contact, RowError, read_contacts
 from campaigns.places import place_of
-from worker.fast.auditor import Limits, Verdict, audit
-from worker.fast.network import Call, Post
-from worker.fast.odds import Odds, PostAnswer
-from worker.fast.rehearsal import friday_before_the_clocks_change
-from worker.fast.sample import NoFiction, write_contacts
-from worker.fast.timeline import Timeline
+from worker.rehearsal.fast.auditor import Limits, Verdict, audit
+from worker.rehearsal.fast.network import Call, Post
+from worker.rehearsal.fast.odds import Odds, PostAnswer
+from worker.rehearsal.fast.rehearsal import friday_before_the_clocks_change
+from worker.rehearsal.fast.sample import NoFiction, write_contacts
+from worker.rehearsal.fast.timeline import Timeline
 from worker.store import Store
 
 ROOT = Path(__file__).parents[2]

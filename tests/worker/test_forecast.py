@@ -5,7 +5,7 @@ import pytest
 
 from campaigns.campaign import Campaign, load_campaign
 from campaigns.places import Place
-from worker.forecast import Means, run
+from worker.dialing.forecast import Means, run
 
 MONDAY = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)  # 13:00 in New York, 10:00 in Los Angeles
 NEW_YORK, HONOLULU = Place(("America/New_York",), ("US-NY",)), Place(("Pacific/Honolulu",), ("US-HI",))

@@ -25,7 +25,7 @@ from campaigns.call import (
 )
 from campaigns.campaign import WEEKDAYS, CallingWindow, Campaign
 from worker.store import Store
-from worker.views import CampaignState
+from worker.store.views import CampaignState
 
 STRANGER = "+12125550142"
 OURS = "+12125550100"

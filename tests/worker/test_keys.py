@@ -1,4 +1,4 @@
-"""The table of keys in worker/keys.py against the keys that a campaign leaves: neither may know more than the other."""
+"""The table of keys in worker/store/keys.py against the keys that a campaign leaves: neither may know more than the other."""
 
 import re
 from collections.abc import Iterator
@@ -17,16 +17,16 @@ from campaigns.call import Disposition
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
 from campaigns.places import place_of
-from worker import keys as documented
-from worker import ledger, policy
-from worker.caller_ids import Limits
-from worker.embedded import EmbeddedRedis
-from worker.evidence import CallEvent, CallState
-from worker.listings import Registry
-from worker.processes import free_port
-from worker.settlement import Settled
-from worker.store import Store
-from worker.views import Caller, Case, Enlisted, Heard
+from worker.machine.embedded import EmbeddedRedis
+from worker.machine.processes import free_port
+from worker.rules import policy
+from worker.rules.caller_ids import Limits
+from worker.rules.do_not_call import Registry
+from worker.rules.evidence import CallEvent, CallState
+from worker.rules.settlement import Settled
+from worker.store import Store, ledger
+from worker.store import keys as documented
+from worker.store.views import Caller, Case, Enlisted, Heard
 
 SECOND: Final = timedelta(seconds=1)
 BUSY: Final = Settled(Disposition.BUSY, "busy")

@@ -19,13 +19,13 @@ from campaigns.campaign import Brakes, CallingWindow, Campaign, Consent, load_ca
 from campaigns.contacts import Contact
 from campaigns.places import Place, place_of
 from tests.search import examples
-from worker import policy
-from worker.embedded import EmbeddedRedis
-from worker.law import Cap, law_of, national_law
-from worker.listings import Listing, Registry, in_force
-from worker.policy import Facts
+from worker.machine.embedded import EmbeddedRedis
+from worker.rules import policy
+from worker.rules.do_not_call import Listing, Registry, in_force
+from worker.rules.law import Cap, law_of, national_law
+from worker.rules.policy import Facts
 from worker.store import Store
-from worker.views import CampaignState
+from worker.store.views import CampaignState
 
 ROOT = Path(__file__).parents[2]
 MONDAY = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)  # 13:00 in New York

@@ -7,11 +7,11 @@ from callbacks_server import dialed
 
 from campaigns.call import Disposition
 from campaigns.campaign import Campaign
-from worker import ledger, settling
-from worker.brakes import Stop
-from worker.evidence import CallEvent, CallState
-from worker.settlement import DialAnswer
-from worker.store import Store
+from worker.dialing import concluding
+from worker.rules.brakes import Stop
+from worker.rules.evidence import CallEvent, CallState
+from worker.rules.settlement import DialAnswer
+from worker.store import Store, ledger
 
 SAMPLE = re.compile(r'dialout_[a-z_]+(\{[a-z]+="[a-z_]+"(,[a-z]+="[a-z_]+")*\})? [0-9.e+-]+')
 
@@ -44,7 +44,7 @@ def test_metrics_tell_what_the_brakes_have_counted_and_which_of_them_holds(
     attempt_id = dialed(store, reminder)
     refused = ledger.dialed(DialAnswer(refused=Disposition.FAILED, reason="no profile"))
     store.witness(attempt_id, refused, token="t")
-    settling.conclude(store, attempt_id)
+    concluding.conclude(store, attempt_id)
     assert store.brake(reminder.name, Stop("failed", "too many"))
     samples = callbacks.get("/metrics").text.splitlines()
     of = f'campaign="{reminder.name}"'

@@ -7,10 +7,10 @@ import pytest
 from campaigns.call import Disposition, Joined, OptOut, Report
 from campaigns.campaign import CallingWindow, Campaign
 from campaigns.places import Place
-from worker import policy, settlement
-from worker.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
-from worker.policy import Facts
-from worker.settlement import DialAnswer, Evidence, Settled, Step, Waiting
+from worker.rules import policy, settlement
+from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
+from worker.rules.policy import Facts
+from worker.rules.settlement import DialAnswer, Evidence, Settled, Step, Waiting
 
 NOW = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
 NINE_TO_EIGHT = CallingWindow(holidays=False)

@@ -14,11 +14,11 @@ from campaigns.call import Disposition
 from campaigns.campaign import WEEKDAYS, CallingWindow, Campaign, Retry
 from campaigns.places import Place
 from tests.search import examples
-from worker import law, policy
-from worker.law import Law
-from worker.listings import Registry
-from worker.policy import Facts
-from worker.settlement import Settled
+from worker.rules import law, policy
+from worker.rules.do_not_call import Registry
+from worker.rules.law import Law
+from worker.rules.policy import Facts
+from worker.rules.settlement import Settled
 
 PHONE = "+12125550111"
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.processes import ProcessDied, Processes, free_port, undisturbed
+from worker.machine.processes import ProcessDied, Processes, free_port, undisturbed
 
 SETTINGS = {
     "REDIS_URL": "", "TELNYX_API_KEY": "k", "TELNYX_TEXML_APP_ID": "1", "CALLER_IDS": "+12125550100",

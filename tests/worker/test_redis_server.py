@@ -21,12 +21,11 @@ from servers import PATIENCE_S, answers, port_of, redis_with, running, tls_in_fr
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
 from campaigns.places import place_of
-from worker import redis_server
-from worker.embedded import EmbeddedRedis
-from worker.processes import BEAT, CALLBACKS, WORKER, Processes, free_port, wait_for_port
+from worker.machine.embedded import EmbeddedRedis
+from worker.machine.processes import BEAT, CALLBACKS, WORKER, Processes, free_port, wait_for_port
 from worker.settings import SettingsError
-from worker.store import Store
-from worker.views import StoreError
+from worker.store import Store, redis_server
+from worker.store.views import StoreError
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +154,7 @@ def test_a_replica_is_fatal_and_a_worker_does_not_start_on_it(tmp_path: Path) ->
             with dialer(url, tmp_path, "worker") as processes:
                 assert processes._running["worker"].wait(PATIENCE_S) == 1
             log = (tmp_path / "worker.log").read_text()
-            assert "CRITICAL worker.redis_server Redis: it is a replica" in log
+            assert "CRITICAL worker.store.redis_server Redis: it is a replica" in log
             assert "Traceback" not in log
 
 

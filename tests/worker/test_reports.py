@@ -30,13 +30,13 @@ from campaigns.call import (
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
 from campaigns.places import place_of
-from worker import ledger, settling
-from worker.embedded import EmbeddedRedis
-from worker.evidence import AnsweredBy, CallEvent, CallState, Detection
-from worker.reports import DETECTION_S
-from worker.store import Store
-from worker.views import Heard
-from worker.why import stories
+from worker.cli.stories import stories
+from worker.dialing import concluding
+from worker.machine.embedded import EmbeddedRedis
+from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection
+from worker.store import Store, ledger
+from worker.store.views import Heard
+from worker.web.reports import DETECTION_S
 
 PHONE = "+12125550111"
 NOW = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
@@ -101,7 +101,7 @@ def test_no_report_before_or_after_undoes_an_opt_out(
     for step in steps if first == "opt-out" else reversed(steps):
         assert step() == 200
         store.witness(attempt, ledger.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.COMPLETED, "ok", 9)))
-        settling.conclude(store, attempt)
+        concluding.conclude(store, attempt)
     (row,) = store.outcomes(reminder.name)
     waited = first == "report" and disposition in {"callback", "failed"}  # and that was withdrawn
     assert (row["state"], row["disposition"]) == ("refused" if waited else "done", "do_not_call")
@@ -115,7 +115,7 @@ def test_an_opt_out_without_any_report_is_no_failure_of_ours(
     store.witness(attempt, ledger.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.COMPLETED, "ok", 9)))
     assert opt_out(callbacks, attempt) == 200
     store.clock_ms = int((store.now() + timedelta(hours=1)).timestamp() * 1000)
-    settling.conclude(store, attempt)
+    concluding.conclude(store, attempt)
     (row,) = store.outcomes(reminder.name)
     assert (row["disposition"], row["reason"], row["duration_s"]) == ("do_not_call", "they said stop", 9)
 
@@ -137,14 +137,14 @@ def test_a_contact_who_rings_back_to_opt_out_is_not_rung_again(
     callbacks: httpx.Client, store: Store, reminder: Campaign, attempt: str
 ) -> None:
     store.witness(attempt, ledger.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.BUSY, "busy")))
-    settling.conclude(store, attempt)
+    concluding.conclude(store, attempt)
     assert store.status(reminder.name).due == 1
     callbacks.post("/telnyx/inbound", **signed({"CallSid": "v3:in", "From": PHONE, "To": "+12125550100"}))
     rang = store.attempt_of_call("v3:in")
     assert rang
     assert opt_out(callbacks, rang) == 200
     store.clock_ms = int((store.now() + timedelta(hours=1)).timestamp() * 1000)
-    settling.conclude(store, rang)
+    concluding.conclude(store, rang)
     status = store.status(reminder.name)
     assert (status.due, status.live, status.dispositions) == (0, 0, {"do_not_call": 1})
 
@@ -263,7 +263,7 @@ def test_what_the_bot_and_the_carrier_say_of_a_call_stands_in_the_results(
     assert tell(callbacks, "/reports", sent, "report").status_code == 200
     form = {"CallSid": "v3:1", "CallStatus": "completed", "RecordingUrl": "https://x.example/r.mp3?sig=1"}
     callbacks.post(f"/telnyx/status?attempt={quote(attempt, safe='')}", **signed(form))
-    settling.conclude(store, attempt)
+    concluding.conclude(store, attempt)
 
     def results(*arguments: str) -> str:
         command = [sys.executable, "-m", "worker.cli", "results", reminder.name, *arguments]

@@ -10,10 +10,11 @@ from campaigns.call import Disposition, Report
 from campaigns.campaign import Campaign, load_campaign
 from campaigns.contacts import Contact
 from campaigns.places import place_of
-from worker import ledger, settling, telnyx_codes
-from worker.carrier import read_status
-from worker.settlement import DialAnswer
-from worker.store import Store
+from worker.dialing import concluding
+from worker.rules.settlement import DialAnswer
+from worker.store import Store, ledger
+from worker.telnyx import codes
+from worker.telnyx.carrier import read_status
 
 NOON = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
 CONTACT = Contact("+12125550111", {"name": "Ada", "day": "Tuesday", "time": "nine"}, 2)
@@ -36,9 +37,9 @@ RULES: dict[str, list[timedelta]] = {
 """As campaigns/appointment_reminder/campaign.toml says; what it does not name is final."""
 
 FORMS = [
-    *[({"CallStatus": status}, end) for status, end in telnyx_codes.END_STATES.items() if end != "completed"],
-    *[({"CallStatus": "failed", "SipHangupCause": str(sip)}, end) for sip, end in telnyx_codes.SIP_CAUSES.items() if sip >= 400],
-    *[({"CallStatus": "failed", "ErrorMessage": f"refused {code}"}, meaning.disposition) for code, meaning in telnyx_codes.D_CODES.items()],
+    *[({"CallStatus": status}, end) for status, end in codes.END_STATES.items() if end != "completed"],
+    *[({"CallStatus": "failed", "SipHangupCause": str(sip)}, end) for sip, end in codes.SIP_CAUSES.items() if sip >= 400],
+    *[({"CallStatus": "failed", "ErrorMessage": f"refused {code}"}, meaning.disposition) for code, meaning in codes.D_CODES.items()],
     ({"CallStatus": "completed", "HangupCause": "user_busy"}, "busy"),
     ({"CallStatus": "failed", "HangupCause": "user_busy", "SipHangupCause": "486"}, "busy"),
     ({"CallStatus": "completed", "HangupCause": "no_answer"}, "no_answer"),
@@ -95,7 +96,7 @@ def test_every_documented_cause_leads_to_the_retries_that_the_campaigns_rules_sa
         event = read_status({"CallSid": f"v3:{attempt_id}", **form})
         assert event
         store.witness(attempt_id, ledger.told(event))
-        settling.conclude(store, attempt_id)
+        concluding.conclude(store, attempt_id)
         due = next_due(store, sample)
         assert due == (at + delay if delay else None)
         at = due or at
@@ -116,7 +117,7 @@ def test_every_disposition_that_a_bot_reports_leads_to_the_retries_that_the_camp
         store.witness(attempt_id, ledger.told(event))
         report = Report(report_id="r", attempt_id=attempt_id, disposition=Disposition(end), started_at=at, ended_at=at)
         store.witness(attempt_id, ledger.reported(report))
-        settling.conclude(store, attempt_id)
+        concluding.conclude(store, attempt_id)
         due = next_due(store, sample)
         assert due == (at + delay if delay else None)
         at = due or at
@@ -135,7 +136,7 @@ def test_a_call_that_the_person_asked_for_comes_on_top_of_the_campaigns_own_numb
         )  # fmt: skip
         store.witness(attempt_id, ledger.reported(report))
         store.clock_ms = int((at + timedelta(minutes=1)).timestamp() * 1000)
-        settling.conclude(store, attempt_id)
+        concluding.conclude(store, attempt_id)
         if made < most:
             due = next_due(store, sample)
             assert due
@@ -161,7 +162,7 @@ def test_a_message_that_was_left_is_not_left_again_unless_the_campaign_says_so(s
     )  # fmt: skip
     store.witness(attempt_id, ledger.reported(report))
     store.clock_ms = int((NOON + timedelta(minutes=1)).timestamp() * 1000)
-    settling.conclude(store, attempt_id)
+    concluding.conclude(store, attempt_id)
     due = next_due(store, again)
     assert due
     case = store.case(rung(store, again, due))
@@ -191,6 +192,6 @@ def test_a_dial_that_the_carrier_refuses_is_settled_at_once_with_its_own_words(s
     attempt_id = rung(store, sample, NOON)
     refused = DialAnswer(refused=Disposition.INVALID_NUMBER, reason="the carrier refused (422, 10016): not E.164")
     store.witness(attempt_id, ledger.dialed(refused), token="t")
-    settling.conclude(store, attempt_id)
+    concluding.conclude(store, attempt_id)
     (row,) = store.outcomes(sample.name)
     assert (row["state"], row["disposition"], row["reason"]) == ("done", "invalid_number", refused.reason)

@@ -12,12 +12,12 @@ from campaigns.campaign import Campaign, Pacing
 from campaigns.contacts import Contact
 from campaigns.places import Place, place_of
 from tests.search import examples
-from worker import ledger, policy
-from worker.embedded import EmbeddedRedis
-from worker.evidence import CallEvent, CallState
-from worker.settlement import DialAnswer, Settled
-from worker.store import APART, CATCH_UP, SPARE, Store
-from worker.views import Begun, CampaignState, Case, Enlisted, Heard, StoreError
+from worker.machine.embedded import EmbeddedRedis
+from worker.rules import policy
+from worker.rules.evidence import CallEvent, CallState
+from worker.rules.settlement import DialAnswer, Settled
+from worker.store import APART, CATCH_UP, SPARE, Store, ledger
+from worker.store.views import Begun, CampaignState, Case, Enlisted, Heard, StoreError
 
 SECOND = timedelta(seconds=1)
 MS = timedelta(milliseconds=1)

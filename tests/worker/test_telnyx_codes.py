@@ -11,11 +11,11 @@ from telnyx.types import call_hangup
 from telnyx.types.texml.accounts import call_resource, call_retrieve_calls_params
 
 from campaigns.call import Disposition
-from worker import telnyx_codes as codes
-from worker.carrier import read_detection, read_status
-from worker.evidence import CallEvent, CallState
-from worker.telnyx_codes import Refusal
-from worker.telnyx_reading import read_call
+from worker.rules.evidence import CallEvent, CallState
+from worker.telnyx import codes
+from worker.telnyx.carrier import read_detection, read_status
+from worker.telnyx.codes import Refusal
+from worker.telnyx.reading import read_call
 
 # Copied from Telnyx's OpenAPI file for TeXML calls: the enums of its callbacks.
 CALL_STATUSES = "initiated ringing in-progress completed busy no-answer canceled failed"

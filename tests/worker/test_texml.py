@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from campaigns.call import Brief, Script, from_parameters
-from worker.texml import DocumentTooLong, connect_document, static_document, stream_url
+from worker.telnyx.texml import DocumentTooLong, connect_document, static_document, stream_url
 
 SECRET = "secret"
 URL = "wss://eu.example/ws?a=b&c=d"

@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from campaigns.call import Brief, Question, Script, from_parameters, to_parameters
-from worker.texml import DocumentTooLong, connect_document
+from worker.telnyx.texml import DocumentTooLong, connect_document
 
 SECRET = "secret"
 URL = "wss://x.example/ws?serviceHost=a.b&c=d"

@@ -10,13 +10,13 @@ from campaigns.call import Disposition, OptOut
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
 from campaigns.places import place_of
-from worker import ledger, settling
-from worker.embedded import EmbeddedRedis
-from worker.evidence import CallEvent, CallState
-from worker.settlement import DialAnswer
-from worker.store import Store
-from worker.views import CampaignState
-from worker.why import stories
+from worker.cli.stories import stories
+from worker.dialing import concluding
+from worker.machine.embedded import EmbeddedRedis
+from worker.rules.evidence import CallEvent, CallState
+from worker.rules.settlement import DialAnswer
+from worker.store import Store, ledger
+from worker.store.views import CampaignState
 
 PHONE = "+12125550111"
 SECOND = timedelta(seconds=1)
@@ -46,7 +46,7 @@ def test_each_decision_is_told_with_its_rule_its_time_and_its_witness(store: Sto
     assert (story.state, story.rule, story.line) == ("live", "on_a_call", 7)
     store.witness(attempt_id, ledger.dialed(DialAnswer(call_sid="v3:1")), token="t")
     store.witness(attempt_id, ledger.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.BUSY, "user_busy")))
-    settling.conclude(store, attempt_id)
+    concluding.conclude(store, attempt_id)
 
     (story,) = stories(store, PHONE)
     assert (story.campaign, story.state, story.disposition, story.rule) == (reminder.name, "due", "busy", "due")
@@ -66,7 +66,7 @@ def test_who_asked_not_to_be_called_again_is_told_as_the_witness_of_it(store: St
     attempt_id = dialed(store, reminder)
     store.witness(attempt_id, ledger.opted_out(OptOut(attempt_id=attempt_id, reason="enough of this")))
     store.witness(attempt_id, ledger.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.BUSY, "user_busy")))
-    settling.conclude(store, attempt_id)
+    concluding.conclude(store, attempt_id)
     (story,) = stories(store, PHONE)
     _, asked, _, concluded = story.decisions
     assert (asked.witness, asked.reason) == ("the person, by way of the bot", "asked not to be called again")
@@ -93,7 +93,7 @@ def test_the_command_tells_it_to_people_and_to_programs(
 ) -> None:
     attempt_id = dialed(store, reminder)
     store.witness(attempt_id, ledger.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.REJECTED, "SIP 603")))
-    settling.conclude(store, attempt_id)
+    concluding.conclude(store, attempt_id)
     store.add_do_not_call(PHONE, "operator")
 
     def run(*arguments: str) -> str:

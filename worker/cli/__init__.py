@@ -1,0 +1,1 @@
+"""The `dialout` command: what an operator types, one file a command."""

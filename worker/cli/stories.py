@@ -1,0 +1,125 @@
+"""Why a number was rung, or was not: each decision about it, with its rule, its time and its witness."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from campaigns.call import Disposition
+from worker.rules import policy
+from worker.store import Store, ledger
+from worker.store.views import Standing
+
+_WITNESSES: Final = {
+    "dial": "the carrier's answer to our POST",
+    "call": "the carrier's callback",
+    "found": "the carrier's list of calls",
+    "detected": "the carrier's answering-machine detection",
+    "joined": "the bot",
+    "report": "the bot",
+    "opt_out": "the person, by way of the bot",
+    "hung_up": "the dialer",
+}
+
+_WORDS: Final = {"opt_out": "asked not to be called again"}
+"""What a witness said, where its kind alone does not tell."""
+
+_EVENTS: Final = {
+    "dialed": ("dialed", "the rules and the pace allowed it"),
+    "postponed": ("not dialed", ""),
+    "heard": ("heard", ""),
+    "asked": ("asked the carrier", ""),
+    "concluded": ("concluded", ""),
+    "withdrawn": ("withdrawn", ""),
+    "rang_us": ("they rang us", ""),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One line of the story."""
+
+    at: datetime
+    attempt: str  # its number within the contact: 1, 2, …, or i… for a call of theirs
+    event: str
+    rule: str
+    witness: str
+    reason: str
+    due: datetime | None = None  # when the contact is to be rung (again), if that was decided
+
+    def facts(self) -> dict[str, Any]:
+        """Return it as JSON facts: see docs/json.md."""
+        due = self.due.isoformat() if self.due else None
+        return {name: getattr(self, name) for name in ("attempt", "event", "rule", "witness", "reason")} | {
+            "at": self.at.isoformat(),
+            "due": due,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """All that one campaign knows of a number, and how it stands now."""
+
+    campaign: str
+    line: int
+    zones: tuple[str, ...]
+    state: str
+    disposition: str
+    now: str  # a sentence: what would happen at this moment, and by which rule
+    rule: str  # of that, "" if nothing stands against ringing
+    decisions: tuple[Decision, ...]
+
+    def facts(self) -> dict[str, Any]:
+        """Return it as JSON facts: see docs/json.md."""
+        names = ("campaign", "line", "zones", "state", "disposition", "now", "rule")
+        return {name: getattr(self, name) for name in names} | {"decisions": [d.facts() for d in self.decisions]}
+
+
+def stories(store: Store, phone: str) -> list[Story]:
+    """Return the story of a number in each campaign that has it, the oldest campaign first."""
+    return [story for name in store.campaigns() if (story := _story(store, name, phone))]
+
+
+def _story(store: Store, name: str, phone: str) -> Story | None:
+    contact_id = store.contact_id(name, phone)
+    kept = store.standing(contact_id)
+    if kept is None:
+        return None
+    now, rule = _now(store, name, kept)
+    decisions = tuple(_decision(entry) for entry in store.journal(contact_id))
+    return Story(name, kept.line, kept.place.zones, kept.state, kept.disposition, now, rule, decisions)
+
+
+def _decision(entry: Mapping[str, Any]) -> Decision:
+    event, default = _EVENTS.get(entry["event"], (entry["event"], ""))
+    rule, reason = str(entry.get("rule") or ""), str(entry.get("reason") or default)
+    kind, _, detail = rule.partition(":")
+    witness = _WITNESSES.get(kind, "") if entry["event"] == "heard" else ""
+    if entry["event"] == "heard":
+        rule, reason = "", reason or detail.replace("ended:", "ended, ").replace("_", " ") or _WORDS.get(kind, kind)
+    elif entry["event"] == "asked":
+        rule, reason, witness = "", rule.replace("_", " ") + (f": {reason}" if reason else ""), _WITNESSES["found"]
+    elif entry["event"] == "concluded":
+        # Of who asked not to be called again, more may be heard, and nothing else.
+        unsure = entry.get("guess") and rule != Disposition.DO_NOT_CALL
+        witness = "nobody for sure: later evidence may correct it" if unsure else ""
+    due = ledger.moment(entry["due"]) if entry.get("due") else None
+    attempt = str(entry["attempt"]).partition("#")[2]
+    return Decision(ledger.moment(entry["at"]), attempt, event, rule, witness, reason, due)
+
+
+def _now(store: Store, name: str, kept: Standing) -> tuple[str, str]:
+    """Say how it stands, and which rule stands against ringing now."""
+    _, state, why = store.campaign(name)
+    if kept.state == "live":
+        return "an attempt is under way", "on_a_call"
+    if kept.state != "due":
+        return f"not rung any more: {kept.reason}", kept.disposition
+    moment = store.now()
+    verdict = policy.may_ring(kept.facts, moment)
+    if not verdict.allowed:
+        more = f" ({why})" if why and verdict.rule == state else ""
+        return f"not rung{' now' if verdict.until else ''}: {verdict.reason}{more}", verdict.rule
+    if kept.due and kept.due > moment:
+        return "not rung now: its next attempt is due later", "due"
+    return "will be rung as soon as a line and the pace allow it", ""

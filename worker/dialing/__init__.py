@@ -1,0 +1,1 @@
+"""One attempt's way, from the claim to its conclusion."""

@@ -1,0 +1,66 @@
+"""From a contact to the document that connects its call: what both the dial and its preflight do."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, TypedDict
+from urllib.parse import quote
+
+from campaigns.call import REPORTS_PATH, Brief
+from campaigns.campaign import Campaign
+from campaigns.contacts import Contact
+from worker.settings import Settings
+from worker.telnyx import texml
+
+_PREFLIGHT_SECRET: Final = "not-a-secret"  # noqa: S105 - `check` measures documents; nobody gets to see them
+
+
+class Addresses(TypedDict):
+    """Where the bot turns to about an attempt."""
+
+    report_url: str
+    brief_url: str
+
+
+def outbound_document(
+    contact: Contact,
+    zones: Sequence[str],
+    campaign: Campaign,
+    settings: Settings,
+    *,
+    attempt_id: str,
+    now: datetime,
+    message_left: bool = False,
+) -> str:
+    """Return the document of an attempt; raises RenderError or DocumentTooLong."""
+    brief = campaign.brief(
+        contact, zones, message_left=message_left, attempt_id=attempt_id, now=now, **addresses(settings, attempt_id)
+    )
+    return document(brief, campaign, settings)
+
+
+def addresses(settings: Settings, attempt_id: str) -> Addresses:
+    """Return where the bot reports, and where it fetches what did not fit."""
+    base = settings.public_url.rstrip("/")
+    return {"report_url": base + REPORTS_PATH, "brief_url": f"{base}/briefs/{quote(attempt_id, safe='')}"}
+
+
+def document(brief: Brief, campaign: Campaign, settings: Settings) -> str:
+    """Return the document that connects a call with the bot, and apologizes if there is none."""
+    return texml.connect_document(
+        brief,
+        settings.brief_secret.get_secret_value() or _PREFLIGHT_SECRET,
+        stream_url=stream_url(settings),
+        after=f"This is {campaign.business_name}. We are sorry: we could not talk with you just now. Goodbye.",
+        document_limit=settings.document_limit,
+        parameter_limit=settings.parameter_limit,
+    )
+
+
+def stream_url(settings: Settings) -> str:
+    """Return where the carrier finds the agent."""
+    return texml.stream_url(
+        region=settings.pipecat_region,
+        agent=settings.pipecat_agent,
+        organization=settings.pipecat_organization,
+        override=settings.stream_url,
+    )

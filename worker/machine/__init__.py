@@ -1,0 +1,1 @@
+"""This machine: its clock, its processes, an embedded Redis."""

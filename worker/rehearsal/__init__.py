@@ -1,0 +1,1 @@
+"""Campaigns rehearsed on this machine: live against the sandbox, or fast on a timeline."""

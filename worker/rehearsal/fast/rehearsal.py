@@ -1,0 +1,223 @@
+"""Days of a campaign in about a minute: the real tasks, policy and store, on a timeline, and the auditor's verdict."""
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from datetime import time as time_of_day
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from campaigns.campaign import Campaign
+from campaigns.contacts import Contact, RowError, read_contacts
+from campaigns.places import place_of
+from worker.dialing import braking
+from worker.machine.embedded import EmbeddedRedis
+from worker.rehearsal.fast import auditor
+from worker.rehearsal.fast.auditor import Limits, Verdict
+from worker.rehearsal.fast.days import Days, Show
+from worker.rehearsal.fast.network import Bots, Network
+from worker.rehearsal.fast.odds import Odds
+from worker.rehearsal.fast.timeline import Timeline
+from worker.rules import policy
+from worker.rules.do_not_call import Registry
+from worker.settings import load_settings
+from worker.store import Store, redis_server
+from worker.store.views import CampaignState
+
+_AUTUMN: Final = (2026, 9, 1)
+"""From when on a change of the clocks is looked for."""
+
+_STARTS_AT: Final = time_of_day(14)
+
+
+@dataclass
+class Outcome:
+    """What a fast rehearsal came to."""
+
+    start: datetime
+    end: datetime
+    verdict: Verdict
+    outcomes: list[dict[str, Any]]  # as of `dialout results`
+    state: CampaignState
+    why: str
+    pauses: list[tuple[datetime, str]]  # when the campaign stopped by itself, and why
+    row_errors: list[RowError]
+    requests: int
+    calls: int
+    calls_to_us: int
+    requests_by_hour: Mapping[int, int]  # of the contact's own day
+    postponed_by: Mapping[str, int]  # the rules that spoke against a dial, and how often
+    broken: list[str]  # tasks that raised an error
+    seconds: float
+
+    @property
+    def sentences(self) -> list[str]:
+        """All that was found against it; none: it has passed."""
+        return [*self.verdict.sentences, *self.broken]
+
+    def facts(self) -> dict[str, Any]:
+        """Return what `--json` prints: see docs/json.md."""
+        return {
+            "passed": not self.sentences,
+            "findings": self.sentences,
+            "start": self.start.isoformat(),
+            "end": self.end.isoformat(),
+            "state": self.state.value,
+            "why": self.why,
+            "pauses": [{"at": at.isoformat(), "why": why} for at, why in self.pauses],
+            "contacts": len(self.outcomes),
+            "rows_refused": len(self.row_errors),
+            "requests": self.requests,
+            "calls": self.calls,
+            "calls_to_us": self.calls_to_us,
+            "most_lines": self.verdict.most_lines,
+            "silent": self.verdict.silent,
+            "cold": self.verdict.cold,
+            "waiting": self.verdict.waiting,
+            "dispositions": dict(sorted(self.dispositions().items())),
+            "requests_by_hour": {str(hour): self.requests_by_hour[hour] for hour in sorted(self.requests_by_hour)},
+            "postponed_by": dict(sorted(self.postponed_by.items())),
+        }
+
+    def dispositions(self) -> Counter[str]:
+        """Count the contacts by how they ended; those that wait for another day are `due`."""
+        return Counter(
+            row["disposition"] if row["state"] in {"done", "refused"} else row["state"] for row in self.outcomes
+        )
+
+
+def friday_before_the_clocks_change(zone: str) -> datetime:
+    """Return a Friday afternoon in a zone: the last one before its clocks change, if they do."""
+    place = ZoneInfo(zone)
+    noons = [datetime(*_AUTUMN, 12, tzinfo=place) + timedelta(days=day) for day in range(366)]
+    changes = [late for early, late in pairwise(noons) if early.utcoffset() != late.utcoffset()]
+    day = changes[0] if changes else noons[-1]
+    friday = day - timedelta(days=(day.weekday() - 4) % 7 or 7)
+    return datetime.combine(friday.date(), _STARTS_AT, tzinfo=place)
+
+
+def rehearse(
+    campaign: Campaign,
+    contacts: Path,
+    folder: Path,
+    *,
+    days: float,
+    odds: Odds,
+    start: datetime | None = None,
+    show: Show,
+) -> Outcome:
+    """Run a campaign's days from `start` on, in this process, and audit them. The limits are those of the settings."""
+    began = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    with EmbeddedRedis(folder, durable=False) as server:
+        _settle_in(server.url, folder, campaign)
+        # The salt: one seed, one order of claims, one outcome.
+        store = Store(redis_server.connect(server.url, 5.0), salt=f"rehearsal {odds.seed}".encode())
+        rows, errors = _read(contacts, campaign)
+        places = {contact.phone: place_of(contact) for contact in rows}
+        zones = {phone: place.zones for phone, place in places.items()}
+        start = start or friday_before_the_clocks_change(_most_common_zone(zones))
+        timeline = Timeline(round(start.timestamp() * 1000), lambda now_ms: setattr(store, "clock_ms", now_ms))
+        settings = load_settings()
+        network = Network(
+            timeline,
+            store,
+            odds,
+            zones=zones,
+            bots=Bots(settings.bots_at_once, settings.bot_rest_s),
+            own=braking.pool_of(campaign, settings),
+        )
+        days_of = Days(store, campaign, network, timeline, show=show)
+        store.define(campaign)
+        for name in policy.registries_asked(campaign):  # nobody's number is on it: these are reserved for fiction
+            store.imported(name, Registry(store.now().date(), "marketing"))
+        store.enlist(campaign, [(contact, places[contact.phone]) for contact in rows], store.now())
+        days_of.run(start + timedelta(days=days))
+        outcomes, status, end = store.outcomes(campaign.name), store.status(campaign.name), store.now()
+        postponed_by = _postponed_by(store, campaign, zones)
+    _write_records(folder / "records.jsonl", network)
+    posts, calls = network.posts, list(network.calls.values())
+    return Outcome(
+        start=start,
+        end=end,
+        verdict=auditor.audit(
+            campaign,
+            _limits(campaign),
+            zones,
+            posts=posts,
+            calls=calls,
+            outcomes=outcomes,
+            approved_ms=days_of.approved_ms,
+        ),
+        outcomes=outcomes,
+        state=status.state,
+        why=status.why,
+        pauses=days_of.pauses,
+        row_errors=errors,
+        requests=len(posts),
+        calls=sum(not call.inbound for call in calls),
+        calls_to_us=sum(call.inbound for call in calls),
+        requests_by_hour=Counter(auditor.local(post.at_ms, next(iter(zones[post.to]))).hour for post in posts),
+        postponed_by=postponed_by,
+        broken=[f"{error} ({times} times)" for error, times in days_of.broken.items()],
+        seconds=time.monotonic() - began,
+    )
+
+
+def _limits(campaign: Campaign) -> Limits:
+    settings = load_settings()
+    lines = settings.lines - settings.lines_for_inbound
+    if own := settings.lines_per_caller_id * len(braking.pool_of(campaign, settings)):
+        lines = min(lines, own)
+    return Limits(
+        settings.calls_per_second, lines, settings.caller_id_cool_down_s, settings.calls_per_caller_id_per_day
+    )
+
+
+def _postponed_by(store: Store, campaign: Campaign, numbers: Iterable[str]) -> Counter[str]:
+    ids = (store.contact_id(campaign.name, number) for number in numbers)
+    entries = (entry for contact_id in ids for entry in store.journal(contact_id))
+    return Counter(entry["rule"] for entry in entries if entry["event"] in {"postponed", "withdrawn"})
+
+
+def _settle_in(redis_url: str, folder: Path, campaign: Campaign) -> None:
+    """Let this process's settings be the operator's, but for what leads out of it."""
+    os.environ |= {
+        "REDIS_URL": redis_url,
+        "DIALOUT_DATA": str(folder),
+        "TELNYX_API_KEY": "none",
+        "PUBLIC_URL": "https://rehearsal.invalid",
+        "STREAM_URL": "wss://rehearsal.invalid/ws",
+        "BRIEF_SECRET": "rehearsal",
+        "CALLER_IDS": ",".join(load_settings().caller_ids) or campaign.callback_number,
+    }
+    load_settings.cache_clear()
+
+
+def _read(file: Path, campaign: Campaign) -> tuple[list[Contact], list[RowError]]:
+    contacts: list[Contact] = []
+    errors: list[RowError] = []
+    with file.open("rb") as lines:
+        for row in read_contacts(lines, campaign):
+            if isinstance(row, RowError):
+                errors.append(row)
+            else:
+                contacts.append(row)
+    return contacts, errors
+
+
+def _most_common_zone(zones: Mapping[str, Sequence[str]]) -> str:
+    counted = Counter(next(iter(theirs)) for theirs in zones.values() if theirs)
+    return counted.most_common(1)[0][0] if counted else "UTC"
+
+
+def _write_records(file: Path, network: Network) -> None:
+    records = [{"record": "request"} | asdict(post) for post in network.posts]
+    records += [{"record": "call"} | asdict(call) for call in network.calls.values()]
+    file.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")

@@ -1,0 +1,242 @@
+"""The brakes: when a campaign stops by itself and waits for the operator. Pure functions of what was counted.
+
+What goes wrong in one call goes wrong in the next thousand. So the first few attempts of a campaign are looked at by a
+person (the canary), and then each attempt that ends is marked with what it was, and too many of one kind stop the rest.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from enum import StrEnum
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from campaigns.call import Disposition
+from campaigns.campaign import Brakes, Campaign
+from worker.rules.evidence import AnsweredBy, CallState
+from worker.rules.policy import BOT_WITHIN
+from worker.rules.settlement import Evidence, Settled
+
+SHORT: Final = timedelta(seconds=6)
+"""Calls of at most this length are short duration calls to Telnyx, which charges more if they are over 15 % of those
+that were answered (support.telnyx.com, article 1130707)."""
+
+PERIOD: Final = timedelta(days=30)
+"""Over which the law reckons the share of abandoned calls, campaign by campaign."""
+
+LEAST_PEOPLE: Final = 100
+"""Before so many people have answered, a single call would move the share of abandoned ones by more than a point."""
+
+WARN_AT: Final = 2 / 3
+"""Of the share at which abandoned calls stop the campaign: with the law's 3 %, 2 %."""
+
+REMEMBERED: Final = 200
+"""Attempts that the store keeps for the brakes: the longest window below."""
+
+_NAMED: Final = 5
+"""Attempts that a sentence names; `dialout status CAMPAIGN --json` lists all."""
+
+_MACHINES: Final = frozenset({"voicemail", "screening", "fax", "menu"})
+_CARRIERS_MACHINES: Final = frozenset({AnsweredBy.MACHINE, AnsweredBy.MACHINE_READY, AnsweredBy.FAX})
+
+
+class Mark(StrEnum):
+    """What the brakes count about an attempt, besides its disposition."""
+
+    ANSWERED = "answered"
+    PERSON = "person"  # by one, as far as anybody could hear
+    SHORT = "short"
+    ABANDONED = "abandoned"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """An attempt that was concluded."""
+
+    attempt_id: str
+    marks: frozenset[str]  # its disposition, and Marks
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What the store has counted for a campaign's brakes."""
+
+    begun: int = 0  # attempts dialed while the canary was not approved
+    approved: bool = False
+    live: int = 0  # attempts claimed and not concluded
+    totals: Mapping[str, int] = field(
+        default_factory=dict[str, int]
+    )  # disposition or Mark -> attempts, since the beginning
+    recent: Sequence[Ended] = ()  # since the last resume, the oldest first, at most REMEMBERED
+    people: int = 0  # calls that people answered, over the PERIOD
+    abandoned: Sequence[str] = ()  # those of them that were abandoned, the oldest first
+    people_since: int = 0  # the same since the last resume
+    abandoned_since: int = 0
+    today: int = 0  # calls begun in the campaign's day
+
+    @property
+    def abandoned_share(self) -> float:
+        """Of the calls that people answered over the PERIOD, from 0 to 1."""
+        return len(self.abandoned) / self.people if self.people else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why a campaign stops, for the operator."""
+
+    rule: str  # canary, failed, canceled, short or abandoned
+    why: str
+    attempts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Breaker:
+    rule: str
+    words: str
+    marks: frozenset[str]  # what is too much of
+    among: frozenset[str]  # and among what; empty: all
+    last: int  # attempts that are looked at
+    least: int  # of `among` in them, or there is no telling
+    limit: Callable[[Brakes], float]
+
+
+_BREAKERS: Final = (
+    # A breakdown shows in every attempt: a short window sees it before many more are made.
+    _Breaker(
+        "failed", "attempts failed, or may have rung for all we know", frozenset({Disposition.FAILED, Disposition.UNCONFIRMED}),
+        frozenset(), 50, 20, lambda limits: limits.failed,
+    ),
+    _Breaker(
+        "canceled", "attempts were hung up before the answer", frozenset({Disposition.CANCELED}),
+        frozenset(), 100, 20, lambda limits: limits.canceled,
+    ),
+    # People hang up on machines as they please: fewer answers than these would stop campaigns by chance.
+    _Breaker(
+        "short", "answered calls were over within 6 s", frozenset({Mark.SHORT}),
+        frozenset({Mark.ANSWERED}), REMEMBERED, 40, lambda limits: limits.short,
+    ),
+)  # fmt: skip
+
+
+def marks_of(evidence: Evidence, settled: Settled) -> frozenset[str]:
+    """Return what the brakes count about an attempt of ours that ended."""
+    marks: set[str] = {settled.disposition}
+    talked = evidence.bot_came or evidence.report is not None
+    if not (talked or evidence.answered_at or _completed(evidence)):
+        return frozenset(marks)
+    marks.add(Mark.ANSWERED)
+    if settled.duration_s is not None and settled.duration_s <= SHORT.total_seconds():
+        marks.add(Mark.SHORT)
+    if not _by_machine(evidence, settled):
+        marks.add(Mark.PERSON)
+        if _abandoned(evidence, settled):
+            marks.add(Mark.ABANDONED)
+    return frozenset(marks)
+
+
+def _completed(evidence: Evidence) -> bool:
+    return any(
+        event.state is CallState.ENDED and event.disposition is Disposition.COMPLETED for _, event in evidence.events
+    )
+
+
+def _by_machine(evidence: Evidence, settled: Settled) -> bool:
+    if settled.disposition is Disposition.VOICEMAIL or (evidence.report and evidence.report.answered_by in _MACHINES):
+        return True
+    return any(detection.answered_by in _CARRIERS_MACHINES for detection in evidence.detected)
+
+
+def _abandoned(evidence: Evidence, settled: Settled) -> bool:
+    # The law counts from the end of the person's greeting, which nobody tells us: from the answer on is stricter.
+    if evidence.joined_at and evidence.answered_at:
+        return evidence.joined_at > evidence.answered_at + BOT_WITHIN
+    if evidence.bot_came or evidence.report:
+        return False  # it was there, and when it came is not known
+    # Whoever hangs up at once was not left waiting.
+    return settled.duration_s is None or settled.duration_s > BOT_WITHIN.total_seconds()
+
+
+def stop(campaign: Campaign, counted: Counted) -> Stop | None:
+    """Decide whether a campaign must stop now, and say why."""
+    found = _tripped(campaign.brakes, counted) or _too_silent(campaign.brakes, counted)
+    if found is None and canary_left(campaign, counted) == 0 and not counted.live:
+        endings = ", ".join(f"{end} {counted.totals[end]}" for end in Disposition if counted.totals.get(end))
+        found = Stop("canary", f"canary: {counted.begun} attempts done – {endings}")
+    if found is None:
+        return None
+    how = f"look at `dialout results {campaign.name}`, then `dialout resume {campaign.name}`"
+    return Stop(found.rule, f"{found.why}; {how}", found.attempts)
+
+
+def _tripped(limits: Brakes, counted: Counted) -> Stop | None:
+    for breaker in _BREAKERS:
+        window = [one for one in counted.recent[-breaker.last :] if breaker.among <= one.marks]
+        bad = [one.attempt_id for one in window if one.marks & breaker.marks]
+        limit = breaker.limit(limits)
+        if len(window) >= breaker.least and len(bad) > limit * len(window):
+            share = f"{len(bad)} of the last {len(window)} {breaker.words}, more than {limit:.0%}"
+            return Stop(breaker.rule, f"{breaker.rule}: {share} ({_named(bad)})", tuple(bad))
+    return None
+
+
+def _too_silent(limits: Brakes, counted: Counted) -> Stop | None:
+    # What was pardoned by a resume counts for the law, yet does not stop the campaign twice.
+    if counted.people_since < LEAST_PEOPLE or limits.abandoned >= 1:
+        return None
+    if min(counted.abandoned_since / counted.people_since, counted.abandoned_share) < limits.abandoned:
+        return None
+    share = f"{len(counted.abandoned)} of {counted.people} people who answered in 30 days heard no bot within 2 s"
+    named = _named(counted.abandoned[::-1])
+    return Stop("abandoned", f"abandoned: {share}, {limits.abandoned:.0%} or more ({named})", tuple(counted.abandoned))
+
+
+def _named(attempts: Sequence[str]) -> str:
+    more = len(attempts) - _NAMED
+    return ", ".join(attempts[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def warning(campaign: Campaign, counted: Counted) -> str:
+    """Return a sentence if abandoned calls come near to what stops the campaign, else ""."""
+    share, limit = counted.abandoned_share, campaign.brakes.abandoned
+    if counted.people < LEAST_PEOPLE or limit >= 1 or share < WARN_AT * limit:
+        return ""
+    return (
+        f"{share:.1%} of {counted.people} people who answered in 30 days heard no bot within 2 s; at {limit:.0%} "
+        "the campaign stops: keep more agents warm, or dial more slowly"
+    )
+
+
+def canary_left(campaign: Campaign, counted: Counted) -> int | None:
+    """Return how many more attempts may be dialed before somebody approves; None: any number."""
+    if counted.approved or not campaign.brakes.canary:
+        return None
+    return max(0, campaign.brakes.canary - counted.begun)
+
+
+def room(campaign: Campaign, counted: Counted) -> int | None:
+    """Return how many attempts may be claimed for what the canary and the day leave; None: any number."""
+    day = max(0, campaign.pacing.calls_per_day - counted.today) if campaign.pacing.calls_per_day else None
+    return least(canary_left(campaign, counted), day)
+
+
+def least(*bounds: int | None) -> int | None:
+    """Return the tightest of bounds of which None is none."""
+    return min((bound for bound in bounds if bound is not None), default=None)
+
+
+def day_of(zone: str, now: datetime) -> tuple[datetime, datetime]:
+    """Return when the day of `now` began in a zone, and when the next one does."""
+    local = now.astimezone(ZoneInfo(zone))
+    midnights = (datetime.combine(local.date() + timedelta(days=n), time(0), local.tzinfo) for n in (0, 1))
+    began, ends = (midnight.astimezone(UTC) for midnight in midnights)
+    return began, ends
+
+
+def read_marks(text: str) -> frozenset[str]:
+    """Read marks as the store keeps them."""
+    return frozenset(text.split("+"))
+
+
+def write_marks(marks: Iterable[str]) -> str:
+    """Write marks for the store: always the same text for the same marks."""
+    return "+".join(sorted(marks))

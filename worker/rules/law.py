@@ -1,0 +1,135 @@
+"""What the law of a place asks of a call, read from law.toml, and its public holidays. No judgement: that is policy's."""
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, time, timedelta
+from functools import lru_cache
+from importlib import resources
+from typing import Any, Final, Literal
+
+Consent = Literal["none", "express", "written"]
+CONSENTS: Final[tuple[Consent, ...]] = ("none", "express", "written")
+"""From the least to the most: who has given the later has given the earlier."""
+
+Hours = tuple[time, time]
+"""From when, until when, in the contact's own zone; the end is not in it."""
+
+ALL_DAY: Final[Hours] = (time(0), time.max)
+_SATURDAY, _SUNDAY = 5, 6
+
+
+class UnknownRegion(ValueError):
+    """Of this country or state, no public holidays are known."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cap:
+    """The most attempts to one number in any period of this length, over all campaigns."""
+
+    attempts: int
+    period: timedelta
+
+    def __str__(self) -> str:
+        return f"{self.attempts} in {self.period.total_seconds() / 3600:g} hours"
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """What is asked of a call for one purpose: the strictest of all that has a say."""
+
+    hours: tuple[Hours | None, ...] = (ALL_DAY,) * 7  # Monday first; None: not at all
+    caps: tuple[Cap, ...] = ()
+    closed_on_holidays_of: tuple[str, ...] = ()  # regions
+    consent: Consent = "none"
+    registry: str = ""  # the name of the list that must have been imported lately
+
+
+NO_LAW: Final = Law()
+"""Of a rehearsal, which rings nobody."""
+
+
+@lru_cache(maxsize=10_000)
+def law_of(regions: tuple[str, ...], purpose: str) -> Law:
+    """Return the strictest of the laws of these regions, which may be countries ("GB") or states ("US-FL").
+
+    "US" alone is a number of the United States whose state is not known: it is under the law of every state.
+    """
+    tables = _tables()
+    names = {"any"}
+    for region in regions:
+        country, _, state = region.partition("-")
+        names |= {country, region}
+        if country == "US" and not state:
+            names |= {name for name in tables if name.startswith("US-")}
+    return _strictest((name for name in sorted(names) if name in tables), purpose)
+
+
+@lru_cache(maxsize=1_000)
+def national_law(country: str, purpose: str) -> Law:
+    """Return what holds everywhere in a country: what a campaign's own rules are held against before it starts."""
+    return _strictest((name for name in ("any", country) if name in _tables()), purpose)
+
+
+def _strictest(names: Iterable[str], purpose: str) -> Law:
+    hours: list[Hours | None] = [ALL_DAY] * 7
+    caps: dict[timedelta, int] = {}
+    holidays_of: list[str] = []
+    consent: Consent = "none"
+    registry = ""
+    for name in names:
+        table = _tables()[name]
+        consent = max(consent, table.get("consent", {}).get(purpose, "none"), key=CONSENTS.index)
+        registry = table.get("registry", {}).get(purpose, registry)
+        if table.get("only", purpose) != purpose:
+            continue
+        hours = [_both(known, _hours(table, weekday)) for weekday, known in enumerate(hours)]
+        for cap in table.get("caps", ()):
+            period = timedelta(hours=cap["hours"])
+            caps[period] = min(cap["attempts"], caps.get(period, cap["attempts"]))
+        if table.get("holidays") == "closed":
+            holidays_of.append(name)
+    return Law(
+        hours=tuple(hours),
+        caps=tuple(sorted(Cap(attempts, period) for period, attempts in caps.items())),
+        closed_on_holidays_of=tuple(holidays_of),
+        consent=consent,
+        registry=registry,
+    )
+
+
+def _hours(table: dict[str, Any], weekday: int) -> Hours | None:
+    text = table.get("hours", "")
+    if weekday in {_SATURDAY, _SUNDAY}:
+        text = table.get("saturday" if weekday == _SATURDAY else "sunday", text)
+    if text == "closed":
+        return None
+    if not text:
+        return ALL_DAY
+    start, _, end = text.partition("-")
+    return time.fromisoformat(start), time.fromisoformat(end)
+
+
+def _both(one: Hours | None, other: Hours | None) -> Hours | None:
+    if one is None or other is None:
+        return None
+    start, end = max(one[0], other[0]), min(one[1], other[1])
+    return (start, end) if start < end else None
+
+
+@lru_cache(maxsize=1)
+def _tables() -> dict[str, Any]:
+    return tomllib.loads(resources.files("worker.rules").joinpath("law.toml").read_text("utf-8"))
+
+
+@lru_cache(maxsize=2_000)
+def public_holidays(region: str, year: int) -> dict[date, str]:
+    """Return the public holidays of a country or state, by day; raises UnknownRegion where none are known."""
+    import holidays  # its first import takes most of a second: `dialout status` does without
+
+    country, _, subdivision = region.partition("-")
+    try:
+        found = holidays.country_holidays(country, subdiv=subdivision or None, years=year)
+    except NotImplementedError:
+        raise UnknownRegion(f"no public holidays of {region} are known") from None
+    return {day: str(name) for day, name in found.items()}

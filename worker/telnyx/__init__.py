@@ -1,0 +1,1 @@
+"""Everything that knows there is a Telnyx."""

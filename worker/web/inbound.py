@@ -1,0 +1,141 @@
+"""Someone rings us: who they are, and in whose name they are answered. At any hour, and whether we may ring them or not."""
+
+import logging
+import re
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from threading import BoundedSemaphore
+from typing import Final
+
+from campaigns.call import Script
+from campaigns.campaign import Campaign
+from campaigns.templates import RenderError
+from worker.app import carrier, store
+from worker.dialing import briefing
+from worker.rules import policy
+from worker.rules.evidence import FoundCall
+from worker.settings import load_settings
+from worker.store.views import Caller, CampaignState, Case
+from worker.telnyx import texml
+from worker.telnyx.carrier import CarrierBusy
+
+log: Final = logging.getLogger(__name__)
+
+LATELY: Final = timedelta(hours=1)
+"""How long ago a call to us may have begun whose caller the bot tells of without a brief: it tries for ten minutes."""
+
+_E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
+_SID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_=+-]{7,255}")
+_CLOCKS_APART_S: Final = 60
+_asking: Final = BoundedSemaphore(4)
+"""How many may ask the carrier about callers at once: its limit of requests is for dialing."""
+
+
+def document(form: Mapping[str, str]) -> str:
+    """Return what connects a caller with the bot, and tells it all that we know of them."""
+    call_sid, phone = form.get("CallSid", ""), form.get("From", "")
+    briefed = None
+    if call_sid:
+        store().rings_us(call_sid)
+        last = store().last_attempt_to(phone)
+        if last and (case := store().case(last)):
+            briefed = _for_contact(case, call_sid)
+        elif campaign := _campaign_of(form.get("To", "")):
+            briefed = _for_stranger(campaign, phone, call_sid)
+    return briefed or texml.static_document(briefing.stream_url(load_settings()))
+
+
+def script(attempt_id: str) -> Script | None:
+    """Return the long part of the brief of a call to us; None if there is no such call."""
+    again = {"report_url": "", "brief_url": "", "now": store().now()}
+    if caller := store().caller(attempt_id):
+        return store().campaign(caller.campaign)[0].unknown_brief(attempt_id=attempt_id, **again).script
+    case = store().case(attempt_id)
+    if case is None or not case.inbound:
+        return None
+    last = store().last_attempt_to(case.phone)
+    rung = store().case(last) if last else None
+    called_at = _called_at(rung or case, store().now())
+    brief = case.campaign.inbound_brief(case.contact, case.zones, attempt_id=attempt_id, called_at=called_at, **again)
+    return brief.script
+
+
+def caller_on(call_sid: str) -> str:
+    """Return the number of whoever rang us on a call that goes on, or did lately; "" if there is no such call.
+
+    The bot had no brief, so it has the call's sid of a stream that anybody can open. The carrier is asked, and nothing but
+    its word counts. Raises CarrierError if it cannot tell now.
+    """
+    if not _SID.fullmatch(call_sid):
+        return ""
+    if not _asking.acquire(blocking=False):
+        raise CarrierBusy("others are just asking the carrier who has rung us: ask again")
+    try:
+        call = carrier().fetch(call_sid)
+    finally:
+        _asking.release()
+    if call is None:
+        raise CarrierBusy("the carrier does not know this call, or not yet: ask again")
+    return call.caller_id if call.call_sid == call_sid and rang_us(call, _our_numbers(), store().now()) else ""
+
+
+def rang_us(call: FoundCall, ours: Collection[str], now: datetime) -> bool:
+    """Tell whether somebody who showed their number rang one of ours, not long ago."""
+    if not call.inbound or call.to not in ours or call.created_at is None or not _E164.fullmatch(call.caller_id):
+        return False
+    return -_CLOCKS_APART_S <= now.timestamp() - call.created_at <= LATELY.total_seconds()
+
+
+def _our_numbers() -> set[str]:
+    campaigns = [store().campaign(name)[0] for name in store().campaigns()]
+    return {*load_settings().caller_ids}.union(*({c.callback_number, *c.caller_ids} for c in campaigns))
+
+
+def _for_contact(case: Case, call_sid: str) -> str | None:
+    """Return the document for a contact who rings back, or None if what we know cannot be put into words."""
+    settings, now = load_settings(), store().now()
+    attempt_id = store().answer(case, call_sid, policy.lease(case.campaign))
+    try:
+        brief = case.campaign.inbound_brief(
+            case.contact,
+            case.zones,
+            called_at=_called_at(case, now),
+            attempt_id=attempt_id,
+            now=now,
+            **briefing.addresses(settings, attempt_id),
+        )
+        return briefing.document(brief, case.campaign, settings)
+    except (RenderError, texml.DocumentTooLong) as error:
+        log.warning("%s rang us, and hears the house's greeting: %s", attempt_id, error)
+        return None
+
+
+def _for_stranger(campaign: Campaign, phone: str, call_sid: str) -> str | None:
+    """Return the document for a caller whom we never rang: they too can ask us never to."""
+    settings = load_settings()
+    attempt_id = store().meet(call_sid, Caller(phone if _E164.fullmatch(phone) else "", campaign.name))
+    try:
+        brief = campaign.unknown_brief(
+            attempt_id=attempt_id, now=store().now(), **briefing.addresses(settings, attempt_id)
+        )
+        return briefing.document(brief, campaign, settings)
+    except (RenderError, texml.DocumentTooLong) as error:
+        log.warning("%s rang us, and hears the house's greeting: %s", attempt_id, error)
+        return None
+
+
+def _campaign_of(number: str) -> Campaign | None:
+    """Return the newest running campaign whose number was rung, or, if it is nobody's own, the newest of all.
+
+    That only where all campaigns speak for one business: nobody is answered in another's name.
+    """
+    known = [store().campaign(name) for name in reversed(store().campaigns())]
+    owners = [kept for kept in known if number in {kept[0].callback_number, *kept[0].caller_ids}]
+    if not owners and len({campaign.business_name for campaign, _, _ in known}) > 1:
+        return None
+    return next((campaign for campaign, state, _ in owners or known if state is CampaignState.RUNNING), None)
+
+
+def _called_at(case: Case, now: datetime) -> str:
+    local = policy.in_zone_of(case.zones, case.evidence.begun_at if case.begun else now)
+    return f"{local:%-I:%M %p}"

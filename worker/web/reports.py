@@ -1,0 +1,176 @@
+"""The bot's doors: what it says of a call while it goes on and afterwards, and what it asks. Each is signed."""
+
+import asyncio
+import time
+from typing import Final, TypeVar
+
+from fastapi import APIRouter, HTTPException, Request, Response
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
+
+from campaigns.call import (
+    DETECTION_PATH,
+    JOINED_PATH,
+    OPT_OUT_PATH,
+    SIGNATURE_HEADER,
+    DetectionAnswer,
+    DetectionQuery,
+    Disposition,
+    Joined,
+    MessageRefused,
+    OptOut,
+    Report,
+    sign_message,
+    verify_message,
+)
+from worker.app import store
+from worker.rules.evidence import AnsweredBy
+from worker.settings import load_settings
+from worker.store import ledger
+from worker.store.views import Heard
+from worker.telnyx.carrier import CarrierError
+from worker.web import inbound
+from worker.web.body import Body, hear
+
+DETECTION_S: Final = 8.0
+"""How long the carrier's detection is waited for before the bot is told that there is nothing yet."""
+
+_LOOK_EVERY_S: Final = 0.25
+_waiting: Final = asyncio.Semaphore(500)
+"""How many may wait for a detection at once: more are told at once what is known."""
+
+Word = TypeVar("Word", Joined, OptOut, DetectionQuery, Report)
+
+router: Final = APIRouter()
+
+
+@router.post("/reports")
+def report(request: Request, body: Body) -> Response:
+    """The bot says what came of a call. Sent again, it changes nothing."""
+    heard = _read(Report, body, request, "report")
+    if caller := store().caller(heard.attempt_id):
+        if heard.disposition is Disposition.DO_NOT_CALL:
+            _list(caller.phone, heard.attempt_id)
+        return Response(status_code=200)
+    return _known(hear(heard.attempt_id, ledger.reported(heard)))
+
+
+@router.post(f"/reports{JOINED_PATH}")
+def joined(request: Request, body: Body) -> Response:
+    """The bot says that it is on the call."""
+    heard = _read(Joined, body, request, "joined")
+    if store().caller(heard.attempt_id):
+        return Response(status_code=200)
+    return _known(hear(heard.attempt_id, ledger.joined(heard)))
+
+
+@router.post(f"/reports{OPT_OUT_PATH}")
+def opt_out(request: Request, body: Body) -> Response:
+    """The person wants no more calls. By the answer the number is on the list, and nothing waits for it any more."""
+    asked = _read(OptOut, body, request, "opt-out")
+    if not asked.attempt_id:
+        return _opt_out_caller(asked.call_sid)
+    known = store().caller(asked.attempt_id) or store().case(asked.attempt_id)
+    if known is None or not known.phone:
+        raise HTTPException(404, "there is no such attempt, or no number that could be listed")
+    _list(known.phone, asked.attempt_id)
+    hear(asked.attempt_id, ledger.opted_out(asked))
+    return Response(status_code=200)
+
+
+def _opt_out_caller(call_sid: str) -> Response:
+    """List whoever rang us while this server was away, so that the bot had no brief: 503 asks for it again later."""
+    try:
+        phone = inbound.caller_on(call_sid)
+    except CarrierError as unknown:
+        raise HTTPException(503, str(unknown), {"retry-after": "5"}) from unknown
+    if not phone:
+        raise HTTPException(404, "there is no such call to us, or it shows no number that could be listed")
+    store().add_do_not_call(phone, f"asked on the call {call_sid}")
+    return Response(status_code=200)
+
+
+@router.post(f"/reports{DETECTION_PATH}")
+async def detection(request: Request, body: Body) -> Response:
+    """The bot asks who the carrier believes has answered; the answer waits a few seconds for news, and holds no thread."""
+    query = _read(DetectionQuery, body, request, "detection")
+    if not await run_in_threadpool(_detects, query.attempt_id) or _waiting.locked():
+        answered_by = await run_in_threadpool(store().detected, query.attempt_id)
+    else:
+        async with _waiting:
+            answered_by = await _news(query)
+    return _signed(DetectionAnswer(answered_by=answered_by.value if answered_by else "").model_dump_json(), "detection")
+
+
+async def _news(query: DetectionQuery) -> AnsweredBy | None:
+    until = time.monotonic() + DETECTION_S
+    while True:
+        answered_by = await run_in_threadpool(store().detected, query.attempt_id)
+        if (answered_by and answered_by != query.known) or time.monotonic() >= until:
+            return answered_by
+        await asyncio.sleep(_LOOK_EVERY_S)
+
+
+@router.get("/briefs/{attempt_id}")
+def script(attempt_id: str, request: Request) -> Response:
+    """Return the long part of a brief that did not fit into the call's document, signed."""
+    _check(attempt_id.encode(), request, "script")
+    found = inbound.script(attempt_id)
+    if found is None and (case := store().case(attempt_id)):
+        brief = case.campaign.brief(
+            case.contact,
+            case.zones,
+            message_left=case.message_left,
+            attempt_id=attempt_id,
+            report_url="",
+            brief_url="",
+            now=store().now(),
+        )
+        found = brief.script
+    if found is None:
+        raise HTTPException(404, "there is no such attempt")
+    return _signed(found.model_dump_json(), "script")
+
+
+def _detects(attempt_id: str) -> bool:
+    """Tell whether the carrier listens for machines on this call: never on one to us."""
+    if store().caller(attempt_id):
+        return False
+    case = store().case(attempt_id)
+    if case is None:
+        raise HTTPException(404, "there is no such attempt")
+    return case.campaign.call.machine_detection and not case.inbound
+
+
+def _list(phone: str, attempt_id: str) -> None:
+    if phone:
+        store().add_do_not_call(phone, f"asked during {attempt_id}")
+
+
+def _check(message: bytes, request: Request, purpose: str) -> None:
+    secret = load_settings().brief_secret.get_secret_value()
+    try:
+        verify_message(message, request.headers.get(SIGNATURE_HEADER, ""), secret, purpose=purpose, now=time.time())
+    except MessageRefused as refused:
+        raise HTTPException(403, str(refused)) from refused
+
+
+def _read(kind: type[Word], body: bytes, request: Request, purpose: str) -> Word:
+    _check(body, request, purpose)
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        raise HTTPException(422, f"this is no {kind.__name__}: {error.errors()[0]['msg']}") from error
+
+
+def _signed(text: str, purpose: str) -> Response:
+    content = text.encode()
+    secret = load_settings().brief_secret.get_secret_value()
+    signature = sign_message(content, secret, purpose=purpose, now=time.time())
+    return Response(content, media_type="application/json", headers={SIGNATURE_HEADER: signature})
+
+
+def _known(heard: Heard) -> Response:
+    if heard is Heard.UNKNOWN:
+        raise HTTPException(404, "there is no such attempt")
+    return Response(status_code=200)
