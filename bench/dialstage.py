@@ -18,7 +18,7 @@ from campaigns.campaign import Campaign, Pacing
 from worker.machine.embedded import EmbeddedRedis
 from worker.machine.processes import BEAT, CALLBACKS, WORKER, Processes, free_port, wait_for_port
 from worker.rehearsal.ensemble import Ensemble
-from worker.store.views import CampaignState
+from worker.rules.states import CampaignState
 
 _ROOT: Final = Path(__file__).parents[1]
 _TICKS_S: Final = os.sysconf("SC_CLK_TCK")

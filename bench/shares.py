@@ -10,7 +10,7 @@ from typing import Final
 from bench.result import Result, Row
 from bench.rig import Rig, Talk, enlist, open_campaign, until
 from campaigns.campaign import Pacing
-from worker.store.views import CampaignState
+from worker.rules.states import CampaignState
 
 OFF: Final = 0.05
 """By which part of its weight's share a campaign's may be off."""

@@ -25,9 +25,10 @@ from worker.pipecat.agents import AgentsAway
 from worker.rules import brakes, caller_ids, policy, settlement
 from worker.rules.evidence import FoundCall
 from worker.rules.settlement import DialAnswer, Step
+from worker.rules.states import CampaignState
 from worker.settings import Settings, load_settings
 from worker.store import LATE, ledger
-from worker.store.views import Begun, Bid, CampaignState, Case, Clock, Limits, StoreError, UnderWay
+from worker.store.views import Begun, Bid, Case, Clock, Limits, StoreError, UnderWay
 from worker.telnyx import texml
 from worker.telnyx.carrier import (
     AccountBlocked,

@@ -18,9 +18,9 @@ from worker.rules import brakes
 from worker.rules.brakes import Counted, Ended, Mark
 from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection
 from worker.rules.settlement import DialAnswer, Evidence, Settled
+from worker.rules.states import CampaignState
 from worker.settings import Settings
 from worker.store import Store, ledger
-from worker.store.views import CampaignState
 
 NOON = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

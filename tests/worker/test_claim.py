@@ -20,9 +20,10 @@ from worker.machine.embedded import EmbeddedRedis
 from worker.rules import caller_ids, policy
 from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection
 from worker.rules.settlement import Settled
+from worker.rules.states import CampaignState
 from worker.settings import Settings
 from worker.store import Store, ledger
-from worker.store.views import Begun, Bid, CampaignState
+from worker.store.views import Begun, Bid
 
 SECOND = timedelta(seconds=1)
 ANSWERED = ledger.told(CallEvent("v3:1", CallState.ANSWERED))

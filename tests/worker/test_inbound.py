@@ -24,8 +24,8 @@ from campaigns.call import (
     verify_message,
 )
 from campaigns.campaign import WEEKDAYS, CallingWindow, Campaign
+from worker.rules.states import CampaignState
 from worker.store import Store
-from worker.store.views import CampaignState
 
 STRANGER = "+12125550142"
 OURS = "+12125550100"

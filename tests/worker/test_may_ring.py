@@ -24,8 +24,8 @@ from worker.rules import policy
 from worker.rules.do_not_call import Listing, Registry, in_force
 from worker.rules.law import Cap, law_of, national_law
 from worker.rules.policy import Facts
+from worker.rules.states import CampaignState
 from worker.store import Store
-from worker.store.views import CampaignState
 
 ROOT = Path(__file__).parents[2]
 MONDAY = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)  # 13:00 in New York

@@ -16,8 +16,9 @@ from worker.machine.embedded import EmbeddedRedis
 from worker.rules import policy
 from worker.rules.evidence import CallEvent, CallState
 from worker.rules.settlement import DialAnswer, Settled
+from worker.rules.states import CampaignState
 from worker.store import APART, CATCH_UP, SPARE, Store, ledger
-from worker.store.views import Begun, CampaignState, Case, Enlisted, Heard, StoreError
+from worker.store.views import Begun, Case, Enlisted, Heard, StoreError
 
 SECOND = timedelta(seconds=1)
 MS = timedelta(milliseconds=1)

@@ -15,8 +15,8 @@ from worker.dialing import concluding
 from worker.machine.embedded import EmbeddedRedis
 from worker.rules.evidence import CallEvent, CallState
 from worker.rules.settlement import DialAnswer
+from worker.rules.states import CampaignState
 from worker.store import Store, ledger
-from worker.store.views import CampaignState
 
 PHONE = "+12125550111"
 SECOND = timedelta(seconds=1)

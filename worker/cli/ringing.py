@@ -15,9 +15,10 @@ from worker.dialing import braking
 from worker.rules import brakes, caller_ids, policy
 from worker.rules.caller_ids import CallerId, NumberState
 from worker.rules.caller_ids import Limits as CallerIdLimits
+from worker.rules.states import CampaignState
 from worker.settings import load_settings
 from worker.store import Store
-from worker.store.views import CampaignState, Status
+from worker.store.views import Status
 
 
 def status(

@@ -29,6 +29,7 @@ from worker.rules.evidence import AnsweredBy
 from worker.rules.law import Cap
 from worker.rules.policy import Facts
 from worker.rules.settlement import Settled
+from worker.rules.states import CampaignState
 from worker.store import ledger
 from worker.store.keys import ROOT, due_key, key, keys_of, ms, prefix
 from worker.store.redis_server import connect
@@ -36,7 +37,6 @@ from worker.store.views import (
     Begun,
     Bid,
     Caller,
-    CampaignState,
     Case,
     Clock,
     Enlisted,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 from functools import cached_property
 
 from campaigns.call import Disposition
@@ -14,6 +14,7 @@ from worker.machine import stopwatch
 from worker.rules.do_not_call import Listing, Registry
 from worker.rules.policy import Before, Facts
 from worker.rules.settlement import Evidence
+from worker.rules.states import CampaignState
 from worker.store import ledger
 
 
@@ -23,14 +24,6 @@ class StoreError(Exception):
 
 class UnknownCampaign(StoreError):
     """No contact was ever enlisted in a campaign of this name."""
-
-
-class CampaignState(StrEnum):
-    """Whether a campaign's contacts may be claimed."""
-
-    RUNNING = "running"
-    PAUSED = "paused"
-    STOPPED = "stopped"  # for good: its waiting contacts are canceled
 
 
 @dataclass(frozen=True, slots=True)

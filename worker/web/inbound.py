@@ -14,8 +14,9 @@ from worker.app import carrier, store
 from worker.dialing import briefing
 from worker.rules import policy
 from worker.rules.evidence import FoundCall
+from worker.rules.states import CampaignState
 from worker.settings import load_settings
-from worker.store.views import Caller, CampaignState, Case
+from worker.store.views import Caller, Case
 from worker.telnyx import texml
 from worker.telnyx.carrier import CarrierBusy
 

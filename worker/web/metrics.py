@@ -7,9 +7,10 @@ from typing import Final
 
 from worker.dialing import braking
 from worker.rules import caller_ids, policy
+from worker.rules.states import CampaignState
 from worker.settings import Settings
 from worker.store import Store
-from worker.store.views import CampaignState, Status
+from worker.store.views import Status
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 

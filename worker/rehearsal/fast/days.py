@@ -18,8 +18,9 @@ from worker.machine.stopwatch import Stopwatch
 from worker.rehearsal.fast.network import Network
 from worker.rehearsal.fast.timeline import Timeline
 from worker.rules import policy
+from worker.rules.states import CampaignState
 from worker.store import Store
-from worker.store.views import CampaignState, Status
+from worker.store.views import Status
 
 _BEAT_MS: Final = 250
 """How often beat ticks while there is something to do."""

@@ -26,9 +26,9 @@ from worker.rehearsal.fast.odds import Odds
 from worker.rehearsal.fast.timeline import Timeline
 from worker.rules import policy
 from worker.rules.do_not_call import Registry
+from worker.rules.states import CampaignState
 from worker.settings import load_settings
 from worker.store import Store, redis_server
-from worker.store.views import CampaignState
 
 _AUTUMN: Final = (2026, 9, 1)
 """From when on a change of the clocks is looked for."""

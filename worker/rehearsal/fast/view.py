@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from worker.rehearsal.fast.rehearsal import Outcome
-from worker.store.views import CampaignState
+from worker.rules.states import CampaignState
 
 _BAR: Final = 40
 
