@@ -1,4 +1,4 @@
-"""The dialer: a store, a policy, a carrier, and the tasks that join them."""
+"""The dialer: a store, the rules, a carrier, and the tasks that join them."""
 
 from typing import TYPE_CHECKING
 
@@ -7,7 +7,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> "Celery":
-    """Let `celery -A worker` find the app, without making `import worker.policy` read the environment."""
+    """Let `celery -A worker` find the app, without making `import worker.rules` read the environment."""
     if name != "celery":
         raise AttributeError(name)
     from worker.app import app

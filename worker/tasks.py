@@ -22,8 +22,10 @@ from worker.app import agents, carrier, store, task
 from worker.dialing import braking, briefing, concluding
 from worker.machine import stopwatch
 from worker.pipecat.agents import AgentsAway
-from worker.rules import brakes, caller_ids, policy, settlement
+from worker.rules import caller_ids, do_not_call, hours, retries, settlement, warm_bots
 from worker.rules.evidence import FoundCall
+from worker.rules.hours import next_opening
+from worker.rules.may_ring import may_ring, open_now
 from worker.rules.settlement import DialAnswer, Step
 from worker.rules.states import CampaignState
 from worker.settings import Settings, load_settings
@@ -127,11 +129,9 @@ def _bid(found: UnderWay, settings: Settings, now: datetime) -> Bid:
     own = settings.lines_per_caller_id * len(pool) or settings.lines
     return Bid(
         campaign=campaign,
-        open_places=[places[one] for one in policy.open_now(campaign, places, found.registries, now)]
-        if ringing
-        else [],
+        open_places=[places[one] for one in open_now(campaign, places, found.registries, now)] if ringing else [],
         lines=min(campaign.pacing.lines, own),
-        answer_rate=policy.answer_rate(found.answered, found.rung_out),
+        answer_rate=warm_bots.answer_rate(found.answered, found.rung_out),
         most=braking.room(store(), campaign, settings, now, within=CLAIM_LEASE) if ringing else 0,
     )
 
@@ -215,7 +215,7 @@ def _campaign_of(dial: _Ready) -> str:
 def _ready(case: Case) -> _Ready | None:
     if case.begun:
         return None
-    verdict = policy.may_ring(case.facts, case.read_at)
+    verdict = may_ring(case.facts, case.read_at)
     if not verdict.allowed:
         concluding.give_back(store(), case, "", verdict.rule, verdict.reason, verdict.until)
         return None
@@ -301,7 +301,7 @@ class _Leave:
             case "paused":
                 due = now
             case "number_limit":
-                due = policy.next_opening(case.campaign, case.place, begun.until or now) or begun.until
+                due = next_opening(case.campaign, case.place, begun.until or now) or begun.until
             case _:
                 due = begun.until or _again(case.campaign, begun.why, now)
         for token in ("", self.token):  # begun or not: the reply that would have told may have been lost
@@ -313,7 +313,7 @@ class _Leave:
         while True:
             assert self._clock
             stopwatch.sleep(self._clock.until(self._at))
-            verdict = policy.may_ring(self._case.facts, self._at)
+            verdict = may_ring(self._case.facts, self._at)
             if not verdict.allowed:
                 return self._withhold(verdict.rule, verdict.reason, verdict.until)
             now = stopwatch.monotonic()
@@ -342,14 +342,14 @@ class _Leave:
         begun = store().begin(
             self._case,
             self.token,
-            lease=policy.lease(campaign),
+            lease=settlement.lease(campaign),
             first_look=settlement.FIRST_LOOK,
             account_interval=timedelta(seconds=1 / account),
             campaign_interval=timedelta(seconds=1 / campaign.pacing.calls_per_second),
-            caps=policy.caps(campaign, self._case.place),
+            caps=retries.caps(campaign, self._case.place),
             record={
                 "version": campaign.version,
-                "checked": policy.checked_against(campaign, self._case.place, self._case.registries),
+                "checked": do_not_call.checked_against(campaign, self._case.place, self._case.registries),
             },
             pool=self._pool,
             limits=braking.caller_id_limits(self._settings),
@@ -479,7 +479,7 @@ def _caller_ids(case: Case, settings: Settings) -> list[str]:
 
 
 def _again(campaign: Campaign, rule: str, now: datetime) -> datetime:
-    return brakes.day_of(campaign.day_zone, now)[1] if rule == "calls_per_day" else now + BUSY_DELAY
+    return hours.day_of(campaign.day_zone, now)[1] if rule == "calls_per_day" else now + BUSY_DELAY
 
 
 def _not_dialed(case: Case, token: str, rule: str, reason: str, due: datetime | None, *, slow_to: float = 1.0) -> None:

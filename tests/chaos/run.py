@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from worker.rules import policy
+from worker.rules.hours import next_opening
 from worker.store import Store
 
 from .auditor import Verdict, audit
@@ -77,7 +77,7 @@ def left(store: Store, cast: Cast) -> int:
         count += status.live
         soon = store.now()
         for place, (waiting, first) in status.due_by_place.items():
-            opening = policy.next_opening(campaign, place, max(first or soon, soon))
+            opening = next_opening(campaign, place, max(first or soon, soon))
             if waiting and opening and (opening - soon).total_seconds() < 600:
                 count += waiting
     return count

@@ -14,7 +14,7 @@ from campaigns.campaign import Brakes, Campaign, Pacing
 from campaigns.contacts import Contact
 from campaigns.places import place_of
 from worker.dialing import braking, concluding
-from worker.rules import brakes
+from worker.rules import brakes, hours
 from worker.rules.brakes import Counted, Ended, Mark
 from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection
 from worker.rules.settlement import DialAnswer, Evidence, Settled
@@ -182,11 +182,11 @@ def test_a_campaign_that_made_its_calls_of_the_day_claims_no_more(reminder: Camp
     now=st.integers(0, 2 * 365 * 86_400).map(lambda seconds: NOON + seconds * SECOND),
 )
 def test_a_day_begins_at_midnight_where_it_is_and_the_next_one_follows_it(zone: str, now: datetime) -> None:
-    began, ends = brakes.day_of(zone, now)
+    began, ends = hours.day_of(zone, now)
     assert began <= now < ends
     assert timedelta(hours=22) < ends - began < timedelta(hours=26)
-    assert brakes.day_of(zone, began) == (began, ends)
-    assert brakes.day_of(zone, ends - timedelta(microseconds=1)) == (began, ends)
+    assert hours.day_of(zone, began) == (began, ends)
+    assert hours.day_of(zone, ends - timedelta(microseconds=1)) == (began, ends)
 
 
 # --- what the store counts -------------------------------------------------------------------------------------------
@@ -293,7 +293,7 @@ def test_the_calls_of_a_day_are_counted_where_they_begin_and_anew_the_next_day(
     attempts = claim(store, campaign, most=5, lease=timedelta(days=1))
     assert [begin(store, attempt_id) for attempt_id in attempts] == ["", "", "", "calls_per_day", "calls_per_day"]
     assert claimed(store, campaign) == []
-    began, ends = brakes.day_of(campaign.day_zone, NOON)
+    began, ends = hours.day_of(campaign.day_zone, NOON)
     assert (began, ends) == (datetime(2026, 11, 23, 5, tzinfo=UTC), datetime(2026, 11, 24, 5, tzinfo=UTC))
     store.clock_ms = round(ends.timestamp() * 1000) - 1
     assert begin(store, attempts[3]) == "calls_per_day"

@@ -21,7 +21,7 @@ from campaigns.call import SIGNATURE_HEADER, Disposition, sign_message
 from campaigns.campaign import Campaign
 from tests.search import examples
 from worker.machine.embedded import EmbeddedRedis
-from worker.rules import policy, settlement
+from worker.rules import retries, settlement
 from worker.store import Store
 from worker.web.body import BODY_LIMIT, BODY_S
 
@@ -75,7 +75,7 @@ def settle(books: Store, attempt_id: str) -> settlement.Settled:
     now = books.now() + timedelta(days=1)
     settled = settlement.settle(case.evidence, now)
     assert isinstance(settled, settlement.Settled)
-    policy.next_attempt(case.campaign, settled, case.made, case.place, now)
+    retries.next_attempt(case.campaign, settled, case.made, case.place, now)
     json.dumps(dict(settled.answers))
     return settled
 

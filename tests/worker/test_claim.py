@@ -17,7 +17,7 @@ from campaigns.contacts import Contact
 from campaigns.places import Place
 from tests.search import examples
 from worker.machine.embedded import EmbeddedRedis
-from worker.rules import caller_ids, policy
+from worker.rules import caller_ids, warm_bots
 from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection
 from worker.rules.settlement import Settled
 from worker.rules.states import CampaignState
@@ -383,19 +383,19 @@ def test_an_answer_without_a_bot_is_counted_once_and_slows_the_pace(
 
 
 def test_the_answer_rate_is_never_below_what_was_seen_and_comes_near_it() -> None:
-    assert policy.answer_rate(0, 0) == 1
-    assert policy.answer_rate(3, 0) == 1
+    assert warm_bots.answer_rate(0, 0) == 1
+    assert warm_bots.answer_rate(3, 0) == 1
     for answered, rung_out in [(0, 10), (3, 7), (30, 70), (300, 700), (1, 99)]:
         seen = answered / (answered + rung_out)
-        assert seen < policy.answer_rate(answered, rung_out) < seen + 2.5 / (answered + rung_out) ** 0.5
-    assert policy.answer_rate(300, 700) < policy.answer_rate(30, 70) < policy.answer_rate(3, 7)
+        assert seen < warm_bots.answer_rate(answered, rung_out) < seen + 2.5 / (answered + rung_out) ** 0.5
+    assert warm_bots.answer_rate(300, 700) < warm_bots.answer_rate(30, 70) < warm_bots.answer_rate(3, 7)
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.floats(0, 1)), max_size=5), st.integers(0, 60), st.floats(0, 1))
 def test_there_is_always_room_where_everybody_could_answer_and_never_where_the_mean_does_not_fit(
     ringing: list[tuple[int, float]], free: int, rate: float
 ) -> None:
-    allowed = policy.may_ring_one_more(free, 0, ringing, rate)
+    allowed = warm_bots.may_ring_one_more(free, 0, ringing, rate)
     calls, mean = sum(count for count, _ in ringing) + 1, sum(count * p for count, p in ringing) + rate
     assert allowed or calls > free
     assert not allowed or mean <= free + 1e-9
@@ -418,7 +418,7 @@ def test_the_claim_takes_as_many_as_the_policy_allows(
         standing.append((count, rate))
     rate = groups[0][1]
     allowed = 0
-    while allowed < 30 - groups[0][0] and policy.may_ring_one_more(free, 0, [*standing, (allowed, rate)], rate):
+    while allowed < 30 - groups[0][0] and warm_bots.may_ring_one_more(free, 0, [*standing, (allowed, rate)], rate):
         allowed += 1
     others = [Bid(one.campaign, [], one.lines, one.answer_rate) for one in bids[1:]]
     assert len(claimed(store, bids[0], *others, warm_bots=free)) == allowed

@@ -19,7 +19,7 @@ from campaigns.contacts import Contact
 from campaigns.places import place_of
 from worker.machine.embedded import EmbeddedRedis
 from worker.machine.processes import free_port
-from worker.rules import policy
+from worker.rules import retries
 from worker.rules.caller_ids import Limits
 from worker.rules.do_not_call import Registry
 from worker.rules.evidence import CallEvent, CallState
@@ -126,7 +126,7 @@ class Campaigning:
         store.rings_us("v3:in")
         inbound = self.case(store.answer(self.case(rings), "v3:in", timedelta(minutes=10)))
         self.look()
-        talked, following = policy.after_inbound(Settled(Disposition.COMPLETED, "talked"), inbound.before, store.now())
+        talked, following = retries.after_inbound(Settled(Disposition.COMPLETED, "talked"), inbound.before, store.now())
         assert following is None
         assert store.attempt_of_call("v3:in") == inbound.attempt_id
         self.end(inbound, talked)

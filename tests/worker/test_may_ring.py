@@ -20,10 +20,11 @@ from campaigns.contacts import Contact
 from campaigns.places import Place, place_of
 from tests.search import examples
 from worker.machine.embedded import EmbeddedRedis
-from worker.rules import policy
+from worker.rules import admission, do_not_call
+from worker.rules.consent import consent_problem
 from worker.rules.do_not_call import Listing, Registry, in_force
 from worker.rules.law import Cap, law_of, national_law
-from worker.rules.policy import Facts
+from worker.rules.may_ring import Facts, may_ring, open_now
 from worker.rules.states import CampaignState
 from worker.store import Store
 
@@ -50,16 +51,16 @@ def facts(campaign: Campaign, **known: object) -> Facts:
 
 
 def rule(found: Facts, at: datetime = MONDAY) -> str:
-    return policy.may_ring(found, at).rule
+    return may_ring(found, at).rule
 
 
 def test_nothing_speaks_against_the_sample_at_noon(lawful: Campaign) -> None:
-    assert policy.may_ring(facts(lawful), MONDAY).allowed
+    assert may_ring(facts(lawful), MONDAY).allowed
 
 
 @pytest.mark.parametrize("state", ["paused", "stopped"])
 def test_the_operators_word_comes_first_and_is_asked_for_again_at_once(lawful: Campaign, state: str) -> None:
-    verdict = policy.may_ring(facts(lawful, campaign_state=state, listings=[Listing("x")]), MONDAY)
+    verdict = may_ring(facts(lawful, campaign_state=state, listings=[Listing("x")]), MONDAY)
     assert (verdict.rule, verdict.until) == (state, MONDAY)
 
 
@@ -76,13 +77,13 @@ def test_the_operators_word_comes_first_and_is_asked_for_again_at_once(lawful: C
     ],
 )
 def test_a_listing_forbids_what_it_is_for_until_it_expires(lawful: Campaign, listing: Listing, forbids: bool) -> None:
-    verdict = policy.may_ring(facts(lawful, listings=[Listing("old", expires_at=MONDAY - DAY), listing]), MONDAY)
+    verdict = may_ring(facts(lawful, listings=[Listing("old", expires_at=MONDAY - DAY), listing]), MONDAY)
     assert (verdict.rule == "do_not_call") == forbids
     assert verdict.until is None
 
 
 def test_a_toll_free_number_is_not_rung_even_if_it_was_enlisted(lawful: Campaign) -> None:
-    verdict = policy.may_ring(facts(lawful, phone="+18005551234"), MONDAY)
+    verdict = may_ring(facts(lawful, phone="+18005551234"), MONDAY)
     assert (verdict.rule, verdict.until) == ("number_type", None)
     assert "toll-free" in verdict.reason
 
@@ -116,7 +117,7 @@ def test_consent_is_on_record_as_the_law_of_the_place_asks_for_the_purpose(
     lawful: Campaign, purpose: str, regions: tuple[str, ...], consent: Consent, columns: dict[str, str], problem: str
 ) -> None:
     campaign = lawful.model_copy(update={"purpose": purpose, "consent": consent})
-    said = policy.consent_problem(campaign, Place(("UTC",), regions), columns, MONDAY)
+    said = consent_problem(campaign, Place(("UTC",), regions), columns, MONDAY)
     assert problem in said
     assert bool(problem) == bool(said)
 
@@ -126,12 +127,12 @@ def test_marketing_waits_for_a_copy_of_the_registry_that_is_no_older_than_31_day
     fresh, old = (Registry(MONDAY.date() - timedelta(days=days), "marketing") for days in (31, 32))
     assert rule(facts(campaign, registries={"us-dnc": fresh})) == ""
     for lists in ({}, {"us-dnc": old}, {"other": fresh}):
-        verdict = policy.may_ring(facts(campaign, registries=lists), MONDAY)
+        verdict = may_ring(facts(campaign, registries=lists), MONDAY)
         assert (verdict.rule, verdict.until) == ("registry", MONDAY + HOUR)
         assert "dialout dnc import FILE --list us-dnc" in verdict.reason
-        assert policy.open_now(campaign, [NEW_YORK], lists, MONDAY) == []
-    assert policy.open_now(campaign, [NEW_YORK], {"us-dnc": fresh}, MONDAY) == [NEW_YORK]
-    assert policy.checked_against(campaign, NEW_YORK, {"us-dnc": fresh}) == "list us-dnc as of 2026-10-23"
+        assert open_now(campaign, [NEW_YORK], lists, MONDAY) == []
+    assert open_now(campaign, [NEW_YORK], {"us-dnc": fresh}, MONDAY) == [NEW_YORK]
+    assert do_not_call.checked_against(campaign, NEW_YORK, {"us-dnc": fresh}) == "list us-dnc as of 2026-10-23"
 
 
 def test_attempts_end_where_the_campaign_says_but_for_those_that_were_asked_for(lawful: Campaign) -> None:
@@ -142,7 +143,7 @@ def test_attempts_end_where_the_campaign_says_but_for_those_that_were_asked_for(
 
 def test_a_number_is_not_rung_a_fourth_time_in_a_day_and_is_as_soon_as_it_may(lawful: Campaign) -> None:
     rung = [MONDAY - 23 * HOUR, MONDAY - 2 * HOUR, MONDAY - HOUR]
-    verdict = policy.may_ring(facts(lawful, rung=rung), MONDAY)
+    verdict = may_ring(facts(lawful, rung=rung), MONDAY)
     assert (verdict.rule, verdict.until) == ("number_limit", MONDAY + HOUR)
     assert rule(facts(lawful, rung=rung), MONDAY + HOUR) == ""
 
@@ -192,7 +193,7 @@ def test_of_two_laws_the_stricter_is_kept_and_of_an_unknown_state_the_strictest(
 
 def test_a_campaign_whose_rules_are_wider_than_the_law_does_not_start(lawful: Campaign, selling: Campaign) -> None:
     def objects(**update: object) -> str:
-        return "\n".join(policy.objections(lawful.model_copy(update=update), {}, MONDAY))
+        return "\n".join(admission.objections(lawful.model_copy(update=update), {}, MONDAY))
 
     def window(start: str, end: str, **others: object) -> CallingWindow:
         return CallingWindow.model_validate({"start": start, "end": end, **others})
@@ -203,7 +204,7 @@ def test_a_campaign_whose_rules_are_wider_than_the_law_does_not_start(lawful: Ca
     assert objects(calling_window=window("08:00", "21:00")) == ""
     assert "no public holidays of XX are known" in objects(calling_window=window("09:00", "20:00", holidays="XX"))
     assert "more than the 3 that the law allows" in objects(retry=lawful.retry.model_copy(update={"max_per_day": 4}))
-    assert "was never imported" in "\n".join(policy.objections(selling, {}, MONDAY))
+    assert "was never imported" in "\n".join(admission.objections(selling, {}, MONDAY))
 
 
 # --- what the store has to say ----------------------------------------------------------------------------------------

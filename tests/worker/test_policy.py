@@ -7,9 +7,10 @@ import pytest
 from campaigns.call import Disposition, Joined, OptOut, Report
 from campaigns.campaign import CallingWindow, Campaign
 from campaigns.places import Place
-from worker.rules import policy, settlement
+from worker.rules import retries, settlement
 from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
-from worker.rules.policy import Facts
+from worker.rules.hours import next_opening
+from worker.rules.may_ring import Facts, may_ring
 from worker.rules.settlement import DialAnswer, Evidence, Settled, Step, Waiting
 
 NOW = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
@@ -42,46 +43,46 @@ def report(disposition: Disposition = Disposition.COMPLETED) -> Report:
 
 def test_a_contact_is_rung_only_while_it_is_day_where_they_are(reminder: Campaign) -> None:
     nine_in_new_york = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
-    assert policy.next_opening(day(reminder), NEW_YORK, nine_in_new_york) == nine_in_new_york
-    assert policy.next_opening(day(reminder), LOS_ANGELES, nine_in_new_york) == nine_in_new_york + timedelta(hours=3)
+    assert next_opening(day(reminder), NEW_YORK, nine_in_new_york) == nine_in_new_york
+    assert next_opening(day(reminder), LOS_ANGELES, nine_in_new_york) == nine_in_new_york + timedelta(hours=3)
 
 
 def test_the_window_closes_on_the_minute(reminder: Campaign) -> None:
     eight = datetime(2026, 11, 24, 1, 0, tzinfo=UTC)  # 20:00 in New York
     just_before = eight - timedelta(microseconds=1)
-    assert policy.next_opening(day(reminder), NEW_YORK, just_before) == just_before
-    assert policy.next_opening(day(reminder), NEW_YORK, eight) == eight + timedelta(hours=13)
+    assert next_opening(day(reminder), NEW_YORK, just_before) == just_before
+    assert next_opening(day(reminder), NEW_YORK, eight) == eight + timedelta(hours=13)
 
 
 def test_a_window_that_closes_in_an_hour_that_comes_twice_closes_the_first_time(reminder: Campaign) -> None:
     beirut = Place(("Asia/Beirut",), ())  # where 24 October 2026 ends twice: 23:00 to 24:00 comes again at 21:00 UTC
     late = day(reminder, CallingWindow(end=time(23, 30), holidays=False)).model_copy(update={"countries": ("LB",)})
     first, again = datetime(2026, 10, 24, 20, 29, tzinfo=UTC), datetime(2026, 10, 24, 21, 10, tzinfo=UTC)
-    assert policy.may_ring(Facts(late, "+96171123456", beirut), first).allowed
-    assert policy.may_ring(Facts(late, "+96171123456", beirut), again).reason.endswith(
+    assert may_ring(Facts(late, "+96171123456", beirut), first).allowed
+    assert may_ring(Facts(late, "+96171123456", beirut), again).reason.endswith(
         "it is 23:10 in Asia/Beirut for the second time today"
     )
 
 
 def test_a_number_that_may_be_in_two_zones_is_rung_only_when_it_is_day_in_both(reminder: Campaign) -> None:
-    opening = policy.next_opening(day(reminder), SOMEWHERE, datetime(2026, 11, 23, 12, tzinfo=UTC))
+    opening = next_opening(day(reminder), SOMEWHERE, datetime(2026, 11, 23, 12, tzinfo=UTC))
     assert opening == datetime(2026, 11, 23, 17, tzinfo=UTC)  # nine in Los Angeles
 
 
 def test_an_unknown_zone_is_refused_and_not_guessed(reminder: Campaign) -> None:
-    verdict = policy.may_ring(Facts(reminder, PHONE, Place()), NOW)
+    verdict = may_ring(Facts(reminder, PHONE, Place()), NOW)
     assert (verdict.allowed, verdict.rule, verdict.until) == (False, "zone_unknown", None)
 
 
 def test_nobody_is_rung_more_often_than_the_campaign_says(reminder: Campaign) -> None:
-    assert policy.may_ring(Facts(reminder, PHONE, NEW_YORK, made=2), NOW).allowed
-    assert policy.may_ring(Facts(reminder, PHONE, NEW_YORK, made=3), NOW).rule == "attempts"
+    assert may_ring(Facts(reminder, PHONE, NEW_YORK, made=2), NOW).allowed
+    assert may_ring(Facts(reminder, PHONE, NEW_YORK, made=3), NOW).rule == "attempts"
 
 
 def test_weekdays_are_those_of_the_contact(reminder: Campaign) -> None:
     weekdays = CallingWindow(weekdays=("mon",), holidays=False)
     sunday_in_los_angeles = datetime(2026, 11, 23, 5, tzinfo=UTC)  # 21:00 on Sunday there, Monday by UTC
-    opening = policy.next_opening(day(reminder, weekdays), LOS_ANGELES, sunday_in_los_angeles)
+    opening = next_opening(day(reminder, weekdays), LOS_ANGELES, sunday_in_los_angeles)
     assert opening == datetime(2026, 11, 23, 17, tzinfo=UTC)
 
 
@@ -231,22 +232,22 @@ def test_who_asked_to_be_left_alone_was_not_alone_with_silence() -> None:
 
 def test_a_retry_comes_after_its_delay_and_inside_the_window(reminder: Campaign) -> None:
     busy = Settled(Disposition.BUSY, "")
-    assert policy.next_attempt(reminder, busy, 1, NEW_YORK, NOW) == NOW + timedelta(minutes=10)
+    assert retries.next_attempt(reminder, busy, 1, NEW_YORK, NOW) == NOW + timedelta(minutes=10)
     day_only = day(reminder)
     late = datetime(2026, 11, 24, 0, 55, tzinfo=UTC)  # 19:55 in New York
-    assert policy.next_attempt(day_only, busy, 1, NEW_YORK, late) == datetime(2026, 11, 24, 14, tzinfo=UTC)
+    assert retries.next_attempt(day_only, busy, 1, NEW_YORK, late) == datetime(2026, 11, 24, 14, tzinfo=UTC)
 
 
 def test_a_callback_that_was_asked_for_beats_the_list(reminder: Campaign) -> None:
     at = NOW + timedelta(hours=3)
     asked = Settled(Disposition.CALLBACK, "", callback_at=at)
-    assert policy.next_attempt(reminder, asked, 1, NEW_YORK, NOW) == at
+    assert retries.next_attempt(reminder, asked, 1, NEW_YORK, NOW) == at
 
 
 @pytest.mark.parametrize("disposition", ["completed", "do_not_call", "wrong_number", "invalid_number", "rejected"])
 def test_some_ends_are_final(reminder: Campaign, disposition: str) -> None:
-    assert policy.next_attempt(reminder, Settled(Disposition(disposition), ""), 1, NEW_YORK, NOW) is None
+    assert retries.next_attempt(reminder, Settled(Disposition(disposition), ""), 1, NEW_YORK, NOW) is None
 
 
 def test_the_last_attempt_is_the_last(reminder: Campaign) -> None:
-    assert policy.next_attempt(reminder, Settled(Disposition.BUSY, ""), 3, NEW_YORK, NOW) is None
+    assert retries.next_attempt(reminder, Settled(Disposition.BUSY, ""), 3, NEW_YORK, NOW) is None

@@ -14,10 +14,11 @@ from campaigns.call import Disposition
 from campaigns.campaign import WEEKDAYS, CallingWindow, Campaign, Retry
 from campaigns.places import Place
 from tests.search import examples
-from worker.rules import law, policy
+from worker.rules import law, retries
 from worker.rules.do_not_call import Registry
+from worker.rules.hours import next_opening
 from worker.rules.law import Law
-from worker.rules.policy import Facts
+from worker.rules.may_ring import Facts, may_ring
 from worker.rules.settlement import Settled
 
 PHONE = "+12125550111"
@@ -134,7 +135,7 @@ def test_no_minute_that_may_ring_allows_is_outside_the_rules(
     facts = fresh(campaign, place)
     for minute in range(0, 26 * 60, data.draw(st.sampled_from([3, 11, 29]))):
         at = after + minute * MINUTE
-        if policy.may_ring(facts, at).allowed:
+        if may_ring(facts, at).allowed:
             assert oracle.objects(at) == ""
 
 
@@ -144,17 +145,17 @@ def test_an_opening_is_allowed_and_nothing_allowed_was_left_out_before_it_but_wh
 ) -> None:
     campaign = data.draw(campaigns_under_rules(base))
     facts = fresh(campaign, place)
-    opening = policy.next_opening(campaign, place, after)
+    opening = next_opening(campaign, place, after)
     until = opening or after + timedelta(days=3)
     if opening:
         assert opening >= after
-        assert policy.may_ring(facts, opening).allowed
+        assert may_ring(facts, opening).allowed
         assert Oracle(campaign, place).objects(opening) == ""
     minutes = min(int((until - after) / MINUTE), 2 * 24 * 60)
     oracle = Oracle(campaign, place)
     for minute in range(0, minutes, 23):
         at = after + minute * MINUTE
-        verdict = policy.may_ring(facts, at)
+        verdict = may_ring(facts, at)
         assert not verdict.allowed
         assert verdict.until == opening
         assert oracle.objects(at) or any(clocks_change(zone, at) for zone in place.zones)
@@ -168,9 +169,9 @@ def test_a_refusal_for_the_hour_is_withdrawn_when_it_said(
     base: Campaign, data: Any, place: Place, at: datetime
 ) -> None:
     campaign = data.draw(campaigns_under_rules(base)) if data else base.model_copy(update={"rehearsed": False})
-    verdict = policy.may_ring(fresh(campaign, place), at)
+    verdict = may_ring(fresh(campaign, place), at)
     if verdict.until:
-        assert policy.may_ring(fresh(campaign, place), verdict.until).allowed
+        assert may_ring(fresh(campaign, place), verdict.until).allowed
 
 
 @given(
@@ -192,12 +193,12 @@ def test_whoever_is_rung_again_may_be_at_that_instant(
 ) -> None:
     campaign = data.draw(campaigns_under_rules(base))
     settled = Settled(disposition, "", callback_at=None if callback_h is None else now + callback_h * HOUR)
-    due = policy.next_attempt(campaign, settled, made, place, now)
+    due = retries.next_attempt(campaign, settled, made, place, now)
     if due is None:
         return
     assert due >= now
     asked_back = disposition is Disposition.CALLBACK
-    assert policy.may_ring(fresh(campaign, place, made=made, asked_back=asked_back), due).allowed
+    assert may_ring(fresh(campaign, place, made=made, asked_back=asked_back), due).allowed
     assert Oracle(campaign, place).objects(due) == ""
 
 
@@ -220,13 +221,13 @@ def test_a_number_is_never_rung_oftener_than_any_cap_in_any_period(
     rung: list[datetime] = []
     for five in sorted(rung_at):
         at = start + 5 * five * MINUTE
-        verdict = policy.may_ring(fresh(campaign, place, rung=tuple(rung)), at)
+        verdict = may_ring(fresh(campaign, place, rung=tuple(rung)), at)
         if verdict.allowed:
             rung.append(at)
         elif verdict.rule == "number_limit":
             assert verdict.until
-            assert policy.may_ring(fresh(campaign, place, rung=tuple(rung)), verdict.until).allowed
-    for cap in policy.caps(campaign, place):
+            assert may_ring(fresh(campaign, place, rung=tuple(rung)), verdict.until).allowed
+    for cap in retries.caps(campaign, place):
         for first in rung:
             assert sum(first <= at < first + cap.period for at in rung) <= cap.attempts
 

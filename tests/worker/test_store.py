@@ -13,7 +13,7 @@ from campaigns.contacts import Contact
 from campaigns.places import Place, place_of
 from tests.search import examples
 from worker.machine.embedded import EmbeddedRedis
-from worker.rules import policy
+from worker.rules import retries
 from worker.rules.evidence import CallEvent, CallState
 from worker.rules.settlement import DialAnswer, Settled
 from worker.rules.states import CampaignState
@@ -404,7 +404,7 @@ def test_whoever_rings_back_is_not_rung_again_after_a_talk(store: Store, reminde
     assert store.attempt_of_call("v3:in") == inbound_id
     inbound = store.case(inbound_id)
     assert inbound
-    settled, following = policy.after_inbound(Settled(Disposition.COMPLETED, "talked"), inbound.before, store.now())
+    settled, following = retries.after_inbound(Settled(Disposition.COMPLETED, "talked"), inbound.before, store.now())
     assert store.conclude(inbound, settled, following) == "ok"
     status = store.status(reminder.name)
     assert (status.due, status.live, status.dispositions) == (0, 0, {"completed": 1})
@@ -416,7 +416,7 @@ def test_a_call_back_that_came_to_nothing_restores_the_waiting_attempt(store: St
     store.conclude(case, BUSY, due)
     inbound = store.case(store.answer(refreshed(store, case), "v3:in", timedelta(minutes=10)))
     assert inbound
-    settled, following = policy.after_inbound(Settled(Disposition.FAILED, "no bot"), inbound.before, store.now())
+    settled, following = retries.after_inbound(Settled(Disposition.FAILED, "no bot"), inbound.before, store.now())
     assert store.conclude(inbound, settled, following) == "ok"
     assert store.status(reminder.name).due == 1
     assert following

@@ -18,7 +18,7 @@ from worker.cli.given import File, Folder, Json, Refused, Rejects, contacts_in, 
 from worker.cli.printing import SHOWN, err, out, print_json, show_errors, when
 from worker.dialing import braking, preflight
 from worker.dialing.enlisting import enlist, error_facts
-from worker.rules import policy
+from worker.rules import admission, consent
 from worker.rules.admission import admitted, check_header
 from worker.settings import Settings, load_settings
 from worker.store import Store
@@ -30,7 +30,7 @@ def check(campaign: Folder, contacts: File, rejects: Rejects = None, as_json: Js
     definition, settings, now = load_campaign(campaign), load_settings(), datetime.now(UTC)
     store = store_if_any()
     registries = store.registries() if store else None
-    objections = policy.objections(definition, registries, now)
+    objections = admission.objections(definition, registries, now)
     found = preflight.Found()
     lookup = store.rung_or_listed if store else None
     with contacts_in(contacts, definition) as reader:
@@ -166,7 +166,7 @@ def call(
     except UnknownPlace as error:
         raise Refused(f"--set {error.column}=…: {columns[error.column]} {error}") from None
     _may_start(definition, store)
-    if problem := policy.consent_problem(definition, place, columns, store.now()):
+    if problem := consent.consent_problem(definition, place, columns, store.now()):
         raise Refused(f"{problem} (--set consent_type=express)")
     store.define(definition)
     enlisted = store.enlist(definition, [(contact, place)], store.now())
@@ -178,7 +178,7 @@ def call(
 
 
 def _may_start(campaign: Campaign, store: Store) -> None:
-    if objections := policy.objections(campaign, store.registries(), store.now()):
+    if objections := admission.objections(campaign, store.registries(), store.now()):
         raise Refused(f"{campaign.name} may not start:\n" + "\n".join(objections))
 
 

@@ -12,9 +12,10 @@ from campaigns.campaign import Campaign
 from worker.cli.given import Json, Name, Refused, name_of, open_store
 from worker.cli.printing import SHOWN, iso, out, print_json, status_table, when
 from worker.dialing import braking
-from worker.rules import brakes, caller_ids, policy
+from worker.rules import brakes, caller_ids
 from worker.rules.caller_ids import CallerId, NumberState
 from worker.rules.caller_ids import Limits as CallerIdLimits
+from worker.rules.hours import next_opening
 from worker.rules.states import CampaignState
 from worker.settings import load_settings
 from worker.store import Store
@@ -200,6 +201,6 @@ def _next_opening(found: Status, definition: Campaign, now: datetime) -> datetim
     openings = [
         opening
         for place, (count, first) in found.due_by_place.items()
-        if count and (opening := policy.next_opening(definition, place, max(first or now, now)))
+        if count and (opening := next_opening(definition, place, max(first or now, now)))
     ]
     return min(openings, default=None)

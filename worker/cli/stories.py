@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from campaigns.call import Disposition
-from worker.rules import policy
+from worker.rules.may_ring import may_ring
 from worker.store import Store, ledger
 from worker.store.views import Standing
 
@@ -116,7 +116,7 @@ def _now(store: Store, name: str, kept: Standing) -> tuple[str, str]:
     if kept.state != "due":
         return f"not rung any more: {kept.reason}", kept.disposition
     moment = store.now()
-    verdict = policy.may_ring(kept.facts, moment)
+    verdict = may_ring(kept.facts, moment)
     if not verdict.allowed:
         more = f" ({why})" if why and verdict.rule == state else ""
         return f"not rung{' now' if verdict.until else ''}: {verdict.reason}{more}", verdict.rule

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from campaigns.call import Disposition
-from worker.rules import brakes, policy, settlement
+from worker.rules import brakes, retries, settlement
 from worker.rules.settlement import Settled, Step, Waiting
 from worker.store import Store
 from worker.store.views import Case
@@ -59,8 +59,8 @@ def give_back(  # noqa: PLR0917 - they read as a sentence
 
 def _what_follows(case: Case, decided: Settled, now: datetime) -> tuple[Settled, datetime | None]:
     if case.inbound:
-        return policy.after_inbound(decided, case.before, now)
-    following = policy.next_attempt(case.campaign, decided, case.made, case.place, now)
+        return retries.after_inbound(decided, case.before, now)
+    following = retries.next_attempt(case.campaign, decided, case.made, case.place, now)
     if decided.disposition is Disposition.CALLBACK and following is None:
         decided = replace(
             decided, reason=f"{decided.reason}; not rung again: {case.made} attempts were made, or no time fits"

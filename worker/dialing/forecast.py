@@ -9,7 +9,7 @@ from typing import Final
 from campaigns.call import Disposition
 from campaigns.campaign import Campaign
 from campaigns.places import Place
-from worker.rules import policy
+from worker.rules import hours
 
 BOT_READY: Final = timedelta(seconds=30)
 """How long a Pipecat Cloud agent takes to be warm after another was used: so many seconds of answers must be warm ahead."""
@@ -63,10 +63,10 @@ def run(campaign: Campaign, contacts: Mapping[Place, int], means: Means, now: da
     step = timedelta(seconds=min(1800.0, max(60.0, sum(waiting.values()) / pace / _STEPS)))
     at, dials, last = now, 0.0, now
     while waiting and at < now + _HORIZON:
-        open_places = set(policy.open_places(campaign, {place for place, _, _ in waiting}, at))
+        open_places = set(hours.open_places(campaign, {place for place, _, _ in waiting}, at))
         ready = [key for key in sorted(waiting, key=lambda key: key[2]) if key[2] <= at and key[0] in open_places]
         if not ready:
-            openings = {policy.next_opening(campaign, place, max(due, at)) for place, _, due in waiting}
+            openings = {hours.next_opening(campaign, place, max(due, at)) for place, _, due in waiting}
             at = max(at + timedelta(seconds=1), min((one for one in openings if one), default=now + _HORIZON))
             continue
         room = pace * step.total_seconds()

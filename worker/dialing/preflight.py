@@ -12,9 +12,8 @@ from campaigns.places import Place, place_of
 from campaigns.templates import RenderError
 from worker.dialing import briefing, forecast
 from worker.machine.batches import batches
-from worker.rules import policy
 from worker.rules.do_not_call import Listing, Registry
-from worker.rules.policy import Facts
+from worker.rules.may_ring import Facts, Verdict, may_ring
 from worker.settings import Settings
 from worker.telnyx import texml
 
@@ -135,9 +134,9 @@ def _problem(
         )
     except (RenderError, texml.DocumentTooLong) as error:
         return "row", "", str(error)
-    verdict = policy.may_ring(facts, now)
+    verdict = may_ring(facts, now)
     if verdict.rule == "registry" and not with_registries:
-        verdict = policy.Verdict()
+        verdict = Verdict()
     if not verdict.allowed and verdict.until is None:
         return verdict.rule, _COLUMNS.get(verdict.rule, "phone"), verdict.reason
     found.places[place] += 1

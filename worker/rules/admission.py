@@ -1,22 +1,57 @@
-"""At the door: rows of a file that no rule will ever let ring are refused with a sentence, before anybody waits."""
+"""Admission: which campaigns may not start, and which rows of a file are refused before they become contacts.
 
-from collections.abc import Iterator
-from datetime import datetime
+A row that no rule will ever let ring is refused with a sentence at once, instead of waiting in vain.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact, ContactsError, ContactsReader, Header, RowError
 from campaigns.places import Place, place_of
-from worker.rules import policy
+from worker.rules.consent import consent_problem, needs_consent_column
+from worker.rules.do_not_call import Registry, copy_problem
+from worker.rules.hours import next_opening
+from worker.rules.law import UnknownRegion, national_law, public_holidays
 
 CONSENT: Final = "consent_type"
 """The column in which a row says what its contact has agreed to."""
 
 
+def objections(campaign: Campaign, registries: Mapping[str, Registry] | None, now: datetime) -> list[str]:
+    """Return why a campaign may not start, a sentence each; none: it may. `registries` None: the store was not asked."""
+    found: list[str] = []
+    window = campaign.calling_window
+    for country in campaign.allowed_countries:
+        national = national_law(country, campaign.purpose)
+        start = max(hours[0] for hours in national.hours if hours)
+        end = min(hours[1] for hours in national.hours if hours)
+        if window.start < start or window.end > end:
+            found.append(
+                f"calling_window: {window.start:%H:%M} to {window.end:%H:%M} is wider than the law's {start:%H:%M} to "
+                f"{end:%H:%M} ({country}): narrow it"
+            )
+        own = campaign.retry.max_per_day
+        day = [cap.attempts for cap in national.caps if cap.period == timedelta(days=1)]
+        if own and day and own > min(day):
+            found.append(
+                f"retry.max_per_day: {own} is more than the {min(day)} that the law allows ({country}): lower it"
+            )
+        if registries is not None and (stale := copy_problem(national.registry, registries, now)):
+            found.append(stale)
+    if isinstance(window.holidays, str):
+        try:
+            public_holidays(window.holidays, now.year)
+        except UnknownRegion as unknown:
+            found.append(f"calling_window.holidays: {unknown}; name another, or list the days in blackout")
+    return found
+
+
 def check_header(header: Header, campaign: Campaign) -> None:
     """Raise ContactsError if the file cannot say of any row what the law asks."""
-    if policy.needs_consent_column(campaign) and CONSENT not in header.names:
+    if needs_consent_column(campaign) and CONSENT not in header.names:
         raise ContactsError(
             f"{campaign.purpose} calls to {', '.join(campaign.allowed_countries)} need consent on record, and neither the "
             f"file nor the campaign speaks of it: add the columns {CONSENT} (express or written), consent_at, "
@@ -31,9 +66,9 @@ def admitted(reader: ContactsReader, campaign: Campaign, now: datetime) -> Itera
     def problem(place: Place, consent_type: str, consent_at: str) -> tuple[str, str]:
         """Return the column and the reason for which nobody of a place and a consent is ever rung."""
         columns = {CONSENT: consent_type, "consent_at": consent_at}
-        if lacking := policy.consent_problem(campaign, place, columns, now):
+        if lacking := consent_problem(campaign, place, columns, now):
             return CONSENT, lacking
-        if policy.next_opening(campaign, place, now) is None:
+        if next_opening(campaign, place, now) is None:
             known = (
                 "is never in an open calling window" if place.zones else "has no known time zone; add a column timezone"
             )

@@ -6,16 +6,15 @@ person (the canary), and then each attempt that ends is marked with what it was,
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from campaigns.call import Disposition
 from campaigns.campaign import Brakes, Campaign
 from worker.rules.evidence import AnsweredBy, CallState
-from worker.rules.policy import BOT_WITHIN
 from worker.rules.settlement import Evidence, Settled
+from worker.rules.warm_bots import BOT_WITHIN
 
 SHORT: Final = timedelta(seconds=6)
 """Calls of at most this length are short duration calls to Telnyx, which charges more if they are over 15 % of those
@@ -222,14 +221,6 @@ def room(campaign: Campaign, counted: Counted) -> int | None:
 def least(*bounds: int | None) -> int | None:
     """Return the tightest of bounds of which None is none."""
     return min((bound for bound in bounds if bound is not None), default=None)
-
-
-def day_of(zone: str, now: datetime) -> tuple[datetime, datetime]:
-    """Return when the day of `now` began in a zone, and when the next one does."""
-    local = now.astimezone(ZoneInfo(zone))
-    midnights = (datetime.combine(local.date() + timedelta(days=n), time(0), local.tzinfo) for n in (0, 1))
-    began, ends = (midnight.astimezone(UTC) for midnight in midnights)
-    return began, ends
 
 
 def read_marks(text: str) -> frozenset[str]:

@@ -1,10 +1,20 @@
-"""The entries of the do-not-call list: who is not to be rung, by whom, until when, and who says so. Pure."""
+"""Do not call: the entries of our own list, and the copies of national registries that calls must be checked against.
+
+An entry says which number, by which campaigns, until when, and where the entry comes from.
+"""
 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
+
+from campaigns.campaign import Campaign
+from campaigns.places import Place
+from worker.rules.law import law_for, national_law
+
+REGISTRY_AGE: Final = timedelta(days=31)
+"""How old a copy of a national registry may be: 16 CFR 310.4(b)(3)(iv)."""
 
 EVERYWHERE: Final = ""
 PURPOSES: Final = ("informational", "marketing")
@@ -80,6 +90,36 @@ def read_registries(kept: Mapping[str, str]) -> dict[str, Registry]:
 def in_force(listings: Iterable[Listing], campaign: str, purpose: str, now: datetime) -> Listing | None:
     """Return the first entry that forbids a campaign to ring, or None."""
     return next((listing for listing in listings if listing.covers(campaign, purpose, now)), None)
+
+
+def registries_asked(campaign: Campaign) -> set[str]:
+    """Return the names of the registries that calls of this campaign must be checked against."""
+    laws = (national_law(country, campaign.purpose) for country in campaign.allowed_countries)
+    return set() if campaign.rehearsed else {one.registry for one in laws if one.registry}
+
+
+def registry_problem(campaign: Campaign, place: Place, registries: Mapping[str, Registry], now: datetime) -> str:
+    """Return a sentence if we hold no fresh copy of the registry that a call must be checked against, else ""."""
+    return copy_problem(law_for(campaign, place).registry, registries, now)
+
+
+def copy_problem(name: str, registries: Mapping[str, Registry], now: datetime) -> str:
+    """Return a sentence if our copy of a registry is missing or too old, else ""; a name of "" asks for none."""
+    if not name:
+        return ""
+    do = f"`dialout dnc import FILE --list {name} --as-of YYYY-MM-DD --scope marketing`"
+    kept = registries.get(name)
+    if kept is None:
+        return f"the list {name} was never imported, and marketing calls must be checked against it: {do}"
+    if now.date() - kept.as_of > REGISTRY_AGE:
+        return f"the list {name} is as of {kept.as_of}, more than {REGISTRY_AGE.days} days ago: {do}"
+    return ""
+
+
+def checked_against(campaign: Campaign, place: Place, registries: Mapping[str, Registry]) -> str:
+    """Return what an attempt's record says of the registry that its number was checked against; "" if none was asked."""
+    name = law_for(campaign, place).registry
+    return f"list {name} as of {registries[name].as_of}" if name in registries else ""
 
 
 def _listing(facts: Mapping[str, Any]) -> Listing:

@@ -1,4 +1,7 @@
-"""What the law of a place asks of a call, read from law.toml, and its public holidays. No judgement: that is policy's."""
+"""The law: what the law of a place asks of a call, read from law.toml, and the place's public holidays.
+
+Only the data is here, and what is strictest where several laws hold. Whether a contact may be rung is decided in may_ring.py.
+"""
 
 import tomllib
 from collections.abc import Iterable
@@ -7,6 +10,9 @@ from datetime import date, time, timedelta
 from functools import lru_cache
 from importlib import resources
 from typing import Any, Final, Literal
+
+from campaigns.campaign import Campaign
+from campaigns.places import Place
 
 Consent = Literal["none", "express", "written"]
 CONSENTS: Final[tuple[Consent, ...]] = ("none", "express", "written")
@@ -47,6 +53,19 @@ class Law:
 
 NO_LAW: Final = Law()
 """Of a rehearsal, which rings nobody."""
+
+
+def law_for(campaign: Campaign, place: Place) -> Law:
+    """Return the strictest law that a call of this campaign to this place may be under.
+
+    A rehearsal is under no law, for it rings nobody.
+    """
+    return NO_LAW if campaign.rehearsed else law_of(place.regions, campaign.purpose)
+
+
+def jurisdiction(place: Place) -> str:
+    """Return the regions whose law holds at a place, as a sentence names them."""
+    return ", ".join(place.regions) or "an unknown country"
 
 
 @lru_cache(maxsize=10_000)

@@ -1,6 +1,6 @@
 """How an attempt ended: decided from all that was heard of it, in any order. Pure functions of their arguments.
 
-What follows for the contact, policy decides. Times are zone-aware datetimes, durations are timedeltas.
+What follows for the contact is decided in retries.py. Times are zone-aware datetimes, durations are timedeltas.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,11 @@ from enum import StrEnum
 from typing import Final
 
 from campaigns.call import Disposition, Joined, OptOut, Report
+from campaigns.campaign import Campaign
 from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
+
+LINGER: Final = timedelta(seconds=60)
+"""How long a call may outlast its ring and its time limit before its line is taken to be free."""
 
 REPORT_GRACE: Final = timedelta(seconds=30)
 """How long after a call's end the bot's report is waited for: its retries take most of this when we were away."""
@@ -131,6 +135,11 @@ class Waiting:
 
     look_at: datetime
     step: Step = Step.WAIT
+
+
+def lease(campaign: Campaign) -> timedelta:
+    """Return how long an attempt may hold its line: as long as its call can last, and LINGER."""
+    return timedelta(seconds=campaign.call.ring_timeout_s + campaign.call.time_limit_s) + LINGER
 
 
 def settle(evidence: Evidence, now: datetime) -> Settled | Waiting:

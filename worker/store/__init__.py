@@ -21,13 +21,13 @@ from campaigns.contacts import Contact
 from campaigns.places import Place, read_label
 from worker.machine import stopwatch
 from worker.machine.batches import batches
-from worker.rules import brakes, caller_ids, policy
+from worker.rules import brakes, caller_ids, hours, warm_bots
 from worker.rules.brakes import Counted, Ended, Mark, Stop
 from worker.rules.caller_ids import CallerId
 from worker.rules.do_not_call import EVERYWHERE, Listing, Registry, in_force, read_listings, read_registries
 from worker.rules.evidence import AnsweredBy
 from worker.rules.law import Cap
-from worker.rules.policy import Facts
+from worker.rules.may_ring import Facts
 from worker.rules.settlement import Settled
 from worker.rules.states import CampaignState
 from worker.store import ledger
@@ -165,7 +165,7 @@ class Store:
 
     def counted(self, campaign: Campaign, now: datetime) -> Counted:
         """Return what was counted for a campaign's brakes, in one round trip that costs the same however long it runs."""
-        name, today = campaign.name, brakes.day_of(campaign.day_zone, now)[0]
+        name, today = campaign.name, hours.day_of(campaign.day_zone, now)[0]
         month = ms(now - brakes.PERIOD)
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.hgetall(key("brakes", name))
@@ -321,8 +321,8 @@ class Store:
             ms(_LONGEST_INBOUND),
             -1 if limits.warm_bots is None else limits.warm_bots,
             ms(limits.bot_rest),
-            ms(policy.BOT_WITHIN),
-            policy.LUCK,
+            ms(warm_bots.BOT_WITHIN),
+            warm_bots.LUCK,
             1000 / limits.calls_per_second,
             ms(limits.ahead),
             ms(limits.lease),
@@ -502,7 +502,7 @@ class Store:
             key("left"),
         ]
         args = [attempt_id, testimony.kind, testimony.text, int(testimony.call_is_over), token, int(testimony.can_wait)]
-        args += [testimony.bot, ms(policy.BOT_WITHIN), ROOT + ":", ms(left_at) if left_at else 0]
+        args += [testimony.bot, ms(warm_bots.BOT_WITHIN), ROOT + ":", ms(left_at) if left_at else 0]
         return Heard(self._run("witness", keys, args))
 
     def detected(self, attempt_id: str) -> AnsweredBy | None:
@@ -870,7 +870,7 @@ def _read_caller_id(number: str, kept: Mapping[str, str], now: datetime) -> Call
     def moment_of(name: str) -> datetime | None:
         return ledger.moment(kept[name]) if name in kept else None
 
-    began, ends = brakes.day_of(caller_ids.day_zone(number), now)
+    began, ends = hours.day_of(caller_ids.day_zone(number), now)
     return CallerId(
         number,
         calls=int(kept.get("calls", "0")),
@@ -887,7 +887,7 @@ def _read_caller_id(number: str, kept: Mapping[str, str], now: datetime) -> Call
 def _dialing_limits(case: Case, pool: Sequence[str], limits: caller_ids.Limits, caps: Sequence[Cap]) -> str:
     """Return what begin.lua keeps to, as JSON."""
     campaign, zones = case.campaign, [caller_ids.day_zone(number) for number in pool]
-    days = {zone: [ms(at) for at in brakes.day_of(zone, case.read_at)] for zone in {campaign.day_zone, *zones}}
+    days = {zone: [ms(at) for at in hours.day_of(zone, case.read_at)] for zone in {campaign.day_zone, *zones}}
     return json.dumps(
         {
             "purpose": campaign.purpose,

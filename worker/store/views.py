@@ -12,7 +12,8 @@ from campaigns.contacts import Contact
 from campaigns.places import Place
 from worker.machine import stopwatch
 from worker.rules.do_not_call import Listing, Registry
-from worker.rules.policy import Before, Facts
+from worker.rules.may_ring import Facts
+from worker.rules.retries import Before
 from worker.rules.settlement import Evidence
 from worker.rules.states import CampaignState
 from worker.store import ledger
@@ -247,7 +248,7 @@ class Status:
     dispositions: Mapping[str, int]
     lines_in_use: int
     due_by_place: Mapping[Place, tuple[int, datetime | None]] = field(default_factory=dict)  # how many, the first's due
-    answered: int = 0  # of the calls that lately were answered or rang out: see policy.answer_rate
+    answered: int = 0  # of the calls that lately were answered or rang out: see warm_bots.answer_rate
     rung_out: int = 0
     silent: int = 0  # answered, and no bot came in time
 

@@ -12,7 +12,7 @@ from campaigns.campaign import Campaign
 from campaigns.templates import RenderError
 from worker.app import carrier, store
 from worker.dialing import briefing
-from worker.rules import policy
+from worker.rules import hours, settlement
 from worker.rules.evidence import FoundCall
 from worker.rules.states import CampaignState
 from worker.settings import load_settings
@@ -95,7 +95,7 @@ def _our_numbers() -> set[str]:
 def _for_contact(case: Case, call_sid: str) -> str | None:
     """Return the document for a contact who rings back, or None if what we know cannot be put into words."""
     settings, now = load_settings(), store().now()
-    attempt_id = store().answer(case, call_sid, policy.lease(case.campaign))
+    attempt_id = store().answer(case, call_sid, settlement.lease(case.campaign))
     try:
         brief = case.campaign.inbound_brief(
             case.contact,
@@ -138,5 +138,5 @@ def _campaign_of(number: str) -> Campaign | None:
 
 
 def _called_at(case: Case, now: datetime) -> str:
-    local = policy.in_zone_of(case.zones, case.evidence.begun_at if case.begun else now)
+    local = hours.in_zone_of(case.zones, case.evidence.begun_at if case.begun else now)
     return f"{local:%-I:%M %p}"

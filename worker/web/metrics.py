@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from worker.dialing import braking
-from worker.rules import caller_ids, policy
+from worker.rules import caller_ids, warm_bots
 from worker.rules.states import CampaignState
 from worker.settings import Settings
 from worker.store import Store
@@ -49,7 +49,7 @@ def _lines(store: Store, settings: Settings) -> Iterator[str]:
         for name, count in one.dispositions.items()
     ]
     yield from _metric("dispositions", "gauge", "Contacts that are done or refused, by disposition.", ended)
-    rates = [({"campaign": one.campaign}, policy.answer_rate(one.answered, one.rung_out)) for one in statuses]
+    rates = [({"campaign": one.campaign}, warm_bots.answer_rate(one.answered, one.rung_out)) for one in statuses]
     yield from _metric("answer_rate_at_most", "gauge", "The highest plausible share of answers.", rates)
     silent = [({"campaign": one.campaign}, one.silent) for one in statuses]
     yield from _metric("silent_answers_total", "counter", "Calls answered without a bot within 2 s.", silent)

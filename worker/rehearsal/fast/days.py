@@ -17,7 +17,7 @@ from worker.machine import stopwatch
 from worker.machine.stopwatch import Stopwatch
 from worker.rehearsal.fast.network import Network
 from worker.rehearsal.fast.timeline import Timeline
-from worker.rules import policy
+from worker.rules.hours import next_opening
 from worker.rules.states import CampaignState
 from worker.store import Store
 from worker.store.views import Status
@@ -137,7 +137,7 @@ class Days:
                 self._timeline.after(_APPROVED_AFTER_S, self._resume)
             return self._resumes_at
         openings = (
-            policy.next_opening(self._campaign, place, max(first, now))
+            next_opening(self._campaign, place, max(first, now))
             for place, (_, first) in status.due_by_place.items()
             if first
         )

@@ -24,7 +24,7 @@ from worker.rehearsal.fast.days import Days, Show
 from worker.rehearsal.fast.network import Bots, Network
 from worker.rehearsal.fast.odds import Odds
 from worker.rehearsal.fast.timeline import Timeline
-from worker.rules import policy
+from worker.rules import do_not_call
 from worker.rules.do_not_call import Registry
 from worker.rules.states import CampaignState
 from worker.settings import load_settings
@@ -135,7 +135,7 @@ def rehearse(
         )
         days_of = Days(store, campaign, network, timeline, show=show)
         store.define(campaign)
-        for name in policy.registries_asked(campaign):  # nobody's number is on it: these are reserved for fiction
+        for name in do_not_call.registries_asked(campaign):  # nobody's number is on it: these are reserved for fiction
             store.imported(name, Registry(store.now().date(), "marketing"))
         store.enlist(campaign, [(contact, places[contact.phone]) for contact in rows], store.now())
         days_of.run(start + timedelta(days=days))

@@ -84,7 +84,7 @@ if warm >= 0 then
   free = warm - taken
 end
 local luck = tonumber(ARGV[8])
--- As worker.rules.policy.answers_to_expect: what those who ring, and one more of this campaign, may well come to.
+-- As worker.rules.warm_bots.answers_to_expect: what those who ring, and one more of this campaign, may well come to.
 local function may_ring_one_more_of(c)
   local with = mean + c.rate + luck * math.sqrt(variance + c.rate * (1 - c.rate))
   return math.min(ringing + 1, with) <= free
