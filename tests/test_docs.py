@@ -59,12 +59,13 @@ def test_a_document_names_only_targets_that_the_makefile_has(document: Path) -> 
 def test_a_decision_has_a_date_a_status_and_alternatives_and_is_in_the_index(decision: Path) -> None:
     text, number = text_of(decision), decision.name[:4]
     assert text.startswith(f"# {number}: ")
-    assert re.search(r"^- Date: \d{4}-\d\d-\d\d$", text, re.MULTILINE)
+    date = re.search(r"^- Date: (\d{4}-\d\d-\d\d)$", text, re.MULTILINE)
+    assert date
     assert re.search(r"^- Status: (accepted|amended|superseded)", text, re.MULTILINE)
     assert re.search(r"^- Supersedes: ", text, re.MULTILINE)
     assert "\n## Alternatives\n" in text
     title = text.partition("\n")[0].removeprefix(f"# {number}: ")
-    assert f"[{number}]({decision.name}) | {title} |" in text_of(decision.parent / "README.md")
+    assert f"[{number}]({decision.name}) | {title} | {date[1]} |" in text_of(decision.parent / "README.md")
 
 
 # --- one contact's way ------------------------------------------------------------------------------------------------
