@@ -1,0 +1,54 @@
+"""docs/words.md is obeyed: few words, each once, and none of the names that it rules out."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+MOST_WORDS = 40
+TABLE_ROW = re.compile(r"^\| \*\*(?P<word>[^*]+)\*\* \|(?P<meaning>[^|]+)\|(?P<never>[^|]*)\|$", re.MULTILINE)
+ROWS = [match.groupdict() for match in TABLE_ROW.finditer((ROOT / "docs/words.md").read_text("utf-8"))]
+NEVER = {name.strip() for row in ROWS for name in row["never"].split(",")} - {""}
+
+
+def names_given_in(tree: ast.AST) -> Iterator[str]:
+    """The names that we give; those that we only use may be a library's."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+
+
+def words_of(name: str) -> set[str]:
+    """`_FirstLines` -> first, lines."""
+    return {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
+
+
+def test_the_page_is_read_as_the_table_that_it_is() -> None:
+    assert {row["word"] for row in ROWS} >= {"campaign", "line", "turn", "outcome"}
+    assert {"lead", "originate", "finalize"} <= NEVER
+    assert words_of("_FirstLines_of_HTTP") == {"first", "lines", "of", "http"}
+
+
+def test_there_are_few_words_and_each_has_one_meaning() -> None:
+    words = [row["word"] for row in ROWS]
+    assert len(words) <= MOST_WORDS
+    assert len(set(words)) == len(words)
+    assert not NEVER & set(words)
+
+
+def test_nothing_is_named_with_a_word_that_the_page_rules_out() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for folder in ("worker", "bot", "campaigns")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for name in [path.stem, *names_given_in(ast.parse(path.read_text("utf-8")))]
+        if words_of(name) & NEVER
+    ]
+    assert found == []
