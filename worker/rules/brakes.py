@@ -23,6 +23,10 @@ that were answered (support.telnyx.com, article 1130707)."""
 PERIOD: Final = timedelta(days=30)
 """Over which the law reckons the share of abandoned calls, campaign by campaign."""
 
+KEPT: Final = PERIOD + timedelta(days=1)
+"""How long people and abandoned calls are kept. They are counted by whole days (UTC), so the day in which the PERIOD began
+must still be there."""
+
 LEAST_PEOPLE: Final = 100
 """Before so many people have answered, a single call would move the share of abandoned ones by more than a point."""
 
