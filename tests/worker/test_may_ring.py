@@ -149,6 +149,16 @@ def test_a_number_is_not_rung_a_fourth_time_in_a_day_and_is_as_soon_as_it_may(la
     assert rule(facts(lawful, rung=rung), MONDAY + HOUR) == ""
 
 
+def test_an_unknown_zone_is_refused_and_not_guessed(reminder: Campaign) -> None:
+    verdict = may_ring(Facts(reminder, PHONE, Place()), MONDAY)
+    assert (verdict.allowed, verdict.rule, verdict.until) == (False, "zone_unknown", None)
+
+
+def test_nobody_is_rung_more_often_than_the_campaign_says(reminder: Campaign) -> None:
+    assert may_ring(Facts(reminder, PHONE, NEW_YORK, made=2), MONDAY).allowed
+    assert may_ring(Facts(reminder, PHONE, NEW_YORK, made=3), MONDAY).rule == "attempts"
+
+
 @pytest.mark.parametrize(
     ("at", "place", "purpose", "named"),
     [
