@@ -16,18 +16,18 @@ import redis
 from celery.utils.log import get_task_logger
 
 from campaigns.call import Disposition
-from campaigns.campaign import Campaign
 from campaigns.templates import RenderError
 from worker.app import agents, carrier, store, task
 from worker.dialing import braking, briefing, concluding
 from worker.machine import stopwatch
 from worker.pipecat.agents import AgentsAway
-from worker.rules import caller_ids, do_not_call, hours, retries, settlement, warm_bots
+from worker.rules import caller_ids, do_not_call, retries, settlement, warm_bots
 from worker.rules.evidence import FoundCall
-from worker.rules.hours import next_opening
 from worker.rules.may_ring import may_ring, open_now
+from worker.rules.rule import Rule
 from worker.rules.settlement import DialAnswer, Step
-from worker.rules.states import CampaignState
+from worker.rules.states import CampaignState, ContactState
+from worker.rules.verdict import Verdict, asked_again, read_no
 from worker.settings import Settings, load_settings
 from worker.store import LATE, ledger
 from worker.store.views import Begun, Bid, Case, Clock, Limits, StoreError, UnderWay
@@ -46,9 +46,6 @@ log: Final[logging.Logger] = get_task_logger(__name__)
 
 CLAIM_LEASE: Final = timedelta(seconds=6)
 """From the claim to the moment of dialing. If nobody dials within it, the attempt is given back."""
-
-BUSY_DELAY: Final = timedelta(seconds=5)
-"""How long a contact waits when the carrier is busy and does not say how long."""
 
 CLAIM_EVERY: Final = timedelta(milliseconds=200)
 SWEEP_EVERY: Final = timedelta(milliseconds=200)
@@ -83,19 +80,6 @@ TEND_EVERY: Final = timedelta(seconds=25)
 
 _asking: Final = BoundedSemaphore(8)
 """How many threads of a worker may ask the carrier at once: the others are for dialing and concluding."""
-
-_REASONS: Final = {
-    "do_not_call": "on the do-not-call list",
-    "paused": "the campaign was paused",
-    "number_limit": "the number was rung as often as it may be, over all campaigns",
-    "on_a_call": "this number is on another call of ours",
-    "pace": "the pace did not allow it",
-    "rehearsed": "the campaign is of a rehearsal, which asks no law: it is not rung by Telnyx",
-    "canary": "the campaign's first attempts wait for approval",
-    "calls_per_day": "the campaign has made its calls of the day",
-    "caller_id": "no number of ours may call now",
-}
-"""The store's rules in words."""
 
 Result = TypeVar("Result")
 
@@ -205,7 +189,7 @@ def _in_turn(ready: Sequence[_Ready]) -> Iterator[tuple[float, _Ready, datetime]
         for dial, turn in zip(dials, turns.at, strict=False):
             yield stopwatch.monotonic() + turns.clock.until(turn), dial, turn
         for late in dials[len(turns.at) :]:
-            concluding.give_back(store(), late.case, "", "pace", _REASONS["pace"], turns.next)
+            concluding.give_back(store(), late.case, "", Rule.PACE, Rule.PACE.sentence, turns.next)
 
 
 def _campaign_of(dial: _Ready) -> str:
@@ -216,16 +200,16 @@ def _ready(case: Case) -> _Ready | None:
     if case.begun:
         return None
     verdict = may_ring(case.facts, case.read_at)
-    if not verdict.allowed:
+    if verdict.rule:
         concluding.give_back(store(), case, "", verdict.rule, verdict.reason, verdict.until)
         return None
     if case.campaign.rehearsed and load_settings().rings_phones:
-        concluding.give_back(store(), case, "", "rehearsed", _REASONS["rehearsed"], None)
+        concluding.give_back(store(), case, "", Rule.REHEARSED, Rule.REHEARSED.sentence, None)
         return None
     try:
         carrier().warm_up()
     except AccountBlocked as blocked:
-        concluding.give_back(store(), case, "", "account_blocked", str(blocked), case.read_at)
+        concluding.give_back(store(), case, "", Rule.ACCOUNT_BLOCKED, str(blocked), case.read_at)
         _pause(case, str(blocked))
         return None
     return _Ready(case, *_order(case, load_settings(), case.read_at))
@@ -245,20 +229,22 @@ def _dial(ready: _Ready, turn: datetime) -> None:
     try:
         answer = DialAnswer(call_sid=carrier().dial(replace(order, caller_id=leave.caller_id), leave.given))
     except DialWithheld:
-        _not_dialed(case, token, leave.rule, leave.reason, leave.until)
+        _not_dialed(case, token, leave.withheld.rule or Rule.GONE, leave.withheld.reason, leave.withheld.until)
         return
     except DialRefused as refusal:
         answer = DialAnswer(refused=refusal.disposition, reason=str(refusal))
     except DialUnconfirmed as doubt:
         answer = DialAnswer(unconfirmed=True, reason=str(doubt))
     except CarrierBusy as busy:
-        delay = timedelta(seconds=busy.retry_after_s) if busy.retry_after_s else BUSY_DELAY
+        now = store().now()
+        until = now + timedelta(seconds=busy.retry_after_s) if busy.retry_after_s else None
+        due = asked_again(Rule.CARRIER_BUSY, case.campaign, case.place, now, until=until)
         slow_to = _slow_to(min(settings.calls_per_second, case.campaign.pacing.calls_per_second))
         log.warning("%s", busy)
-        _not_dialed(case, token, "carrier_busy", str(busy), store().now() + delay, slow_to=slow_to)
+        _not_dialed(case, token, Rule.CARRIER_BUSY, str(busy), due, slow_to=slow_to)
         return
     except AccountBlocked as blocked:
-        _not_dialed(case, token, "account_blocked", str(blocked), store().now())
+        _not_dialed(case, token, Rule.ACCOUNT_BLOCKED, str(blocked), store().now())
         _pause(case, str(blocked))
         return
     _hear(case.attempt_id, answer, token, leave.taken_at(carrier().left_at))
@@ -269,8 +255,7 @@ class _Leave:
 
     def __init__(self, case: Case, turn: datetime, pool: list[str], settings: Settings) -> None:
         self.token, self.caller_id = secrets.token_hex(8), ""
-        self.rule, self.reason = "", ""  # why it was not given after all
-        self.until: datetime | None = None
+        self.withheld = Verdict(Rule.GONE, Rule.GONE.sentence, turn)  # why it was not given after all
         self._case, self._turn, self._pool, self._settings = case, turn, pool, settings
         self._at = turn
         self._clock: Clock | None = None
@@ -288,25 +273,22 @@ class _Leave:
             if not begun.at or not begun.clock:
                 break
             if stopwatch.monotonic() > patience:
-                concluding.give_back(store(), case, "", "pace", _REASONS["pace"], begun.at)
+                concluding.give_back(store(), case, "", Rule.PACE, Rule.PACE.sentence, begun.at)
                 return False
             stopwatch.sleep(max(0.0, begun.clock.until(begun.at) - _EARLY_S))
-        if begun.why not in _REASONS:
-            log.info("%s is not ours to dial: %s", case.attempt_id, begun.why)
+        verdict = self._no(begun, store().now())
+        if verdict.rule is None or verdict.rule is Rule.GONE:
+            log.info("%s is not ours to dial: %s", case.attempt_id, verdict.reason)
             return False
-        now = store().now()
-        match begun.why:
-            case "do_not_call":
-                due = None
-            case "paused":
-                due = now
-            case "number_limit":
-                due = next_opening(case.campaign, case.place, begun.until or now) or begun.until
-            case _:
-                due = begun.until or _again(case.campaign, begun.why, now)
         for token in ("", self.token):  # begun or not: the reply that would have told may have been lost
-            concluding.give_back(store(), case, token, begun.why, _REASONS[begun.why], due)
+            concluding.give_back(store(), case, token, verdict.rule, verdict.reason, verdict.until)
         return False
+
+    def _no(self, begun: Begun, now: datetime) -> Verdict:
+        verdict = read_no(begun.why, self._case.campaign, self._case.place, now, until=begun.until)
+        if verdict.rule is Rule.UNKNOWN_ANSWER:
+            log.error("%s is not dialed: %s", self._case.attempt_id, verdict.reason)
+        return verdict
 
     def given(self) -> bool:
         """Wait for the moment; False if none comes any more. Whoever has missed theirs asks for another."""
@@ -315,26 +297,25 @@ class _Leave:
             stopwatch.sleep(self._clock.until(self._at))
             verdict = may_ring(self._case.facts, self._at)
             if not verdict.allowed:
-                return self._withhold(verdict.rule, verdict.reason, verdict.until)
+                return self._withhold(verdict)
             now = stopwatch.monotonic()
             if now - self._begun_at > _POST_WITHIN_S:
-                return self._withhold("stood_still", "the worker stood still just before it dialed", self._at)
+                return self._withhold(Verdict(Rule.STOOD_STILL, Rule.STOOD_STILL.sentence, self._at))
             if self._clock.latest(now) - self._at <= LATE:
                 return True
             try:
                 begun = self._ask()
             except redis.RedisError:
-                return self._withhold("stood_still", "the store was away just before the dial", self._at)
+                return self._withhold(Verdict(Rule.STOOD_STILL, "the store was away just before the dial", self._at))
             if not begun.dial:
-                until = None if begun.why == "do_not_call" else self._at
-                return self._withhold(begun.why, _REASONS.get(begun.why, begun.why), until)
+                return self._withhold(self._no(begun, self._at))
 
     def taken_at(self, left_at: float | None) -> datetime | None:
         """Return when the dial left by the store's clock, at the latest."""
         return self._clock.latest(left_at) if left_at and self._clock else None
 
-    def _withhold(self, rule: str, reason: str, until: datetime | None) -> bool:
-        self.rule, self.reason, self.until = rule, reason, until
+    def _withhold(self, verdict: Verdict) -> bool:
+        self.withheld = verdict
         return False
 
     def _ask(self) -> Begun:
@@ -478,11 +459,7 @@ def _caller_ids(case: Case, settings: Settings) -> list[str]:
     return caller_ids.in_order(pool, phone=case.phone, contact_id=case.contact_id, before=case.caller_id)
 
 
-def _again(campaign: Campaign, rule: str, now: datetime) -> datetime:
-    return hours.day_of(campaign.day_zone, now)[1] if rule == "calls_per_day" else now + BUSY_DELAY
-
-
-def _not_dialed(case: Case, token: str, rule: str, reason: str, due: datetime | None, *, slow_to: float = 1.0) -> None:
+def _not_dialed(case: Case, token: str, rule: Rule, reason: str, due: datetime | None, *, slow_to: float = 1.0) -> None:
     _insist(lambda: concluding.give_back(store(), case, token, rule, reason, due, slow_to=slow_to))
 
 
@@ -518,4 +495,4 @@ def _slow_to(calls_per_second: float) -> float:
 def _cancel_some(name: str) -> None:
     """Cancel waiting contacts of a stopped campaign, a batch a tick."""
     for contact_id in store().waiting(name, 200):
-        store().withdraw(contact_id, "done", Disposition.CANCELED, "the campaign was stopped")
+        store().withdraw(contact_id, ContactState.DONE, Disposition.CANCELED, "the campaign was stopped")

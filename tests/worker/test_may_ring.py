@@ -25,6 +25,7 @@ from worker.rules.consent import consent_problem
 from worker.rules.do_not_call import Listing, Registry, in_force
 from worker.rules.law import Cap, law_of, national_law
 from worker.rules.may_ring import Facts, may_ring, open_now
+from worker.rules.rule import Rule
 from worker.rules.states import CampaignState
 from worker.store import Store
 
@@ -51,15 +52,15 @@ def facts(campaign: Campaign, **known: object) -> Facts:
 
 
 def rule(found: Facts, at: datetime = MONDAY) -> str:
-    return may_ring(found, at).rule
+    return may_ring(found, at).rule or ""
 
 
 def test_nothing_speaks_against_the_sample_at_noon(lawful: Campaign) -> None:
     assert may_ring(facts(lawful), MONDAY).allowed
 
 
-@pytest.mark.parametrize("state", ["paused", "stopped"])
-def test_the_operators_word_comes_first_and_is_asked_for_again_at_once(lawful: Campaign, state: str) -> None:
+@pytest.mark.parametrize("state", [CampaignState.PAUSED, CampaignState.STOPPED])
+def test_the_operators_word_comes_first_and_is_asked_for_again_at_once(lawful: Campaign, state: CampaignState) -> None:
     verdict = may_ring(facts(lawful, campaign_state=state, listings=[Listing("x")]), MONDAY)
     assert (verdict.rule, verdict.until) == (state, MONDAY)
 
@@ -146,6 +147,16 @@ def test_a_number_is_not_rung_a_fourth_time_in_a_day_and_is_as_soon_as_it_may(la
     verdict = may_ring(facts(lawful, rung=rung), MONDAY)
     assert (verdict.rule, verdict.until) == ("number_limit", MONDAY + HOUR)
     assert rule(facts(lawful, rung=rung), MONDAY + HOUR) == ""
+
+
+def test_an_unknown_zone_is_refused_and_not_guessed(reminder: Campaign) -> None:
+    verdict = may_ring(Facts(reminder, PHONE, Place()), MONDAY)
+    assert (verdict.allowed, verdict.rule, verdict.until) == (False, "zone_unknown", None)
+
+
+def test_nobody_is_rung_more_often_than_the_campaign_says(reminder: Campaign) -> None:
+    assert may_ring(Facts(reminder, PHONE, NEW_YORK, made=2), MONDAY).allowed
+    assert may_ring(Facts(reminder, PHONE, NEW_YORK, made=3), MONDAY).rule == "attempts"
 
 
 @pytest.mark.parametrize(
@@ -429,4 +440,4 @@ def test_a_rehearsal_is_not_rung_by_telnyx(
     subprocess.run([sys.executable, "-c", program, attempt_id], check=True, cwd=ROOT)
     (row,) = store.outcomes(reminder.name)
     assert (row["state"], row["attempts"]) == ("refused", 0)
-    assert "of a rehearsal" in row["reason"]
+    assert row["reason"] == Rule.REHEARSED.sentence

@@ -7,17 +7,19 @@ import pytest
 from claiming import claim
 
 from campaigns.call import Disposition, Report
-from campaigns.campaign import Campaign, load_campaign
+from campaigns.campaign import CallingWindow, Campaign, load_campaign
 from campaigns.contacts import Contact
-from campaigns.places import place_of
+from campaigns.places import Place, place_of
 from worker.dialing import concluding
-from worker.rules.settlement import DialAnswer
+from worker.rules import retries
+from worker.rules.settlement import DialAnswer, Settled
 from worker.store import Store, ledger
 from worker.telnyx import codes
 from worker.telnyx.carrier import read_status
 
 NOON = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
 CONTACT = Contact("+12125550111", {"name": "Ada", "day": "Tuesday", "time": "nine"}, 2)
+NEW_YORK = Place(("America/New_York",), ("US-NY",))
 MINUTE, HOUR, SECOND = timedelta(minutes=1), timedelta(hours=1), timedelta(seconds=1)
 
 RULES: dict[str, list[timedelta]] = {
@@ -195,3 +197,29 @@ def test_a_dial_that_the_carrier_refuses_is_settled_at_once_with_its_own_words(s
     concluding.conclude(store, attempt_id)
     (row,) = store.outcomes(sample.name)
     assert (row["state"], row["disposition"], row["reason"]) == ("done", "invalid_number", refused.reason)
+
+
+# --- next_attempt by itself -----------------------------------------------------------------------------------------------
+
+
+def test_a_retry_comes_after_its_delay_and_inside_the_window(reminder: Campaign) -> None:
+    busy = Settled(Disposition.BUSY, "")
+    assert retries.next_attempt(reminder, busy, 1, NEW_YORK, NOON) == NOON + timedelta(minutes=10)
+    day_only = reminder.model_copy(update={"calling_window": CallingWindow(holidays=False)})
+    late = datetime(2026, 11, 24, 0, 55, tzinfo=UTC)  # 19:55 in New York
+    assert retries.next_attempt(day_only, busy, 1, NEW_YORK, late) == datetime(2026, 11, 24, 14, tzinfo=UTC)
+
+
+def test_a_callback_that_was_asked_for_beats_the_list(reminder: Campaign) -> None:
+    at = NOON + timedelta(hours=3)
+    asked = Settled(Disposition.CALLBACK, "", callback_at=at)
+    assert retries.next_attempt(reminder, asked, 1, NEW_YORK, NOON) == at
+
+
+@pytest.mark.parametrize("disposition", ["completed", "do_not_call", "wrong_number", "invalid_number", "rejected"])
+def test_some_ends_are_final(reminder: Campaign, disposition: str) -> None:
+    assert retries.next_attempt(reminder, Settled(Disposition(disposition), ""), 1, NEW_YORK, NOON) is None
+
+
+def test_the_last_attempt_is_the_last(reminder: Campaign) -> None:
+    assert retries.next_attempt(reminder, Settled(Disposition.BUSY, ""), 3, NEW_YORK, NOON) is None

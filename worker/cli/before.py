@@ -20,6 +20,7 @@ from worker.dialing import braking, preflight
 from worker.dialing.enlisting import enlist, error_facts
 from worker.rules import admission, consent
 from worker.rules.admission import admitted, check_header
+from worker.rules.rule import Rule
 from worker.settings import Settings, load_settings
 from worker.store import Store
 from worker.store.views import Enlisted
@@ -60,7 +61,7 @@ def check(campaign: Folder, contacts: File, rejects: Rejects = None, as_json: Js
 
 
 def _show_forecast(found: preflight.Found, facts: dict[str, Any]) -> None:
-    def counts(rules: Counter[str]) -> str:
+    def counts(rules: Counter[Rule]) -> str:
         return ", ".join(f"{rule} {count:,}" for rule, count in rules.most_common())
 
     out.print(

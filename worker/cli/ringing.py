@@ -13,6 +13,7 @@ from worker.cli.given import Json, Name, Refused, name_of, open_store
 from worker.cli.printing import SHOWN, iso, out, print_json, status_table, when
 from worker.dialing import braking
 from worker.rules import brakes, caller_ids
+from worker.rules.brakes import Brake
 from worker.rules.caller_ids import CallerId, NumberState
 from worker.rules.caller_ids import Limits as CallerIdLimits
 from worker.rules.hours import next_opening
@@ -85,7 +86,7 @@ def resume(campaign: Name) -> None:
     held, _ = open_store().held(name_of(campaign))
     _set_state(campaign, CampaignState.RUNNING, "")
     if held:
-        approved = "its first attempts are approved" if held == "canary" else "attempts are counted anew"
+        approved = "its first attempts are approved" if held == Brake.CANARY else "attempts are counted anew"
         out.print(f"The brake {held} is released: {approved}.")
 
 

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from campaigns.call import Disposition
 from worker.rules.may_ring import may_ring
+from worker.rules.rule import Rule
+from worker.rules.states import ContactState
 from worker.store import Store, ledger
 from worker.store.views import Standing
 
@@ -63,10 +65,10 @@ class Story:
     campaign: str
     line: int
     zones: tuple[str, ...]
-    state: str
+    state: ContactState
     disposition: str
     now: str  # a sentence: what would happen at this moment, and by which rule
-    rule: str  # of that, "" if nothing stands against ringing
+    rule: str  # of that: a Rule, or the disposition that is final; "" if nothing stands against ringing
     decisions: tuple[Decision, ...]
 
     def facts(self) -> dict[str, Any]:
@@ -87,7 +89,7 @@ def _story(store: Store, name: str, phone: str) -> Story | None:
         return None
     now, rule = _now(store, name, kept)
     decisions = tuple(_decision(entry) for entry in store.journal(contact_id))
-    return Story(name, kept.line, kept.place.zones, kept.state, kept.disposition, now, rule, decisions)
+    return Story(name, kept.line, kept.place.zones, ContactState(kept.state), kept.disposition, now, rule, decisions)
 
 
 def _decision(entry: Mapping[str, Any]) -> Decision:
@@ -111,15 +113,15 @@ def _decision(entry: Mapping[str, Any]) -> Decision:
 def _now(store: Store, name: str, kept: Standing) -> tuple[str, str]:
     """Say how it stands, and which rule stands against ringing now."""
     _, state, why = store.campaign(name)
-    if kept.state == "live":
-        return "an attempt is under way", "on_a_call"
-    if kept.state != "due":
+    if kept.state == ContactState.LIVE:
+        return "an attempt is under way", Rule.ON_A_CALL
+    if kept.state != ContactState.DUE:
         return f"not rung any more: {kept.reason}", kept.disposition
     moment = store.now()
     verdict = may_ring(kept.facts, moment)
-    if not verdict.allowed:
+    if verdict.rule:
         more = f" ({why})" if why and verdict.rule == state else ""
         return f"not rung{' now' if verdict.until else ''}: {verdict.reason}{more}", verdict.rule
     if kept.due and kept.due > moment:
-        return "not rung now: its next attempt is due later", "due"
+        return f"not rung now: {Rule.DUE.sentence}", Rule.DUE
     return "will be rung as soon as a line and the pace allow it", ""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from campaigns.campaign import Campaign
 from worker.rules import brakes, caller_ids
+from worker.rules.brakes import Brake
 from worker.settings import Settings
 from worker.store import Store
 
@@ -27,7 +28,7 @@ def room(store: Store, campaign: Campaign, settings: Settings, now: datetime, *,
     counted = store.counted(campaign, now)
     if stop := brakes.stop(campaign, counted):
         if store.brake(campaign.name, stop):
-            expected = stop.rule == "canary"
+            expected = stop.rule is Brake.CANARY
             log.log(logging.WARNING if expected else logging.ERROR, "campaign %s paused: %s", campaign.name, stop.why)
         return 0
     if (warning := brakes.warning(campaign, counted)) and store.tick(f"warn_{campaign.name}", _WARN_EVERY):

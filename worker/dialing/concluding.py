@@ -6,8 +6,10 @@ from datetime import datetime
 from typing import Final
 
 from campaigns.call import Disposition
-from worker.rules import brakes, retries, settlement
+from worker.rules import brakes, do_not_call, retries, settlement
+from worker.rules.rule import Rule
 from worker.rules.settlement import Settled, Step, Waiting
+from worker.rules.states import ContactState
 from worker.store import Store
 from worker.store.views import Case
 
@@ -30,7 +32,7 @@ def conclude(store: Store, attempt: Case | str) -> Step:
             break
         now = case.read_at
         if not case.begun:
-            give_back(store, case, "", "lease_ended", "claimed, but nobody dialed it in time", now)
+            give_back(store, case, "", Rule.LEASE_ENDED, Rule.LEASE_ENDED.sentence, now)
             break
         decided = settlement.settle(case.evidence, now)
         if isinstance(decided, Waiting):
@@ -42,19 +44,19 @@ def conclude(store: Store, attempt: Case | str) -> Step:
             continue
         log.info("concluded %s as %s", attempt_id, settled.disposition)
         if settled.disposition is Disposition.DO_NOT_CALL:
-            store.add_do_not_call(case.phone, f"asked during {attempt_id}")
+            store.add_do_not_call(case.phone, do_not_call.asked_during(attempt_id))
         break
     return Step.WAIT
 
 
 def give_back(  # noqa: PLR0917 - they read as a sentence
-    store: Store, case: Case, token: str, rule: str, reason: str, due: datetime | None, *, slow_to: float = 1.0
+    store: Store, case: Case, token: str, rule: Rule, reason: str, due: datetime | None, *, slow_to: float = 1.0
 ) -> None:
     """Postpone an attempt that was not dialed; `due` None: for good, the contact is refused."""
     given = store.postpone(case, token, due or store.now(), rule, reason, slow_to=slow_to)
     if given and due is None:
-        listed = Disposition.DO_NOT_CALL if rule == "do_not_call" else Disposition.CANCELED
-        store.withdraw(case.contact_id, "refused", listed, reason)
+        listed = Disposition.DO_NOT_CALL if rule is Rule.DO_NOT_CALL else Disposition.CANCELED
+        store.withdraw(case.contact_id, ContactState.REFUSED, listed, reason)
 
 
 def _what_follows(case: Case, decided: Settled, now: datetime) -> tuple[Settled, datetime | None]:

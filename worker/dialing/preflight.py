@@ -13,7 +13,9 @@ from campaigns.templates import RenderError
 from worker.dialing import briefing, forecast
 from worker.machine.batches import batches
 from worker.rules.do_not_call import Listing, Registry
-from worker.rules.may_ring import Facts, Verdict, may_ring
+from worker.rules.may_ring import Facts, may_ring
+from worker.rules.rule import Rule
+from worker.rules.verdict import Verdict
 from worker.settings import Settings
 from worker.telnyx import texml
 
@@ -32,8 +34,8 @@ class Found:
     fetched: int = 0  # briefs whose script travels by brief_url
     first_opening: datetime | None = None
     refused: Counter[str] = field(default_factory=Counter)  # column -> rows
-    rules: Counter[str] = field(default_factory=Counter)  # rule -> rows that it will never let ring
-    held: Counter[str] = field(default_factory=Counter)  # rule -> contacts that it holds for now
+    rules: Counter[Rule] = field(default_factory=Counter)  # rule -> rows that it will never let ring
+    held: Counter[Rule] = field(default_factory=Counter)  # rule -> contacts that it holds for now
     places: Counter[Place] = field(default_factory=Counter)  # of the contacts that will be rung
 
     @property
@@ -96,8 +98,7 @@ def examine(
         for row in batch:
             found.rows += 1
             if isinstance(row, RowError):
-                error: RowError | None = row
-                rule = ""
+                rule, error = Rule.ROW, row
             else:
                 listings, rung = next(known)
                 facts = Facts(
@@ -109,42 +110,42 @@ def examine(
                     rung=rung,
                     registries=registries or {},
                 )
-                rule, column, reason = _problem(
-                    row, facts, settings, now, found, with_registries=registries is not None
-                )
-                error = RowError(row.line, column, row.phone, reason, reader.header.row_of(row)) if reason else None
-            if error:
-                found.refused[error.column or "row"] += 1
-                found.rules[rule or "row"] += 1
-                yield error
+                problem = _problem(row, facts, settings, now, found, with_registries=registries is not None)
+                if problem is None:
+                    continue
+                rule, column, reason = problem
+                error = RowError(row.line, column, row.phone, reason, reader.header.row_of(row))
+            found.refused[error.column or "row"] += 1
+            found.rules[rule] += 1
+            yield error
 
 
-_COLUMNS: Final = {"consent": "consent_type"}
+_COLUMNS: Final = {Rule.CONSENT: "consent_type"}
 """Which column a rule is about, if it is not about the phone."""
 
 
 def _problem(
     contact: Contact, facts: Facts, settings: Settings, now: datetime, found: Found, *, with_registries: bool
-) -> tuple[str, str, str]:
-    """Return the rule, the column and the reason for which a contact will not be rung; empty ones: it will."""
+) -> tuple[Rule, str, str] | None:
+    """Return the rule, the column and the reason for which a contact will not be rung; None: it will."""
     campaign, place = facts.campaign, facts.place
     try:
         document = briefing.outbound_document(
             contact, place.zones, campaign, settings, attempt_id="x" * 16 + "#1", now=now
         )
     except (RenderError, texml.DocumentTooLong) as error:
-        return "row", "", str(error)
+        return Rule.ROW, "", str(error)
     verdict = may_ring(facts, now)
-    if verdict.rule == "registry" and not with_registries:
+    if verdict.rule is Rule.REGISTRY and not with_registries:
         verdict = Verdict()
-    if not verdict.allowed and verdict.until is None:
+    if verdict.rule and verdict.until is None:
         return verdict.rule, _COLUMNS.get(verdict.rule, "phone"), verdict.reason
     found.places[place] += 1
     found.fetched += "brief_url" in document
-    if verdict.allowed:
-        found.open_now += 1
-    else:
+    if verdict.rule:
         found.held[verdict.rule] += 1
+    else:
+        found.open_now += 1
     opening = verdict.until or now
     found.first_opening = min(opening, found.first_opening or opening)
-    return "", "", ""
+    return None

@@ -8,6 +8,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+from worker.rules.states import OVER
+
 _EXPECTED: Final[Mapping[str, frozenset[str]]] = {
     "busy": frozenset({"busy"}),
     "no-answer": frozenset({"no_answer"}),
@@ -54,7 +56,7 @@ def disagreements(
 def _of_contact(outcome: Mapping[str, Any], calls: list[Mapping[str, Any]], retry_after_s: float) -> list[str]:
     who = f"line {outcome['line']}"
     found: list[str] = []
-    if outcome["state"] not in {"done", "refused"} or not outcome["disposition"]:
+    if outcome["state"] not in OVER or not outcome["disposition"]:
         found.append(f"{who} has no outcome: it is {outcome['state']}")
     if len(calls) != outcome["attempts"]:
         found.append(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
 from campaigns.call import Disposition
 from campaigns.campaign import Brakes, Campaign
@@ -22,6 +22,10 @@ that were answered (support.telnyx.com, article 1130707)."""
 
 PERIOD: Final = timedelta(days=30)
 """Over which the law reckons the share of abandoned calls, campaign by campaign."""
+
+KEPT: Final = PERIOD + timedelta(days=1)
+"""How long people and abandoned calls are kept. They are counted by whole days (UTC), so the day in which the PERIOD began
+must still be there."""
 
 LEAST_PEOPLE: Final = 100
 """Before so many people have answered, a single call would move the share of abandoned ones by more than a point."""
@@ -37,6 +41,29 @@ _NAMED: Final = 5
 
 _MACHINES: Final = frozenset({"voicemail", "screening", "fax", "menu"})
 _CARRIERS_MACHINES: Final = frozenset({AnsweredBy.MACHINE, AnsweredBy.MACHINE_READY, AnsweredBy.FAX})
+
+
+class Brake(StrEnum):
+    """Why a campaign has stopped by itself. The value is what the record, Lua and `--json` say.
+
+    A campaign that was stopped by a brake is paused: its contacts are held by the rule `paused`. The canary is enforced once
+    more where an attempt begins, by the rule of the same name.
+    """
+
+    sentence: str
+
+    def __new__(cls, value: str, sentence: str) -> Self:
+        """Keep the sentence with the member."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.sentence = sentence
+        return member
+
+    CANARY = "canary", "its first attempts are done and wait for the operator's approval"
+    FAILED = "failed", "too many attempts failed or may have rung: that is our fault, never the contact's"
+    CANCELED = "canceled", "we hung up too many calls before the answer"
+    SHORT = "short", "too many answered calls were over within 6 s"
+    ABANDONED = "abandoned", "too many people answered and heard no bot within 2 s"
 
 
 class Mark(StrEnum):
@@ -83,14 +110,14 @@ class Counted:
 class Stop:
     """Why a campaign stops, for the operator."""
 
-    rule: str  # canary, failed, canceled, short or abandoned
+    rule: Brake
     why: str
     attempts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Breaker:
-    rule: str
+    rule: Brake
     words: str
     marks: frozenset[str]  # what is too much of
     among: frozenset[str]  # and among what; empty: all
@@ -102,16 +129,16 @@ class _Breaker:
 _BREAKERS: Final = (
     # A breakdown shows in every attempt: a short window sees it before many more are made.
     _Breaker(
-        "failed", "attempts failed, or may have rung for all we know", frozenset({Disposition.FAILED, Disposition.UNCONFIRMED}),
+        Brake.FAILED, "attempts failed, or may have rung for all we know", frozenset({Disposition.FAILED, Disposition.UNCONFIRMED}),
         frozenset(), 50, 20, lambda limits: limits.failed,
     ),
     _Breaker(
-        "canceled", "attempts were hung up before the answer", frozenset({Disposition.CANCELED}),
+        Brake.CANCELED, "attempts were hung up before the answer", frozenset({Disposition.CANCELED}),
         frozenset(), 100, 20, lambda limits: limits.canceled,
     ),
     # People hang up on machines as they please: fewer answers than these would stop campaigns by chance.
     _Breaker(
-        "short", "answered calls were over within 6 s", frozenset({Mark.SHORT}),
+        Brake.SHORT, "answered calls were over within 6 s", frozenset({Mark.SHORT}),
         frozenset({Mark.ANSWERED}), REMEMBERED, 40, lambda limits: limits.short,
     ),
 )  # fmt: skip
@@ -160,7 +187,7 @@ def stop(campaign: Campaign, counted: Counted) -> Stop | None:
     found = _tripped(campaign.brakes, counted) or _too_silent(campaign.brakes, counted)
     if found is None and canary_left(campaign, counted) == 0 and not counted.live:
         endings = ", ".join(f"{end} {counted.totals[end]}" for end in Disposition if counted.totals.get(end))
-        found = Stop("canary", f"canary: {counted.begun} attempts done – {endings}")
+        found = Stop(Brake.CANARY, f"canary: {counted.begun} attempts done – {endings}")
     if found is None:
         return None
     how = f"look at `dialout results {campaign.name}`, then `dialout resume {campaign.name}`"
@@ -186,7 +213,9 @@ def _too_silent(limits: Brakes, counted: Counted) -> Stop | None:
         return None
     share = f"{len(counted.abandoned)} of {counted.people} people who answered in 30 days heard no bot within 2 s"
     named = _named(counted.abandoned[::-1])
-    return Stop("abandoned", f"abandoned: {share}, {limits.abandoned:.0%} or more ({named})", tuple(counted.abandoned))
+    return Stop(
+        Brake.ABANDONED, f"abandoned: {share}, {limits.abandoned:.0%} or more ({named})", tuple(counted.abandoned)
+    )
 
 
 def _named(attempts: Sequence[str]) -> str:

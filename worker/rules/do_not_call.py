@@ -77,6 +77,11 @@ def scope_of(text: str) -> str:
     raise ValueError(f"--scope {text}: write everywhere, marketing, informational or campaign:NAME")
 
 
+def asked_during(attempt_id: str) -> str:
+    """Return the source of an entry that the person asked for in a call: conclude.lua must write the same words."""
+    return f"asked during {attempt_id}"
+
+
 def read_listings(kept: str | None) -> tuple[Listing, ...]:
     """Read the entries of one number as they are stored."""
     return tuple(_listing(facts) for facts in json.loads(kept)) if kept else ()

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from campaigns.campaign import Campaign
 from campaigns.places import Place
 from worker.rules.law import UnknownRegion, jurisdiction, law_for, public_holidays
+from worker.rules.rule import Rule
 
 SEARCH_DAYS: Final = 62
 """How far ahead an opening is searched: past any combination of weekdays, holidays and a blackout of some weeks."""
@@ -35,7 +36,7 @@ def next_opening(campaign: Campaign, place: Place, after: datetime) -> datetime 
     return None
 
 
-def closed(campaign: Campaign, place: Place, now: datetime) -> tuple[str, str] | None:
+def closed(campaign: Campaign, place: Place, now: datetime) -> tuple[Rule, str] | None:
     """Return the rule by which it is no hour for calls at `now`, and a sentence; None if it is one in every zone."""
     return next((found for zone in place.zones if (found := _closed_in(zone, campaign, place, now))), None)
 
@@ -71,7 +72,7 @@ def _opening_in(zone: str, campaign: Campaign, place: Place, after: datetime) ->
     return after + timedelta(days=SEARCH_DAYS + 1)
 
 
-def _closed_in(zone: str, campaign: Campaign, place: Place, now: datetime) -> tuple[str, str] | None:
+def _closed_in(zone: str, campaign: Campaign, place: Place, now: datetime) -> tuple[Rule, str] | None:
     """Return the rule by which one zone is closed, and a sentence; None: it is open."""
     local = now.astimezone(ZoneInfo(zone))
     day = local.date()
@@ -83,11 +84,11 @@ def _closed_in(zone: str, campaign: Campaign, place: Place, now: datetime) -> tu
     window, lawful = campaign.calling_window, law_for(campaign, place).hours[day.weekday()]
     if window.start <= local.time() < window.end and not (lawful and lawful[0] <= local.time() < lawful[1]):
         return (
-            "legal_hours",
+            Rule.LEGAL_HOURS,
             f"outside the hours that the law of {jurisdiction(place)} allows: it is {local:%A %H:%M} in {zone}",
         )
     again = " for the second time today" if local.fold else ""
-    return "calling_window", f"outside the calling window: it is {local:%H:%M} in {zone}{again}"
+    return Rule.CALLING_WINDOW, f"outside the calling window: it is {local:%H:%M} in {zone}{again}"
 
 
 def _span(day: date, zone: str, campaign: Campaign, place: Place) -> tuple[datetime, datetime] | None:
@@ -101,16 +102,16 @@ def _span(day: date, zone: str, campaign: Campaign, place: Place) -> tuple[datet
     return (opens, closes) if opens < closes else None
 
 
-def _day_off(day: date, campaign: Campaign, place: Place) -> tuple[str, str] | None:
+def _day_off(day: date, campaign: Campaign, place: Place) -> tuple[Rule, str] | None:
     """Return the rule by which nobody is rung on a day, and a sentence; None: it is a day for calls."""
     window = campaign.calling_window
     if not window.includes_day(day):
-        return "calling_window", f"{day:%A} is not among the calling window's weekdays"
+        return Rule.CALLING_WINDOW, f"{day:%A} is not among the calling window's weekdays"
     if day in window.blackout:
-        return "blackout", f"{day} is a blackout date of the campaign"
+        return Rule.BLACKOUT, f"{day} is a blackout date of the campaign"
     for region in _keeps_holidays(campaign, place):
         if holiday := _holiday(region, day):
-            return "holiday", f"{day} is {holiday} in {region}"
+            return Rule.HOLIDAY, f"{day} is {holiday} in {region}"
     return None
 
 

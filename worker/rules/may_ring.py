@@ -5,8 +5,8 @@ once more inside the Redis script that writes the attempt down (worker/store/lua
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Final
 
 from campaigns import numbers
@@ -16,23 +16,9 @@ from worker.rules import hours
 from worker.rules.consent import consent_problem
 from worker.rules.do_not_call import Listing, Registry, in_force, registry_problem
 from worker.rules.retries import caps, most_attempts, within_cap_from
-
-ASK_REGISTRY: Final = timedelta(hours=1)
-"""When a contact that waits for a fresh copy of a registry is asked about again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether a contact may be rung now. A refusal names its rule, and says when to ask again, if ever."""
-
-    rule: str = ""
-    reason: str = ""
-    until: datetime | None = None  # None with a rule: never
-
-    @property
-    def allowed(self) -> bool:
-        """True if no rule speaks against it."""
-        return not self.rule
+from worker.rules.rule import Rule
+from worker.rules.states import CampaignState
+from worker.rules.verdict import Verdict, no
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,92 +29,97 @@ class Facts:
     phone: str  # E.164
     place: Place
     columns: Mapping[str, str] = field(default_factory=dict[str, str])  # of its row
-    campaign_state: str = "running"  # or "paused", "stopped"
-    made: int = 0  # attempts of this campaign, begun before this one
-    asked_back: bool = False  # the last time, they asked to be called again
+    campaign_state: CampaignState = CampaignState.RUNNING
+    made: int = 0  # attempts of this campaign that were begun before this one
+    asked_back: bool = False  # the last attempt ended with the person asking to be called again
     rung: Sequence[datetime] = ()  # when this number was rung lately, in any campaign
     listings: Sequence[Listing] = ()  # its entries on the do-not-call list
     registries: Mapping[str, Registry] = field(default_factory=dict[str, Registry])  # the lists that were imported
 
 
 def may_ring(facts: Facts, now: datetime) -> Verdict:
-    """Decide whether a contact may be rung at `now`; the first rule that says no is named.
+    """Decide whether a contact may be rung at `now`. The first rule that says no is named.
 
     Asked before an attempt is begun, and again just before its POST.
     """
     return next((verdict for rule in _RULES if (verdict := rule(facts, now))), Verdict())
 
 
+def _no(rule: Rule, facts: Facts, now: datetime, reason: str = "", until: datetime | None = None) -> Verdict:
+    return no(rule, facts.campaign, facts.place, now, reason=reason, until=until)
+
+
 def _paused(facts: Facts, now: datetime) -> Verdict | None:
-    """The operator's word holds at once: a paused campaign rings nobody, nor does one that was stopped."""
-    if facts.campaign_state == "running":
+    """The operator's word holds at once: a campaign that is paused or stopped rings nobody."""
+    if facts.campaign_state is CampaignState.RUNNING:
         return None
-    return Verdict(facts.campaign_state, f"the campaign is {facts.campaign_state}", now)
+    return _no(Rule.STOPPED if facts.campaign_state is CampaignState.STOPPED else Rule.PAUSED, facts, now)
 
 
 def _do_not_call(facts: Facts, now: datetime) -> Verdict | None:
     """A number that is on the do-not-call list, for everything, for this purpose or for this campaign, is not rung."""
     campaign = facts.campaign
     listing = in_force(facts.listings, campaign.name, campaign.purpose, now)
-    return Verdict("do_not_call", str(listing)) if listing else None
+    return _no(Rule.DO_NOT_CALL, facts, now, str(listing)) if listing else None
 
 
-def _number_type(facts: Facts, _now: datetime) -> Verdict | None:
-    """Emergency, toll-free, premium and such numbers may not be rung by an artificial voice (47 CFR 64.1200(a)(1))."""
+def _number_type(facts: Facts, now: datetime) -> Verdict | None:
+    """An artificial voice may not ring emergency, toll-free, premium and such numbers (47 CFR 64.1200(a)(1))."""
     try:
         numbers.parse(facts.phone, facts.campaign.default_region, facts.campaign.allowed_countries)
     except numbers.BadNumber as bad:
-        return Verdict("number_type", f"the number {bad}")
+        return _no(Rule.NUMBER_TYPE, facts, now, f"the number {bad}")
     return None
 
 
 def _consent(facts: Facts, now: datetime) -> Verdict | None:
-    """Where the law asks for consent, it is on record, and not too old."""
+    """Where the law asks for consent, it is on record and not too old."""
     problem = consent_problem(facts.campaign, facts.place, facts.columns, now)
-    return Verdict("consent", problem) if problem else None
+    return _no(Rule.CONSENT, facts, now, problem) if problem else None
 
 
 def _registry(facts: Facts, now: datetime) -> Verdict | None:
     """Where the law has a registry, we hold a fresh copy of it. A contact that waits for one is held, and not lost."""
     problem = registry_problem(facts.campaign, facts.place, facts.registries, now)
-    return Verdict("registry", problem, now + ASK_REGISTRY) if problem else None
+    return _no(Rule.REGISTRY, facts, now, problem) if problem else None
 
 
-def _attempts(facts: Facts, _now: datetime) -> Verdict | None:
-    """A contact is rung no more often than the campaign says; once more, if the last time they asked for it."""
+def _attempts(facts: Facts, now: datetime) -> Verdict | None:
+    """A contact is rung as often as the campaign says, and once more if the last time the person asked for it."""
     if facts.made < most_attempts(facts.campaign, asked_back=facts.asked_back):
         return None
-    return Verdict("attempts", f"all {facts.made} attempts were made")
+    return _no(Rule.ATTEMPTS, facts, now, f"all {facts.made} attempts were made")
 
 
 def _number_limit(facts: Facts, now: datetime) -> Verdict | None:
-    """A number is rung no more often than the law and the campaign say, whatever the campaigns that have it."""
+    """A number is rung as often as the law and the campaign say, over all campaigns that have it."""
     found = [(cap, within_cap_from(cap, facts.rung, now)) for cap in caps(facts.campaign, facts.place)]
     later = [(cap, until) for cap, until in found if until]
     if not later:
         return None
     cap, until = max(later, key=lambda one: one[1])
-    opening = hours.next_opening(facts.campaign, facts.place, until)
-    return Verdict("number_limit", f"the number was rung {cap}, over all campaigns", opening or until)
+    return _no(Rule.NUMBER_LIMIT, facts, now, f"the number was rung {cap}, over all campaigns", until)
 
 
-def _zone_unknown(facts: Facts, _now: datetime) -> Verdict | None:
-    """Where it is not known what the contact's clock says, it is not guessed."""
+def _zone_unknown(facts: Facts, now: datetime) -> Verdict | None:
+    """Where nothing tells what time it is for the contact, the time is not guessed."""
     if facts.place.zones:
         return None
-    return Verdict("zone_unknown", "the contact's time zone is not known, and is not guessed: add a column timezone")
+    reason = "the contact's time zone is not known, and is not guessed: add a column timezone"
+    return _no(Rule.ZONE_UNKNOWN, facts, now, reason)
 
 
 def _hours(facts: Facts, now: datetime) -> Verdict | None:
-    """It must be a day and an hour for calls wherever the contact may be, by the campaign's window and by the law."""
+    """It must be a day and an hour for calls in every zone where the contact may be, by the campaign and by the law."""
     closed = hours.closed(facts.campaign, facts.place, now)
     if closed is None:
         return None
     rule, reason = closed
-    opening = hours.next_opening(facts.campaign, facts.place, now)
-    if opening is None:
-        reason += f", and there is no time in {hours.SEARCH_DAYS} days at which it may be rung"
-    return Verdict(rule, reason, opening)
+    verdict = _no(rule, facts, now, reason)
+    if verdict.until:
+        return verdict
+    never = f"{reason}, and there is no time in {hours.SEARCH_DAYS} days at which it may be rung"
+    return replace(verdict, reason=never)
 
 
 _RULES: Final = (

@@ -12,6 +12,10 @@ from worker.rules.hours import next_opening
 from worker.rules.law import Cap, law_for
 from worker.rules.settlement import Settled
 
+RUNG_KEPT: Final = timedelta(days=1)
+"""How long it is remembered when a number was rung: at least as long as the caps of the next campaign that has the number may
+look back. Where a cap is longer, the cap counts."""
+
 _CAME_TO_NOTHING: Final = frozenset({Disposition.FAILED, Disposition.REJECTED, Disposition.UNCONFIRMED})
 """Endings of a call to us after which the contact still waits for what it waited for before."""
 

@@ -1,6 +1,7 @@
 """The states of a campaign and of a contact: closed enums, whose values the record, Lua and `--json` use."""
 
 from enum import StrEnum
+from typing import Final
 
 
 class CampaignState(StrEnum):
@@ -18,3 +19,7 @@ class ContactState(StrEnum):
     LIVE = "live"  # an attempt is claimed or under way
     DONE = "done"  # no more attempts follow
     REFUSED = "refused"  # a rule refused it for good, before or between attempts
+
+
+OVER: Final = frozenset({ContactState.DONE, ContactState.REFUSED})
+"""The states in which a contact has its outcome, and is not rung again."""

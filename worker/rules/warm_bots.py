@@ -20,6 +20,23 @@ in a thousand half minutes at the limit."""
 _DOUBT: Final = 2.0
 """How many standard errors above the answers so far the answer rate is taken to be."""
 
+COUNT_FRESH: Final = timedelta(seconds=10)
+"""How long Pipecat Cloud's count of idle bots is believed in full. It is asked every 3 s, so two answers may fail."""
+
+COUNT_HALVES: Final = timedelta(seconds=30)
+"""In what time the weight of an older count halves, in favour of the setting WARM_BOTS: about as long as a bot takes to be
+warm, so the count says less and less about now."""
+
+COUNT_LAGS: Final = timedelta(seconds=2)
+"""How much earlier than a count a call may have begun and still not be in it. Such calls are taken off the count."""
+
+USED_KEPT: Final = timedelta(minutes=10)
+"""How long a used bot is remembered: twice as long as BOT_REST_S can be set to."""
+
+ODDS_HALVE_AT: Final = 200
+"""At how many answers, or calls that rang out, a campaign's counts of both are halved: people answer more at six than at ten,
+so what was learned must fade."""
+
 
 def answer_rate(answered: int, rung_out: int) -> float:
     """Return the highest share of calls, from 0 to 1, that may plausibly be answered.

@@ -839,7 +839,7 @@ class Store:
             phone=phone,
             place=labels.get(contact["zone"], Place()),
             columns=_columns(contact),
-            campaign_state=state.value,
+            campaign_state=state,
             made=made,
             asked_back=contact.get("disposition") == Disposition.CALLBACK,
             rung=tuple(ledger.moment(at) for _, at in rung),

@@ -113,7 +113,7 @@ class Case:
             phone=self.phone,
             place=self.place,
             columns=self.columns,
-            campaign_state=self.campaign_state.value,
+            campaign_state=self.campaign_state,
             made=self.made,
             asked_back=self.last == Disposition.CALLBACK,
             rung=self.rung,

@@ -7,7 +7,7 @@ from typing import Final
 
 from worker.dialing import braking
 from worker.rules import caller_ids, warm_bots
-from worker.rules.states import CampaignState
+from worker.rules.states import CampaignState, ContactState
 from worker.settings import Settings
 from worker.store import Store
 from worker.store.views import Status
@@ -38,9 +38,7 @@ def _lines(store: Store, settings: Settings) -> Iterator[str]:
     if held.idle is not None:
         yield from _metric("bots_idle", "gauge", "Warm bots without a call, as last counted.", [({}, held.idle)])
     contacts = [
-        ({"campaign": one.campaign, "state": state}, getattr(one, state))
-        for one in statuses
-        for state in ("due", "live", "done", "refused")
+        ({"campaign": one.campaign, "state": state}, getattr(one, state)) for one in statuses for state in ContactState
     ]
     yield from _metric("contacts", "gauge", "Contacts by state.", contacts)
     ended = [

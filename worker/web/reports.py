@@ -24,6 +24,7 @@ from campaigns.call import (
     verify_message,
 )
 from worker.app import store
+from worker.rules.do_not_call import asked_during
 from worker.rules.evidence import AnsweredBy
 from worker.settings import load_settings
 from worker.store import ledger
@@ -144,7 +145,7 @@ def _detects(attempt_id: str) -> bool:
 
 def _list(phone: str, attempt_id: str) -> None:
     if phone:
-        store().add_do_not_call(phone, f"asked during {attempt_id}")
+        store().add_do_not_call(phone, asked_during(attempt_id))
 
 
 def _check(message: bytes, request: Request, purpose: str) -> None:

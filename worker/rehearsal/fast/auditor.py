@@ -1,6 +1,6 @@
 """The auditor of a fast rehearsal: reads the telephone network's records, the campaign and the files.
 
-It reckons for itself, and asks neither the policy nor the store: of the dialer's it sees only the results.
+It reckons for itself, and asks neither the rules nor the store: of the dialer's it sees only the results.
 """
 
 import math
@@ -16,6 +16,7 @@ from campaigns import numbers
 from campaigns.campaign import WEEKDAYS, Campaign
 from worker.rehearsal.fast.network import Call, Post
 from worker.rehearsal.fast.odds import PostAnswer
+from worker.rules.states import OVER, ContactState
 
 _TRAILING_S: Final = (1, 5, 60)
 """Over how many seconds the pace is counted, wherever they begin."""
@@ -244,15 +245,15 @@ def _nobody_is_lost(
     states = {row["phone"]: row["state"] for row in outcomes}
     for number in zones:
         state = states.get(number, "in no result")
-        if state == "due":
+        if state == ContactState.DUE:
             verdict.waiting += 1
-        elif state not in {"done", "refused"}:
+        elif state not in OVER:
             verdict.lost.append(f"{_who(number)} has no outcome: {state}")
     verdict.lost += [f"{_who(row['phone'])} has no disposition" for row in outcomes if _unsettled(row)]
 
 
 def _unsettled(row: Mapping[str, Any]) -> bool:
-    return row["state"] in {"done", "refused"} and not row["disposition"]
+    return row["state"] in OVER and not row["disposition"]
 
 
 def _outcomes_fit(
@@ -275,7 +276,7 @@ def _outcomes_fit(
                 f"{who}: {row['attempts']} attempts by the dialer's books, {spent[number]} by the network's"
             )
         call = last.get(number)
-        if row["state"] != "done" or call is None or number in talked:
+        if row["state"] != ContactState.DONE or call is None or number in talked:
             continue
         if newest[number].call_sid != call.call_sid:
             continue  # of the last attempt nothing rang

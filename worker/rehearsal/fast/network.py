@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from campaigns.call import Disposition, Joined, OptOut, Report
 from worker.rehearsal.fast.odds import Fate, Odds, Pickup, PostAnswer
 from worker.rehearsal.fast.timeline import Timeline
+from worker.rules.do_not_call import asked_during
 from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
 from worker.store import Store, ledger
 from worker.store.views import Heard
@@ -270,7 +271,7 @@ class Network(Carrier):
 
     def _opt_out(self, call: Call) -> None:
         call.opted_out_ms = self._timeline.now_ms
-        self._store.add_do_not_call(call.number, f"asked during {call.attempt_id}")
+        self._store.add_do_not_call(call.number, asked_during(call.attempt_id))
         self._say(call, ledger.opted_out(OptOut(attempt_id=call.attempt_id, call_sid=call.call_sid)))
 
     def _report(self, call: Call, says: Disposition, fate: Fate) -> None:

@@ -26,7 +26,7 @@ from worker.rehearsal.fast.odds import Odds
 from worker.rehearsal.fast.timeline import Timeline
 from worker.rules import do_not_call
 from worker.rules.do_not_call import Registry
-from worker.rules.states import CampaignState
+from worker.rules.states import OVER, CampaignState
 from worker.settings import load_settings
 from worker.store import Store, redis_server
 
@@ -87,9 +87,7 @@ class Outcome:
 
     def dispositions(self) -> Counter[str]:
         """Count the contacts by how they ended; those that wait for another day are `due`."""
-        return Counter(
-            row["disposition"] if row["state"] in {"done", "refused"} else row["state"] for row in self.outcomes
-        )
+        return Counter(row["disposition"] if row["state"] in OVER else row["state"] for row in self.outcomes)
 
 
 def friday_before_the_clocks_change(zone: str) -> datetime:

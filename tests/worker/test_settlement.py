@@ -1,30 +1,17 @@
+"""How an attempt ended: each witness alone, witnesses that contradict each other, and silence."""
+
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
 import pytest
 
 from campaigns.call import Disposition, Joined, OptOut, Report
-from campaigns.campaign import CallingWindow, Campaign
-from campaigns.places import Place
-from worker.rules import retries, settlement
+from worker.rules import settlement
 from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
-from worker.rules.hours import next_opening
-from worker.rules.may_ring import Facts, may_ring
 from worker.rules.settlement import DialAnswer, Evidence, Settled, Step, Waiting
 
 NOW = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
-NINE_TO_EIGHT = CallingWindow(holidays=False)
-NEW_YORK, LOS_ANGELES = Place(("America/New_York",), ("US-NY",)), Place(("America/Los_Angeles",), ("US-CA",))
-SOMEWHERE = Place(NEW_YORK.zones + LOS_ANGELES.zones, ("US-CA", "US-NY"))
-ZONES = ["America/New_York", "America/Phoenix", "Europe/London", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Apia"]
-
-
-PHONE = "+12125550111"
-
-
-def day(campaign: Campaign, window: CallingWindow = NINE_TO_EIGHT) -> Campaign:
-    return campaign.model_copy(update={"calling_window": window})
 
 
 def evidence(**heard: object) -> Evidence:
@@ -39,51 +26,6 @@ def report(disposition: Disposition = Disposition.COMPLETED) -> Report:
     return Report(
         report_id="r", attempt_id="a#1", disposition=disposition, reason="said so", started_at=NOW, ended_at=NOW
     )
-
-
-def test_a_contact_is_rung_only_while_it_is_day_where_they_are(reminder: Campaign) -> None:
-    nine_in_new_york = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
-    assert next_opening(day(reminder), NEW_YORK, nine_in_new_york) == nine_in_new_york
-    assert next_opening(day(reminder), LOS_ANGELES, nine_in_new_york) == nine_in_new_york + timedelta(hours=3)
-
-
-def test_the_window_closes_on_the_minute(reminder: Campaign) -> None:
-    eight = datetime(2026, 11, 24, 1, 0, tzinfo=UTC)  # 20:00 in New York
-    just_before = eight - timedelta(microseconds=1)
-    assert next_opening(day(reminder), NEW_YORK, just_before) == just_before
-    assert next_opening(day(reminder), NEW_YORK, eight) == eight + timedelta(hours=13)
-
-
-def test_a_window_that_closes_in_an_hour_that_comes_twice_closes_the_first_time(reminder: Campaign) -> None:
-    beirut = Place(("Asia/Beirut",), ())  # where 24 October 2026 ends twice: 23:00 to 24:00 comes again at 21:00 UTC
-    late = day(reminder, CallingWindow(end=time(23, 30), holidays=False)).model_copy(update={"countries": ("LB",)})
-    first, again = datetime(2026, 10, 24, 20, 29, tzinfo=UTC), datetime(2026, 10, 24, 21, 10, tzinfo=UTC)
-    assert may_ring(Facts(late, "+96171123456", beirut), first).allowed
-    assert may_ring(Facts(late, "+96171123456", beirut), again).reason.endswith(
-        "it is 23:10 in Asia/Beirut for the second time today"
-    )
-
-
-def test_a_number_that_may_be_in_two_zones_is_rung_only_when_it_is_day_in_both(reminder: Campaign) -> None:
-    opening = next_opening(day(reminder), SOMEWHERE, datetime(2026, 11, 23, 12, tzinfo=UTC))
-    assert opening == datetime(2026, 11, 23, 17, tzinfo=UTC)  # nine in Los Angeles
-
-
-def test_an_unknown_zone_is_refused_and_not_guessed(reminder: Campaign) -> None:
-    verdict = may_ring(Facts(reminder, PHONE, Place()), NOW)
-    assert (verdict.allowed, verdict.rule, verdict.until) == (False, "zone_unknown", None)
-
-
-def test_nobody_is_rung_more_often_than_the_campaign_says(reminder: Campaign) -> None:
-    assert may_ring(Facts(reminder, PHONE, NEW_YORK, made=2), NOW).allowed
-    assert may_ring(Facts(reminder, PHONE, NEW_YORK, made=3), NOW).rule == "attempts"
-
-
-def test_weekdays_are_those_of_the_contact(reminder: Campaign) -> None:
-    weekdays = CallingWindow(weekdays=("mon",), holidays=False)
-    sunday_in_los_angeles = datetime(2026, 11, 23, 5, tzinfo=UTC)  # 21:00 on Sunday there, Monday by UTC
-    opening = next_opening(day(reminder, weekdays), LOS_ANGELES, sunday_in_los_angeles)
-    assert opening == datetime(2026, 11, 23, 17, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("disposition", [Disposition.BUSY, Disposition.NO_ANSWER, Disposition.REJECTED])
@@ -228,26 +170,3 @@ def test_who_asked_to_be_left_alone_was_not_alone_with_silence() -> None:
     talking = evidence(told=((NOW, CallEvent("", CallState.ANSWERED)),), opt_out=ASKED)
     assert step(talking, 119) is Step.WAIT
     assert talking.call_sid == "v3:1"
-
-
-def test_a_retry_comes_after_its_delay_and_inside_the_window(reminder: Campaign) -> None:
-    busy = Settled(Disposition.BUSY, "")
-    assert retries.next_attempt(reminder, busy, 1, NEW_YORK, NOW) == NOW + timedelta(minutes=10)
-    day_only = day(reminder)
-    late = datetime(2026, 11, 24, 0, 55, tzinfo=UTC)  # 19:55 in New York
-    assert retries.next_attempt(day_only, busy, 1, NEW_YORK, late) == datetime(2026, 11, 24, 14, tzinfo=UTC)
-
-
-def test_a_callback_that_was_asked_for_beats_the_list(reminder: Campaign) -> None:
-    at = NOW + timedelta(hours=3)
-    asked = Settled(Disposition.CALLBACK, "", callback_at=at)
-    assert retries.next_attempt(reminder, asked, 1, NEW_YORK, NOW) == at
-
-
-@pytest.mark.parametrize("disposition", ["completed", "do_not_call", "wrong_number", "invalid_number", "rejected"])
-def test_some_ends_are_final(reminder: Campaign, disposition: str) -> None:
-    assert retries.next_attempt(reminder, Settled(Disposition(disposition), ""), 1, NEW_YORK, NOW) is None
-
-
-def test_the_last_attempt_is_the_last(reminder: Campaign) -> None:
-    assert retries.next_attempt(reminder, Settled(Disposition.BUSY, ""), 3, NEW_YORK, NOW) is None
