@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from bot.machines import Impression, Kind
 from bot.phrases import phrases
+from bot.settings import BotSettings
 from campaigns.call import AnsweredBy, Brief, Disposition, Report, Script, Turn
 
 
@@ -18,7 +19,7 @@ class Conversation:
     def __init__(self, brief: Brief | None, call_sid: str) -> None:
         self.brief, self.call_sid = brief, call_sid
         self.script: Script | None = brief.script if brief else None  # comes later if it travels by brief_url
-        self.phrases = phrases(brief.voice.language if brief else "en")
+        self.phrases = phrases(self.language)
         self.impression = Impression()
         self.started_at = datetime.now(UTC)
         self.began = time.monotonic()
@@ -42,6 +43,37 @@ class Conversation:
     def seconds(self) -> float:
         """Seconds since the stream's start."""
         return round(time.monotonic() - self.began, 2)
+
+    @property
+    def concluded(self) -> bool:
+        """True once it is decided how the call ends: the last words may still have to be said."""
+        return self.disposition is not None
+
+    @property
+    def contact_has_spoken(self) -> bool:
+        """True if the contact has said words."""
+        return any(turn.role == "contact" for turn in self.turns)
+
+    @property
+    def language(self) -> str:
+        """The language that the bot speaks."""
+        return self.brief.voice.language if self.brief else "en"
+
+    @property
+    def fallback_voice(self) -> str:
+        """The voice to continue with if the first one fails; "" for the same one."""
+        return self.brief.voice.fallback if self.brief else ""
+
+    @property
+    def fallback_model(self) -> str:
+        """The model to continue with if the first one fails; "" for the same one."""
+        return self.script.model.fallback if self.script else ""
+
+    def time_limit_s(self, settings: BotSettings) -> float:
+        """Return the length at which the bot ends the call."""
+        if self.brief is None:
+            return settings.unbriefed_call_s
+        return self.script.time_limit_s if self.script else settings.max_call_s
 
     def on_goodbye(self, say: Callable[[str], Coroutine[Any, Any, None]]) -> None:
         """Register who speaks the last words, waits until they are heard, and hangs up."""
@@ -101,7 +133,7 @@ class Conversation:
                 self.disposition, self.reason = Disposition.VOICEMAIL, f"a machine answered: a {kind}"
             case Kind.SCREENING:
                 self.disposition, self.reason = Disposition.REJECTED, "a call screen did not put us through"
-            case _ if any(turn.role == "contact" for turn in self.turns):
+            case _ if self.contact_has_spoken:
                 self.disposition, self.reason = Disposition.COMPLETED, "the contact hung up after talking with the bot"
             case _ if self.first_audio_ms is None:
                 self.disposition, self.reason = Disposition.FAILED, "the contact hung up before the bot said anything"
@@ -109,7 +141,7 @@ class Conversation:
                 self.disposition, self.reason = Disposition.REJECTED, "the contact hung up without a word"
 
     @property
-    def answered_by(self) -> AnsweredBy:
+    def _answered_by(self) -> AnsweredBy:
         """Who picked up, as it looks now."""
         kind = self.impression.kind
         if kind:
@@ -131,7 +163,7 @@ class Conversation:
             ended_at=datetime.now(UTC),
             first_audio_ms=self.first_audio_ms,
             ended_by=self.ended_by,
-            answered_by=self.answered_by,
+            answered_by=self._answered_by,
             message_left=self.message_left,
             usage=self.usage,
             problems=tuple(self.problems[:20]),

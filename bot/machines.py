@@ -1,6 +1,6 @@
 """Who picked up: a person, or what kind of machine. Decided from words, tones and the carrier's detection together.
 
-Pure: no pipeline, no clock. What each kind is answered with is in `bot/answering.py`.
+Pure: no pipeline, no clock. What each kind is answered with is in `bot/pickup.py`.
 """
 
 import re
@@ -137,7 +137,7 @@ _ANSWER_TONE_FRAMES: Final = 60
 
 
 @dataclass
-class ToneEar:
+class ToneDetector:
     """Finds beeps and fax tones in 20 ms pieces of 16-bit sound at 8 kHz."""
 
     frames: int = 0

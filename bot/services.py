@@ -25,7 +25,7 @@ from pipecat.services.openai.llm import OpenAILLMService
 from pipecat.utils.http import connection_limits
 
 from bot.prompt import system_prompt
-from bot.settings import BotSettings, load_settings
+from bot.settings import BotSettings
 from campaigns.call import Brief, Listening, Model, Script, Voice
 
 RATE: Final = 8000
@@ -176,12 +176,13 @@ class Senses:
     turn: LocalSmartTurnAnalyzerV3
 
 
-class Spare:
+class SpareSenses:
     """Ears that are ready when a call comes: Deepgram's client reads every certificate there is, for 20 ms each time."""
 
     def __init__(self, settings: BotSettings) -> None:
         self._settings = settings
         self._ears = deque(Ears(settings) for _ in range(settings.calls_at_once))
+        self._activity, self._turn = SileroVADAnalyzer(), LocalSmartTurnAnalyzerV3()
 
     def take(self, brief: Brief | None) -> Senses:
         """Return what listens as the campaign wants, and have the next ears made once the first word is out."""
@@ -192,42 +193,31 @@ class Spare:
         listening = brief.listening if brief else Listening()
         if brief:
             ears.expect(brief)
-        return Senses(ears, _activity(listening.voice_s), _turn(listening.pause_s))
+        return Senses(ears, self._copy_of_activity(listening.voice_s), self._copy_of_turn(listening.pause_s))
+
+    # A copy shares the model; the base class's __init__ makes everything else anew. ONNX runs one model in any number
+    # of threads; to read one costs 55 ms and 13 MB, and to free it 4 ms, whenever Python does that.
+
+    def _copy_of_activity(self, voice_s: float) -> SileroVADAnalyzer:
+        activity = copy(self._activity)
+        VADAnalyzer.__init__(activity, params=VADParams(start_secs=voice_s, stop_secs=_VOICE_ENDS_S))
+        activity._model = copy(activity._model)  # noqa: SLF001 - its state belongs to this call, its weights to all
+        activity._model.reset_states()  # noqa: SLF001
+        activity.set_sample_rate(RATE)
+        return activity
+
+    def _copy_of_turn(self, pause_s: float) -> LocalSmartTurnAnalyzerV3:
+        turn = copy(self._turn)
+        BaseSmartTurn.__init__(turn, params=SmartTurnParams(stop_secs=pause_s))
+        return turn
 
 
-# The models are read once for all calls, since ONNX runs one in any number of threads: to read them takes 55 ms and
-# 13 MB, and to forget them another 4 ms, whenever it is that Python does so. A copy shares the model; the base class's
-# __init__ makes all else anew.
-
-
-def _activity(voice_s: float) -> SileroVADAnalyzer:
-    activity = copy(_first_activity())
-    VADAnalyzer.__init__(activity, params=VADParams(start_secs=voice_s, stop_secs=_VOICE_ENDS_S))
-    activity._model = copy(activity._model)  # noqa: SLF001 - its state is this call's, though not its weights
-    activity._model.reset_states()  # noqa: SLF001
-    activity.set_sample_rate(RATE)
-    return activity
-
-
-def _turn(pause_s: float) -> LocalSmartTurnAnalyzerV3:
-    turn = copy(_first_turn())
-    BaseSmartTurn.__init__(turn, params=SmartTurnParams(stop_secs=pause_s))
-    return turn
-
-
-_first_activity = lru_cache(maxsize=1)(SileroVADAnalyzer)
-_first_turn = lru_cache(maxsize=1)(LocalSmartTurnAnalyzerV3)
-
-
-def warm_up() -> Spare:
+def warm_up(settings: BotSettings) -> SpareSenses:
     """Build everything once: imports, TLS contexts and models are slow only the first time in a process."""
-    settings = load_settings()
     voice(None, settings)
     mind(None, None, settings)
     _tls()
-    spare = Spare(settings)
-    _activity(Listening().voice_s)
-    _turn(Listening().pause_s)
+    spare = SpareSenses(settings)
     # A full collection looks at half a million objects of the libraries, and nobody hears a word for 0.3 s meanwhile.
     gc.collect()
     gc.freeze()

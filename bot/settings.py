@@ -41,7 +41,6 @@ class BotSettings(BaseModel):
     )
     unbriefed_call_s: float = 120.0  # and how long each may last
     calls_at_once: int = 1  # that this process may be given in one moment: Pipecat Cloud gives each instance one
-    allow_evals: bool = False  # let an eval harness in; never where people are called
 
 
 @lru_cache(maxsize=1)

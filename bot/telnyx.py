@@ -41,15 +41,12 @@ class TelnyxStream(TelnyxFrameSerializer):
             params=TelnyxFrameSerializer.InputParams(auto_hang_up=False),
         )
         self._early = b""  # sound that waits for the other half of its piece
-        self.first_audio_at: float | None = None
         self.on_sound: Callable[[float], None] = lambda _at: None
 
     async def serialize(self, frame: Frame) -> str | bytes | None:
         """Note when sound leaves; the rest is Pipecat's."""
         if isinstance(frame, AudioRawFrame) and frame.audio.count(0) < len(frame.audio):
-            now = time.monotonic()
-            self.first_audio_at = self.first_audio_at or now
-            self.on_sound(now)
+            self.on_sound(time.monotonic())
         return await super().serialize(frame)
 
     async def deserialize(self, data: str | bytes) -> Frame | None:
@@ -81,7 +78,7 @@ class TelnyxStream(TelnyxFrameSerializer):
         return frame
 
 
-class Line:
+class CallControl:
     """One call at Telnyx, and what can be done to it from here."""
 
     def __init__(self, call_sid: str, settings: BotSettings) -> None:

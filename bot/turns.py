@@ -33,27 +33,27 @@ _NEARLY_ALL: Final = 4
 
 
 def strategies(
-    listening: Listening, senses: Senses, floor: Floor, *, attends: Callable[[], bool]
+    listening: Listening, senses: Senses, floor: Floor, *, takes_turns: Callable[[], bool]
 ) -> UserTurnStrategies:
-    """Return how turns begin and end. While `attends()` is False a machine speaks, and nobody's turn begins."""
+    """Return how turns begin and end. While `takes_turns()` is False a machine speaks, and nobody's turn begins."""
     stop = (
         TurnAnalyzerUserTurnStopStrategy(turn_analyzer=senses.turn)
         if listening.turn_end == "smart"
         else SpeechTimeoutUserTurnStopStrategy(user_speech_timeout=max(0.0, listening.pause_s - 0.2))
     )
-    return UserTurnStrategies(start=[Attention(listening, floor, attends)], stop=[stop])
+    return UserTurnStrategies(start=[ContactTurnStart(listening, floor, takes_turns)], stop=[stop])
 
 
-class Attention(BaseUserTurnStartStrategy):
+class ContactTurnStart(BaseUserTurnStartStrategy):
     """A voice stops the bot at once, but not the greeting: that plays on, unless it is really talked over.
 
     Most people say "hello?" into the first second. Their words are kept either way; what they were is judged when the
-    turn is over, and what was cut off for a mere "mm-hm" is then resumed (see `Judge`).
+    turn is over, and what was cut off for a mere "mm-hm" is then resumed (see `AnswerGate`).
     """
 
-    def __init__(self, listening: Listening, floor: Floor, attends: Callable[[], bool]) -> None:
+    def __init__(self, listening: Listening, floor: Floor, takes_turns: Callable[[], bool]) -> None:
         super().__init__()
-        self._listening, self._floor, self._attends = listening, floor, attends
+        self._listening, self._floor, self._takes_turns = listening, floor, takes_turns
 
     @property
     def _greeting(self) -> bool:
@@ -61,13 +61,13 @@ class Attention(BaseUserTurnStartStrategy):
 
     async def process_frame(self, frame: Frame) -> ProcessFrameResult:
         """Begin a turn, with or without an interruption."""
-        if not self._attends():
+        if not self._takes_turns():
             return ProcessFrameResult.CONTINUE
         if isinstance(frame, VADUserStartedSpeakingFrame):
             await self.trigger_user_turn_started(enable_interruptions=not self._greeting)
             return ProcessFrameResult.STOP
         if isinstance(frame, TranscriptionFrame | InterimTranscriptionFrame):
-            interim = isinstance(frame, InterimTranscriptionFrame)  # what a final one ends is for the judge
+            interim = isinstance(frame, InterimTranscriptionFrame)  # what a final one ends is for the gate
             if interim and self._greeting and self._floor.bot_speaking and _takes_the_floor(frame.text):
                 await self.broadcast_frame(InterruptionFrame)
             # Words of a voice that was too soft or too short to be noticed as one.
@@ -75,7 +75,7 @@ class Attention(BaseUserTurnStartStrategy):
         return ProcessFrameResult.CONTINUE
 
 
-class Judge(FrameProcessor):
+class AnswerGate(FrameProcessor):
     """Stands before the model: lets through what wants an answer, resumes what was cut off for nothing.
 
     `answers(text)` may take a turn over: a machine's is answered without the model.
@@ -94,7 +94,7 @@ class Judge(FrameProcessor):
             text = _last_words(frame)
             if await self._answers(text) or await self.needs_no_answer(text):
                 return
-            self._floor.answered()
+            self._floor.unsaid.drop_rest()
             self._floor.model_asked(time.monotonic())
         await self.push_frame(frame, direction)
 
@@ -102,11 +102,11 @@ class Judge(FrameProcessor):
         """Resume what was cut off by a mere "mm-hm", or by nothing that had words; True if there is nothing to answer."""
         if text and not is_backchannel(text):
             return False
-        if self._floor.opening and not self._floor.rest:
+        if self._floor.opening and not self._floor.unsaid.rest:
             return True  # the greeting, which plays on, is the answer to "hello?"
-        rest = self._floor.rest
+        rest = self._floor.unsaid.rest
         if len(rest.split()) > _NEARLY_ALL:
-            self._floor.answered()
+            self._floor.unsaid.drop_rest()
             await self.push_frame(TTSSpeakFrame(rest))
             return True
         return False
