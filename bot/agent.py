@@ -15,6 +15,7 @@ from starlette.websockets import WebSocketDisconnect
 from bot.connection import Connection, connect
 from bot.conversation import Conversation
 from bot.dialer_client import DialerClient
+from bot.overload import OverloadMonitor
 from bot.services import warm_up
 from bot.settings import BotSettings
 from bot.stream import NoStart, Start
@@ -37,6 +38,7 @@ class Agent:
     ) -> None:
         self._settings, self._connect = settings, connect
         self._spare = warm_up(settings)
+        self._overload = OverloadMonitor()
         self._unbriefed: set[Connection] = set()  # anybody who finds the open WebSocket can make such a call
 
     async def take_call(self, runner_args: RunnerArguments) -> None:
@@ -73,15 +75,12 @@ class Agent:
         # Told by a task of its own: the greeting does not wait for it.
         joined = asyncio.create_task(dialer.say_joined()) if dialer.takes_reports else None
         try:
-            talk = Talk(
-                conversation,
-                connection,
-                self._spare.take(brief),
-                control=control,
-                dialer=dialer,
-                settings=self._settings,
-            )
-            await talk.run(handle_sigint=handle_sigint)
+            with self._overload.carries(conversation):
+                talk = Talk(
+                    conversation, connection, self._spare.take(brief),
+                    control=control, dialer=dialer, settings=self._settings,
+                )  # fmt: skip
+                await talk.run(handle_sigint=handle_sigint)
         except asyncio.CancelledError:
             conversation.problem("the session was cancelled from outside")
             raise
