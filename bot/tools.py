@@ -1,4 +1,4 @@
-"""What the model may do. What has an effect goes on when the contact speaks over it."""
+"""The tools that the model may call. None of them is cancelled when the contact speaks meanwhile."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,11 +19,11 @@ from campaigns.call import Disposition, Question, Script
 _SILENTLY: Final = FunctionCallResultProperties(run_llm=False)
 
 ENDINGS: Final = (Disposition.COMPLETED, Disposition.VOICEMAIL)
-"""What the model ends a call with by `end_call`; for the others there are tools of their own."""
+"""The dispositions that `end_call` takes; the others have tools of their own."""
 
 
 class CallActions(Protocol):
-    """What tools do to the call."""
+    """What the tools do to the call itself."""
 
     async def opt_out(self, reason: str) -> None: ...
 
@@ -33,7 +33,7 @@ class CallActions(Protocol):
 
 
 def tools_for(conversation: Conversation, script: Script | None, actions: CallActions) -> ToolsSchema:
-    """Return the tools of one call, bound to its conversation."""
+    """Return the tools of one call. The model reads their docstrings and descriptions."""
 
     @tool_options(cancel_on_interruption=False, timeout_secs=8)
     async def end_call(params: FunctionCallParams, disposition: str, reason: str, goodbye: str = "") -> None:

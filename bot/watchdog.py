@@ -119,7 +119,7 @@ class Watchdog:
             if not floor.bot_speaking and floor.unsaid.is_empty:  # else the contact hears an answer, if not all of it
                 await self._model_failed(frame.error)
         elif isinstance(processor, Ears) and not processor.is_usable:
-            self._fail("the ears failed: Deepgram cannot be reached")
+            self._fail("the transcription failed: Deepgram cannot be reached")
 
     async def _voice_failed(self, why: str) -> None:
         """Say it once more, with the fallback voice if there is one. The second time, a recording apologizes."""
@@ -132,7 +132,7 @@ class Watchdog:
         await self._drop_what_was_begun()
         if fallback:
             await self._speaker.speak_with(fallback)
-            self._conversation.problem("went on with the fallback voice")
+            self._conversation.problem("continued with the fallback voice")
         await self._speaker.say(words)
 
     async def _model_failed(self, why: str) -> None:
@@ -146,7 +146,7 @@ class Watchdog:
         await self._drop_what_was_begun()
         if fallback:
             await self._speaker.think_with(fallback)
-            self._conversation.problem("went on with the fallback model")
+            self._conversation.problem("continued with the fallback model")
         await self._speaker.say(self._conversation.phrases.one_moment)
         await self._speaker.think()
 
