@@ -19,7 +19,7 @@ from worker.machine.processes import Processes, free_port, wait_for_port
 
 OURS: Final = "dialout"
 RIVAL: Final = "rival"
-AGENTS: Final[Mapping[str, str]] = {OURS: "bot.bot:bot", RIVAL: "bench.rival:bot"}
+AGENTS: Final[Mapping[str, str]] = {OURS: "bot:bot", RIVAL: "bench.rival:bot"}
 APP_ID: Final = "2000000000000000001"
 CALLER_ID: Final = "+12125550100"
 NETWORK_KEY: Final = "KEYsandbox"

@@ -1,23 +1,28 @@
-"""The Pipecat Cloud agent. The base image does `from bot import bot` and asks `bot.readyz()`, which this package answers."""
+"""The Pipecat Cloud agent. The base image does `from bot import bot` and asks `bot.readyz()`; this package answers both."""
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bot.bot import bot as bot
+    from bot.agent import Agent
+
+
+@cache
+def _agent() -> "Agent":
+    # Imported only here: `import bot` alone loads neither Pipecat nor a model.
+    from bot.agent import Agent
+    from bot.settings import load_settings
+
+    return Agent(load_settings())
 
 
 def __getattr__(name: str) -> Any:
-    """Build the agent only when somebody asks for it: it loads models and warms services."""
+    """Build the agent when `bot` is imported from this package, so that the first call does not wait for its models."""
     if name != "bot":
         raise AttributeError(name)
-    import importlib
-
-    # The submodule has the name of its function: what `from bot import bot` is after is the function.
-    function = importlib.import_module("bot.bot").bot
-    globals()["bot"] = function
-    return function
+    return _agent().take_call
 
 
 async def readyz() -> bool:
-    """Say whether calls may come: not before the agent is built and warm, or the first one would wait for it."""
-    return callable(globals().get("bot"))  # while it is being built, the name is the submodule's
+    """Return True once the agent is built: a call that came earlier would wait for it."""
+    return _agent.cache_info().currsize > 0

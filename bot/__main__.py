@@ -2,7 +2,7 @@
 
 import sys
 
-from bot.bot import bot  # noqa: F401 - the runner finds it in this module
+from bot import bot  # noqa: F401 - the runner looks for it in this module
 
 
 def main() -> int:

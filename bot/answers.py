@@ -1,4 +1,4 @@
-"""What counts as an answer to a campaign's question."""
+"""Turns what the model says that a contact answered into the type that the campaign's question asks for."""
 
 import re
 from typing import Final
@@ -7,15 +7,15 @@ from campaigns.call import Question
 
 _YES: Final = frozenset({"yes", "y", "true", "1", "yeah", "yep", "sure", "of course", "correct"})
 _NO: Final = frozenset({"no", "n", "false", "0", "nope", "not really"})
-_LONGEST: Final = 1_000
+_LONGEST: Final = 1_000  # characters of a text; the rest is cut off
 
 
 class BadAnswer(ValueError):
-    """The value is no answer to the question. The message tells the model what would be."""
+    """The value does not answer the question. The message tells the model which value would."""
 
 
 def parse_answer(question: Question, value: object) -> str | int | bool:
-    """Return the answer in its type; raises BadAnswer."""
+    """Return the answer: a bool for yes_no, an int for integer, else text. Raises BadAnswer."""
     text = str(value).strip()
     if not text:
         raise BadAnswer("the value is empty; ask again")

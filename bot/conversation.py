@@ -1,4 +1,4 @@
-"""One call's conversation: what was said, what was learned, how it ends. Everything a call knows is in here, and only here."""
+"""One call's conversation: what was said, what was learned, and how it ends. All that a call knows is kept here."""
 
 import asyncio
 import time
@@ -9,16 +9,17 @@ from typing import Any, Literal
 
 from bot.machines import Impression, Kind
 from bot.phrases import phrases
+from bot.settings import BotSettings
 from campaigns.call import AnsweredBy, Brief, Disposition, Report, Script, Turn
 
 
 class Conversation:
-    """What happens on one call. `conclude` is the only way to end it, and only the first call of it counts."""
+    """What happens on one call. The bot ends it with `conclude`, and only the first conclusion counts."""
 
     def __init__(self, brief: Brief | None, call_sid: str) -> None:
         self.brief, self.call_sid = brief, call_sid
-        self.script: Script | None = brief.script if brief else None  # comes later if it travels by brief_url
-        self.phrases = phrases(brief.voice.language if brief else "en")
+        self.script: Script | None = brief.script if brief else None  # fetched later if the brief has only its URL
+        self.phrases = phrases(self.language)
         self.impression = Impression()
         self.started_at = datetime.now(UTC)
         self.began = time.monotonic()
@@ -31,9 +32,9 @@ class Conversation:
         self.ended_by: Literal["bot", "contact", "unknown"] = "unknown"
         self.first_audio_ms: int | None = None
         self.contact_left = asyncio.Event()
-        self.hung_up = False  # by us, and the carrier has confirmed it
+        self.hung_up = False  # by us, and the carrier has confirmed that the call is over
         self.message_left = False  # on a machine
-        self.handed_over = ""  # to whom: the call goes on without us
+        self.handed_over = ""  # the name of the person whom the contact was connected with: the call goes on without us
         self.usage: dict[str, float] = {}
         self._say_goodbye: Callable[[str], Coroutine[Any, Any, None]] | None = None
         self._goodbye: asyncio.Task[None] | None = None
@@ -43,49 +44,80 @@ class Conversation:
         """Seconds since the stream's start."""
         return round(time.monotonic() - self.began, 2)
 
+    @property
+    def concluded(self) -> bool:
+        """True once it is decided how the call ends: the last words may still have to be said."""
+        return self.disposition is not None
+
+    @property
+    def contact_has_spoken(self) -> bool:
+        """True if the contact has said words."""
+        return any(turn.role == "contact" for turn in self.turns)
+
+    @property
+    def language(self) -> str:
+        """The language that the bot speaks."""
+        return self.brief.voice.language if self.brief else "en"
+
+    @property
+    def fallback_voice(self) -> str:
+        """The voice to continue with if the first one fails; "" for the same one."""
+        return self.brief.voice.fallback if self.brief else ""
+
+    @property
+    def fallback_model(self) -> str:
+        """The model to continue with if the first one fails; "" for the same one."""
+        return self.script.model.fallback if self.script else ""
+
+    def time_limit_s(self, settings: BotSettings) -> float:
+        """Return the length at which the bot ends the call."""
+        if self.brief is None:
+            return settings.unbriefed_call_s
+        return self.script.time_limit_s if self.script else settings.max_call_s
+
     def on_goodbye(self, say: Callable[[str], Coroutine[Any, Any, None]]) -> None:
-        """Register who speaks the last words, waits until they are heard, and hangs up."""
+        """Register the function that speaks the last words, waits until they are heard, and hangs up."""
         self._say_goodbye = say
 
     def heard(self, text: str, began: datetime | None = None) -> None:
-        """The contact said something; `began` is when they began to."""
+        """Add a turn of the contact's. `began` is when they began to speak."""
         if text.strip():
             at_s = round((began - self.started_at).total_seconds(), 2) if began else self.seconds
             self._add(Turn(role="contact", text=text.strip(), at_s=max(0.0, at_s)))
 
     def said(self, text: str, *, began: float = 0.0, interrupted: bool = False, latency_ms: int | None = None) -> None:
-        """The bot said something; `began` is when, on the monotonic clock."""
+        """Add a turn of the bot's. `began` is when it began to speak, on the monotonic clock; 0: now."""
         if text.strip():
             at_s = round(began - self.began, 2) if began else self.seconds
             self._add(Turn(role="bot", text=text.strip(), at_s=at_s, interrupted=interrupted, latency_ms=latency_ms))
 
     def _add(self, turn: Turn) -> None:
-        """Keep the order in which turns began: one is complete only when the other side has spoken over it."""
+        """Keep turns in the order in which they began. One that was talked over is complete only after the other has begun."""
         self.turns.append(turn)
         self.turns.sort(key=lambda turn: turn.at_s)
 
     def problem(self, text: str) -> None:
-        """Something went wrong that the operator should know."""
+        """Add something that went wrong, and that the operator should know. The same text is added once."""
         if text not in self.problems:
             self.problems.append(text[:300])
 
     def conclude(self, disposition: Disposition, reason: str, goodbye: str | None = None) -> None:
-        """End the call as `disposition`, with these last words. A second conclusion changes nothing."""
+        """End the call with this disposition and these last words; None: the usual ones. A second conclusion changes nothing."""
         if self.disposition is not None:
             return
         self.disposition, self.reason, self.ended_by = disposition, reason, "bot"
         words = self.phrases.goodbyes.get(disposition, "") if goodbye is None else goodbye
         if self._say_goodbye:
-            # A task of its own: what asked for the end may be cancelled by an interruption, the end may not.
+            # A task of its own: an interruption may cancel the tool that asked for the end, and must not cancel the end.
             self._goodbye = asyncio.create_task(self._say_goodbye(words))
 
     async def settled(self) -> None:
-        """Wait until the last words are over, if they have begun."""
+        """Wait until the last words are over, if there are any."""
         if self._goodbye:
             await asyncio.wait({self._goodbye}, timeout=15)
 
     def left(self) -> None:
-        """The contact hung up, or the line broke."""
+        """Note that the contact hung up, or that the connection broke."""
         self.contact_left.set()
         if self.disposition is not None:
             return
@@ -101,7 +133,7 @@ class Conversation:
                 self.disposition, self.reason = Disposition.VOICEMAIL, f"a machine answered: a {kind}"
             case Kind.SCREENING:
                 self.disposition, self.reason = Disposition.REJECTED, "a call screen did not put us through"
-            case _ if any(turn.role == "contact" for turn in self.turns):
+            case _ if self.contact_has_spoken:
                 self.disposition, self.reason = Disposition.COMPLETED, "the contact hung up after talking with the bot"
             case _ if self.first_audio_ms is None:
                 self.disposition, self.reason = Disposition.FAILED, "the contact hung up before the bot said anything"
@@ -109,8 +141,8 @@ class Conversation:
                 self.disposition, self.reason = Disposition.REJECTED, "the contact hung up without a word"
 
     @property
-    def answered_by(self) -> AnsweredBy:
-        """Who picked up, as it looks now."""
+    def _answered_by(self) -> AnsweredBy:
+        """Who picked up, as far as we can tell."""
         kind = self.impression.kind
         if kind:
             return kind.value
@@ -131,7 +163,7 @@ class Conversation:
             ended_at=datetime.now(UTC),
             first_audio_ms=self.first_audio_ms,
             ended_by=self.ended_by,
-            answered_by=self.answered_by,
+            answered_by=self._answered_by,
             message_left=self.message_left,
             usage=self.usage,
             problems=tuple(self.problems[:20]),

@@ -1,6 +1,6 @@
-"""Who picked up: a person, or what kind of machine. Decided from words, tones and the carrier's detection together.
+"""Who picked up: a person, or which kind of machine. Decided from words, tones and the carrier's detection together.
 
-Pure: no pipeline, no clock. What each kind is answered with is in `bot/answering.py`.
+Pure: no pipeline, no clock. What the bot does with each kind is in `bot/pickup.py`.
 """
 
 import re
@@ -16,13 +16,13 @@ class Kind(StrEnum):
 
     HUMAN = "human"
     VOICEMAIL = "voicemail"  # it takes messages
-    SCREENING = "screening"  # it asks who is calling, for somebody who listens
-    MENU = "menu"  # press one for …
+    SCREENING = "screening"  # it asks who is calling, and the person hears the answer
+    MENU = "menu"  # "press one for sales"
     FAX = "fax"
 
 
 _WORDS: Final = {
-    # A screen is asked before a mailbox: both may say that somebody is not available.
+    # The order matters: a screen and a mailbox may both say that somebody is not available, and then it is a screen.
     Kind.SCREENING: (
         r"(say|state|record) your name|who is calling and why|call screening|screening service",
         r"reason for (your|the) call|why you('re| are) calling",
@@ -45,7 +45,7 @@ _WORDS: Final = {
 
 _SCREEN_WAITS: Final = re.compile(
     r"(please )?(hold|stay) (on|while)|connect(ing)? you|one moment|bleiben sie|einen moment|espere|un momento|patientez"
-    r"|^\s*(thank you|thanks|danke|gracias|merci)\W*$",  # and then it goes on; nobody begins a call with it
+    r"|^\s*(thank you|thanks|danke|gracias|merci)\W*$",  # a person does not begin with thanks: the screen goes on speaking
     re.IGNORECASE,
 )
 _SCREEN_REFUSES: Final = re.compile(
@@ -63,12 +63,12 @@ _LONGEST_BACKCHANNEL: Final = 3
 
 
 def by_words(text: str) -> Kind | None:
-    """Return the kind of machine that speaks such words, or None: they may well be a person's."""
+    """Return the kind of machine that says such words, or None if a person may say them too."""
     return next((kind for kind, said in _WORDS.items() if re.search("|".join(said), text, re.IGNORECASE)), None)
 
 
 def screen_says(text: str) -> Literal["wait", "no", "person"]:
-    """Tell what a screen, or whoever it has put through, answers to our name and purpose."""
+    """Tell whether an answer to our name and purpose means to wait, is a refusal, or comes from the person at last."""
     if _SCREEN_WAITS.search(text):
         return "wait"
     if _SCREEN_REFUSES.search(text) or by_words(text) is Kind.VOICEMAIL:
@@ -77,43 +77,44 @@ def screen_says(text: str) -> Literal["wait", "no", "person"]:
 
 
 def is_backchannel(text: str) -> bool:
-    """True for "mm-hm", "okay", "hello?": said while somebody else has the floor, and not to take it."""
+    """True for "mm-hm", "okay", "hello?": words that people say while they go on listening."""
     words = re.findall(r"[\w'-]+", text.lower())
     return 0 < len(words) <= _LONGEST_BACKCHANNEL and all(word in _BACKCHANNELS for word in words)
 
 
 @dataclass
 class Impression:
-    """What has been gathered so far of who is there."""
+    """What is known so far about who picked up."""
 
     words: list[str] = field(default_factory=list[str])
-    so_far: str = ""  # of what is being said
-    detected: str = ""  # by the carrier: human, machine, machine_ready or fax
+    so_far: str = ""  # the words of a sentence that is not over
+    detected: str = ""  # what the carrier's detection says: human, machine, machine_ready or fax
     fax_tone: bool = False
     beeped: bool = False
 
     def hear(self, text: str) -> None:
-        """Take in what was said."""
+        """Take in a whole sentence."""
         self.words.append(text)
         self.so_far = ""
 
     def put_through(self) -> None:
-        """The screen is past: whoever speaks now is a person."""
+        """Note that the call screen is over: a person speaks from now on, and the last sentence was theirs."""
         self.words, self.so_far, self.detected = self.words[-1:], "", "human"
 
     @property
     def kind(self) -> Kind | None:
-        """Who it is, or None as long as that is open.
+        """Who picked up, or None as long as we cannot tell.
 
-        Words beat the carrier's detection, which hears only how somebody speaks: it takes a screen for a mailbox, and a
-        person who answers at length for a machine. Without words it is believed once there has been a tone.
+        Words count more than the carrier's detection, which hears only how somebody speaks: it mistakes a call screen
+        for a mailbox, and a person who answers at length for a machine. Without words, we believe it that a machine
+        picked up once there has been a tone.
         """
         if self.fax_tone or self.detected == "fax":
             return Kind.FAX
         if machine := by_words(" ".join([*self.words[-3:], self.so_far])):
             return machine
         if self.so_far:
-            return None  # words are coming, and tell more than the sound of them
+            return None  # wait for the rest of the sentence: words tell more than the detection
         if self.words or self.detected == "human":
             return Kind.HUMAN
         ready = self.detected == "machine_ready" or (self.detected == "machine" and self.beeped)
@@ -124,21 +125,23 @@ class Impression:
 
 _RATE: Final = 8000
 _PURE: Final = 0.88
-"""The share of its energy that a tone has at one frequency. Vowels, with their harmonics, stay below a half."""
+"""A pure tone has this share of its energy at one frequency. Vowels have harmonics, and stay below a half."""
 
 _QUIETEST: Final = 200.0
+"""Root mean square of 16-bit samples below which a piece is not listened to."""
+
 _BEEP_FRAMES: Final = 8
-"""Of 20 ms. Mailboxes beep for 0.2 s to 1 s."""
+"""Frames of 20 ms that a beep has at least. Mailboxes beep for 0.2 s to 1 s."""
 
 _ANSWER_TONE_HZ: Final = (2070.0, 2130.0)
 _CALLING_TONE_HZ: Final = (1070.0, 1130.0)
 _ANSWER_TONE_FRAMES: Final = 60
-"""A fax that answers whistles 2100 Hz for 2.6 to 4 s (ITU-T T.30); so long no mailbox beeps there."""
+"""Frames of 20 ms after which a tone of 2100 Hz is a fax: it whistles for 2.6 to 4 s (ITU-T T.30), no mailbox does."""
 
 
 @dataclass
-class ToneEar:
-    """Finds beeps and fax tones in 20 ms pieces of 16-bit sound at 8 kHz."""
+class ToneDetector:
+    """Finds beeps and fax tones in 16-bit sound at 8 kHz, which it looks at in frames of 20 ms."""
 
     frames: int = 0
     hertz: float = 0.0
@@ -146,7 +149,7 @@ class ToneEar:
     _rest: bytes = b""
 
     def feed(self, audio: bytes) -> Literal["beep", "fax", ""]:
-        """Take sound; returns "beep" when a tone has ended, "fax" as soon as it can be nothing else."""
+        """Take in sound; returns "beep" when a tone has ended, and "fax" as soon as a tone can be nothing else."""
         data = self._rest + audio
         whole = len(data) // 320 * 320
         self._rest = data[whole:]
@@ -174,7 +177,7 @@ class ToneEar:
 
 
 def _pitch_of_tone(samples: "np.ndarray[tuple[int], np.dtype[np.float32]]") -> float:
-    """Return the frequency of a piece that is one pure tone, else 0."""
+    """Return the frequency of a frame that is one pure tone, and 0 for any other."""
     if float(np.sqrt(np.mean(samples**2))) < _QUIETEST:
         return 0.0
     power = np.abs(np.fft.rfft(samples * np.hanning(len(samples)))) ** 2

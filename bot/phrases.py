@@ -1,4 +1,4 @@
-"""What the bot says of its own accord, in the languages that it has words for; other languages hear English."""
+"""What the bot says without asking the model, in the languages that it has words for; in all others it speaks English."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,15 +11,15 @@ class Phrases:
     """The house's words in one language."""
 
     still_there: str
-    not_heard: str  # the voice was there, the words were not
-    one_moment: str  # something takes longer than a person waits in silence
+    not_heard: str  # we heard the contact speak, and understood no words
+    one_moment: str  # the answer takes longer than a person waits in silence
     fell_silent: str
     nobody_there: str
     out_of_time: str
     handing_over: str
-    not_noted: str  # they want no more calls, and nobody could be told
-    apology: str  # recorded in bot/clips, for when no provider is left to speak it
-    unknown_caller: str
+    not_noted: str  # they want no more calls, and the dialer could not be told
+    apology: str  # recorded in bot/clips: no provider has to speak it
+    unknown_caller: str  # the greeting of somebody who rings us, and of whom we know nothing
     goodbyes: dict[Disposition, str]
 
 

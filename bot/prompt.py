@@ -1,4 +1,4 @@
-"""What the model is told: the house's rules first, then the campaign's instructions, then what is known, as data."""
+"""What the model is told: first the house's rules, then the campaign's instructions, then the contact's columns, as data."""
 
 import json
 from collections.abc import Sequence

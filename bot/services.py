@@ -1,4 +1,4 @@
-"""The services that hear, think and speak, and what is slow to build of them, built before anybody waits for it."""
+"""The services that hear, think and speak. What is slow to build is built before the first call."""
 
 import gc
 import ssl
@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
 
-import deepgram.listen.v1.client  # noqa: F401 - left until the first call connects otherwise
-import numpy.fft  # noqa: F401 - and this until the first turn ends
+import deepgram.listen.v1.client  # noqa: F401 - else the first call imports it when it connects
+import numpy.fft  # noqa: F401 - else the first call imports it when its first turn ends
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from pipecat.audio.turn.smart_turn.base_smart_turn import BaseSmartTurn, SmartTurnParams
 from pipecat.audio.turn.smart_turn.local_smart_turn_v3 import LocalSmartTurnAnalyzerV3
@@ -25,29 +25,30 @@ from pipecat.services.openai.llm import OpenAILLMService
 from pipecat.utils.http import connection_limits
 
 from bot.prompt import system_prompt
-from bot.settings import BotSettings, load_settings
+from bot.settings import BotSettings
 from campaigns.call import Brief, Listening, Model, Script, Voice
 
 RATE: Final = 8000
-"""Samples a second: Telnyx's G.711, and so everything here."""
+"""Samples a second in the whole pipeline: the rate of Telnyx's G.711."""
 
 _KEPT: Final = 2 * 2 * RATE
-"""Bytes of the contact's sound that wait for the ears to connect: two seconds."""
+"""Bytes of the contact's sound that are kept until Deepgram is connected: two seconds."""
 
 _LONGEST_KEYTERM: Final = 50
+"""Characters of a column that Deepgram is told to expect: a longer one is no name."""
 
 _BUILD_AFTER_S: Final = 1.0
-"""When the ears that a call took are made anew: after its first word, and before the next calls have used up the rest."""
+"""How long after a call took its `Ears` the next ones are built: the bot has begun to speak by then."""
 
 _VOICE_ENDS_S: Final = 0.2
-"""Silence that ends a stretch of voice: what Pipecat's latencies of Deepgram were measured with."""
+"""Silence after which a voice has stopped: the value with which Pipecat has measured Deepgram's latencies."""
 
 
 class Ears(DeepgramSTTService):
-    """Deepgram, which nothing waits for.
+    """Deepgram, without waiting for its connection.
 
-    Pipecat's holds up the pipeline, and so the greeting, until it is connected: 8 s if Deepgram is away. What is said
-    before it is connected is kept and sent then, so that no "hello?" is lost to it either.
+    Pipecat's own service holds up the pipeline, and with it the greeting, until it is connected: 8 s if Deepgram is
+    away. Here the call goes on, and what is said before the connection is kept and sent then: no "hello?" is lost.
     """
 
     def __init__(self, settings: BotSettings) -> None:
@@ -59,7 +60,7 @@ class Ears(DeepgramSTTService):
         self._early = bytearray()
 
     def expect(self, brief: Brief) -> None:
-        """Listen for this contact: in their language, and for their own words, since names are misheard most."""
+        """Expect this contact: their language, and the words of their columns, since names are misheard most."""
         listening = brief.listening
         known = [value for value in brief.contact.values() if 1 < len(value) <= _LONGEST_KEYTERM]
         terms = [*listening.keyterms, *(value for value in known if any(c.isalpha() for c in value))]
@@ -75,7 +76,7 @@ class Ears(DeepgramSTTService):
         self._connection_task = self.create_task(self._connection_handler())
 
     async def run_stt(self, audio: bytes) -> AsyncGenerator[Frame | None, None]:
-        """Send sound; keep the last two seconds of it while there is no connection."""
+        """Send sound to Deepgram; while there is no connection, keep the last two seconds of it."""
         if self._connection is None:
             self._early += audio
             del self._early[:-_KEPT]
@@ -86,9 +87,9 @@ class Ears(DeepgramSTTService):
 
 
 class Mind(OpenAILLMService):
-    """OpenAI, by one client for all calls.
+    """OpenAI, through one client for all calls.
 
-    To make one costs a tenth of a second, and a connection that is kept saves a handshake on the first answer.
+    To make a client costs a tenth of a second, and its open connections save the first answer a handshake.
     """
 
     def create_client(
@@ -106,7 +107,7 @@ class Mind(OpenAILLMService):
 
 @lru_cache(maxsize=1)
 def _client(api_key: str, base_url: str) -> AsyncOpenAI:
-    # Idle connections are kept for longer than calls are apart; the library's own default is five seconds.
+    # Idle connections are kept for two minutes, which bridges the time between calls; the default is five seconds.
     limits = connection_limits(max_keepalive_connections=20, max_connections=100, keepalive_expiry=120)
     return AsyncOpenAI(api_key=api_key, base_url=base_url, http_client=DefaultAsyncHttpxClient(limits=limits))
 
@@ -121,7 +122,7 @@ def mind(brief: Brief | None, script: Script | None, settings: BotSettings) -> M
 
 
 def thinking(brief: Brief | None, script: Script | None, settings: BotSettings) -> OpenAILLMService.Settings:
-    """Return what it thinks with: also for a script that comes while the greeting is spoken."""
+    """Return the model and its prompt. Asked again if the script comes while the greeting is spoken."""
     model = script.model if script else Model()
     wanted = OpenAILLMService.Settings(
         model=model.name or settings.openai_model,
@@ -135,7 +136,7 @@ def thinking(brief: Brief | None, script: Script | None, settings: BotSettings) 
 
 
 class Speech(CartesiaTTSService):
-    """Cartesia, without a TLS context made anew while the contact waits for the first word."""
+    """Cartesia, with one TLS context for all calls: to make one takes time in which the contact waits for the first word."""
 
     async def _websocket_connect(self, uri: str, **kwargs: Any) -> Any:
         if uri.startswith("wss:"):
@@ -162,29 +163,30 @@ def voice(brief: Brief | None, settings: BotSettings) -> Speech:
             language=wanted.language,
             generation_config=GenerationConfig(**manner) if manner else None,
         ),
-        reconnect_backoff_min_wait=0.2,  # nobody on a telephone waits four seconds for the second try
+        reconnect_backoff_min_wait=0.2,  # the default is 4 s: too long for a person on the telephone
         reconnect_backoff_max_wait=2.0,
     )
 
 
 @dataclass(frozen=True)
 class Senses:
-    """What a call hears with: Deepgram, and the two models that run here, for what is speech and what is a turn's end."""
+    """What one call hears with: Deepgram, and two models that run here. They find speech, and the end of a turn."""
 
     ears: Ears
     activity: SileroVADAnalyzer
     turn: LocalSmartTurnAnalyzerV3
 
 
-class Spare:
-    """Ears that are ready when a call comes: Deepgram's client reads every certificate there is, for 20 ms each time."""
+class SpareSenses:
+    """What calls hear with, built in advance: Deepgram's client takes 20 ms, in which it reads every certificate there is."""
 
     def __init__(self, settings: BotSettings) -> None:
         self._settings = settings
         self._ears = deque(Ears(settings) for _ in range(settings.calls_at_once))
+        self._activity, self._turn = SileroVADAnalyzer(), LocalSmartTurnAnalyzerV3()
 
     def take(self, brief: Brief | None) -> Senses:
-        """Return what listens as the campaign wants, and have the next ears made once the first word is out."""
+        """Return what a call hears with, set as its campaign wants. The next `Ears` are built a second later."""
         ears = self._ears.popleft() if self._ears else Ears(self._settings)
         timer = threading.Timer(_BUILD_AFTER_S, lambda: self._ears.append(Ears(self._settings)))
         timer.daemon = True
@@ -192,43 +194,32 @@ class Spare:
         listening = brief.listening if brief else Listening()
         if brief:
             ears.expect(brief)
-        return Senses(ears, _activity(listening.voice_s), _turn(listening.pause_s))
+        return Senses(ears, self._copy_of_activity(listening.voice_s), self._copy_of_turn(listening.pause_s))
+
+    # A copy shares the model; the base class's __init__ makes everything else anew. ONNX runs one model in any number
+    # of threads; to read one costs 55 ms and 13 MB, and to free it 4 ms, whenever Python does that.
+
+    def _copy_of_activity(self, voice_s: float) -> SileroVADAnalyzer:
+        activity = copy(self._activity)
+        VADAnalyzer.__init__(activity, params=VADParams(start_secs=voice_s, stop_secs=_VOICE_ENDS_S))
+        activity._model = copy(activity._model)  # noqa: SLF001 - its state belongs to this call, its weights to all
+        activity._model.reset_states()  # noqa: SLF001
+        activity.set_sample_rate(RATE)
+        return activity
+
+    def _copy_of_turn(self, pause_s: float) -> LocalSmartTurnAnalyzerV3:
+        turn = copy(self._turn)
+        BaseSmartTurn.__init__(turn, params=SmartTurnParams(stop_secs=pause_s))
+        return turn
 
 
-# The models are read once for all calls, since ONNX runs one in any number of threads: to read them takes 55 ms and
-# 13 MB, and to forget them another 4 ms, whenever it is that Python does so. A copy shares the model; the base class's
-# __init__ makes all else anew.
-
-
-def _activity(voice_s: float) -> SileroVADAnalyzer:
-    activity = copy(_first_activity())
-    VADAnalyzer.__init__(activity, params=VADParams(start_secs=voice_s, stop_secs=_VOICE_ENDS_S))
-    activity._model = copy(activity._model)  # noqa: SLF001 - its state is this call's, though not its weights
-    activity._model.reset_states()  # noqa: SLF001
-    activity.set_sample_rate(RATE)
-    return activity
-
-
-def _turn(pause_s: float) -> LocalSmartTurnAnalyzerV3:
-    turn = copy(_first_turn())
-    BaseSmartTurn.__init__(turn, params=SmartTurnParams(stop_secs=pause_s))
-    return turn
-
-
-_first_activity = lru_cache(maxsize=1)(SileroVADAnalyzer)
-_first_turn = lru_cache(maxsize=1)(LocalSmartTurnAnalyzerV3)
-
-
-def warm_up() -> Spare:
-    """Build everything once: imports, TLS contexts and models are slow only the first time in a process."""
-    settings = load_settings()
+def warm_up(settings: BotSettings) -> SpareSenses:
+    """Build everything once, before the first call: imports, TLS contexts and models are slow only the first time."""
     voice(None, settings)
     mind(None, None, settings)
     _tls()
-    spare = Spare(settings)
-    _activity(Listening().voice_s)
-    _turn(Listening().pause_s)
-    # A full collection looks at half a million objects of the libraries, and nobody hears a word for 0.3 s meanwhile.
+    spare = SpareSenses(settings)
+    # Take the libraries' half a million objects out of garbage collection: to look at them stops all calls for 0.3 s.
     gc.collect()
     gc.freeze()
     return spare

@@ -1,4 +1,4 @@
-"""What the bot needs to know of the world: the only place of the bot that reads the environment."""
+"""The bot's settings. No other module of the bot reads the environment."""
 
 import os
 from functools import lru_cache
@@ -10,11 +10,11 @@ _REQUIRED: Final = ("openai_api_key", "deepgram_api_key", "cartesia_api_key", "b
 
 
 class MissingSetting(RuntimeError):
-    """A setting is not there. The message says which."""
+    """A required setting is not in the environment. The message says which."""
 
 
 class BotSettings(BaseModel):
-    """One field, one environment variable of the same name."""
+    """Each field is the environment variable of the same name in capitals."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -22,7 +22,7 @@ class BotSettings(BaseModel):
     openai_base_url: str = "https://api.openai.com/v1"
     openai_model: str = "gpt-4.1"
     deepgram_api_key: SecretStr
-    deepgram_base_url: str = ""  # empty: Deepgram's own
+    deepgram_base_url: str = ""  # empty: Deepgram's own address
     deepgram_model: str = "nova-3-general"
     cartesia_api_key: SecretStr
     cartesia_base_url: str = "wss://api.cartesia.ai/tts/websocket"
@@ -31,22 +31,19 @@ class BotSettings(BaseModel):
     telnyx_api_key: SecretStr = SecretStr("")  # empty: the carrier ends the call when the stream closes
     telnyx_base_url: str = "https://api.telnyx.com/v2"
     brief_secret: SecretStr
-    public_url: str = (
-        ""  # the dialer's, as there: whoever calls while it is away can be put on the list once it is back
-    )
+    # The dialer's own PUBLIC_URL. Somebody who rings us while the dialer is away, and wants no more calls, can so be put
+    # on the do-not-call list once it is back.
+    public_url: str = ""
     inbound_greeting: str = ""  # for callers of whom nothing is known; empty: the house's words
-    max_call_s: float = 540.0  # for a brief that does not say: the goodbye comes before the carrier's time limit cuts
-    unbriefed_calls: int = (
-        3  # how many such calls at once; 0 refuses them, for agents that only briefed calls can reach
-    )
-    unbriefed_call_s: float = 120.0  # and how long each may last
-    calls_at_once: int = 1  # that this process may be given in one moment: Pipecat Cloud gives each instance one
-    allow_evals: bool = False  # let an eval harness in; never where people are called
+    max_call_s: float = 540.0  # time limit while the script is missing: the bot says goodbye before the carrier cuts
+    unbriefed_calls: int = 3  # most calls without a brief at once; 0 refuses all, where nobody can ring the agent
+    unbriefed_call_s: float = 120.0  # time limit of each of them
+    calls_at_once: int = 1  # calls that may come in the same moment: ears are built in advance for so many
 
 
 @lru_cache(maxsize=1)
 def load_settings() -> BotSettings:
-    """Read the environment once; raises MissingSetting with a sentence that names all that is missing."""
+    """Read the environment once. Raises MissingSetting with a sentence that names every missing setting."""
     given = {name: value for name in BotSettings.model_fields if (value := os.environ.get(name.upper()))}
     if missing := [name.upper() for name in _REQUIRED if name not in given]:
         raise MissingSetting(

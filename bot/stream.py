@@ -1,4 +1,4 @@
-"""The first two messages of a Telnyx stream. Read here, because Pipecat 1.14 drops the custom parameters in them."""
+"""The first two messages of a Telnyx stream. We read them ourselves: Pipecat 1.14 drops the custom parameters in them."""
 
 import asyncio
 import json
@@ -18,21 +18,21 @@ _CALL: Final = re.compile(r"[A-Za-z0-9][\w:.+/=-]{0,255}", re.ASCII)
 
 
 class NoStart(ValueError):
-    """What connected does not speak Telnyx's protocol: close the socket."""
+    """The other side does not speak Telnyx's protocol: close the socket."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What the stream says of itself."""
+    """What the start message says about the call."""
 
     stream_id: str
     call_sid: str
-    encoding: str  # of what we hear: PCMU or PCMA
-    parameters: Mapping[str, str]  # empty: somebody rang us, and nobody briefed us
+    encoding: str  # of the sound that we hear: PCMU or PCMA
+    parameters: Mapping[str, str]  # the brief; empty if somebody rang us and the dialer was away
 
 
 async def read_start(socket: WebSocket) -> Start:
-    """Read `connected` and `start`; raises NoStart if neither comes in time or in shape."""
+    """Read up to the `start` message. Raises NoStart if it does not come within 10 s, or is not one of Telnyx's."""
     try:
         async with asyncio.timeout(HANDSHAKE_S):
             for _ in range(_MESSAGES):
@@ -44,7 +44,7 @@ async def read_start(socket: WebSocket) -> Start:
                     return _start(message)
     except TimeoutError as error:
         raise NoStart(f"no start message within {HANDSHAKE_S:.0f} s") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:  # KeyError: a binary message
+    except (ValueError, KeyError, TypeError, RecursionError) as error:  # a binary message is a KeyError
         raise NoStart(f"the first messages are not Telnyx's: {error}") from error
     except (WebSocketDisconnect, RuntimeError) as error:
         raise NoStart("the socket closed before its start message") from error
@@ -70,7 +70,7 @@ def _start(message: Mapping[str, Any]) -> Start:
 
 
 def _parameters(given: Any) -> dict[str, str]:
-    """Accept every form in which Telnyx documents or may send them: an object, a list of pairs, JSON in a string."""
+    """Read the custom parameters as an object, as a list of pairs, or as JSON in a string: Telnyx may send each of these."""
     if isinstance(given, str) and given:
         try:
             given = json.loads(given)

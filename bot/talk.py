@@ -1,24 +1,12 @@
-"""One call's talk: the pipeline, in the order in which sound travels, and what can be said and thought in it.
+"""One call's talk: the pipeline, in the order in which sound travels, and the parts that steer it.
 
-Who has answered is found out in `answering`, that nobody hears nothing is seen to in `watch`, how it ends is `parting`.
+`pickup` finds out who has picked up, `watchdog` sees to it that nobody listens to silence, `parting` ends the call.
 """
 
-import asyncio
-import time
-from collections.abc import Coroutine
-from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
-from loguru import logger
-from pipecat.frames.frames import (
-    ErrorFrame,
-    LLMContextFrame,
-    LLMUpdateSettingsFrame,
-    OutputAudioRawFrame,
-    TTSSpeakFrame,
-    TTSUpdateSettingsFrame,
-)
+from pipecat.frames.frames import EndFrame, ErrorFrame, LLMUpdateSettingsFrame
 from pipecat.pipeline.pipeline import Pipeline
 from pipecat.pipeline.worker import PipelineParams, PipelineWorker, ProcessorUnusablePolicy
 from pipecat.processors.aggregators.llm_context import LLMContext
@@ -28,229 +16,190 @@ from pipecat.processors.aggregators.llm_response_universal import (
     LLMUserAggregatorParams,
     UserTurnStoppedMessage,
 )
-from pipecat.services.cartesia.tts import CartesiaTTSService
-from pipecat.services.openai.llm import OpenAILLMService
-from pipecat.transports.websocket.fastapi import FastAPIWebsocketTransport
 from pipecat.workers.runner import WorkerRunner
 
-from bot import dialer, services
-from bot.answering import Answering
+from bot import services
+from bot.connection import Connection
 from bot.conversation import Conversation
-from bot.ear import OPT_OUT_KEY, Ear, Heard, Lines, Words
-from bot.evals import EvalStream
+from bot.dialer_client import DialerClient, NoScript
 from bot.floor import Floor
+from bot.hearing import ContactSpeech, Signals
 from bot.parting import Parting
+from bot.pickup import Pickup
+from bot.saying import PipelineSpeaker, WordsHeard, WordsToSay
 from bot.services import RATE, Senses
 from bot.settings import BotSettings
-from bot.telnyx import Line, TelnyxStream
+from bot.side_tasks import SideTasks
+from bot.telnyx import CallControl
 from bot.tools import tools_for
-from bot.turns import Judge, strategies
-from bot.watch import Watch
+from bot.turns import AnswerGate, strategies
+from bot.watchdog import Watchdog
 from campaigns.call import Listening
 
-PLAYOUT_S: Final = 6.0
-"""How long the echo of a mark is waited for, beyond the length of the words before it."""
-
-_SILENCED_S: Final = 0.5
-"""How long an interruption may take through the pipeline: milliseconds, unless something in it hangs."""
+OPT_OUT_KEY: Final = "9"
 
 _CANCEL_S: Final = 3.0
 """How long providers may take to let go of a call that is over: its report waits for them."""
 
 
 class Talk:
-    """What goes on between the bot and whoever answered, from the greeting to the hang-up."""
+    """What goes on between the bot and the contact, from the greeting to the hang-up."""
 
     def __init__(
-        self, conversation: Conversation, line: Line, stream: TelnyxStream, settings: BotSettings, floor: Floor
+        self,
+        conversation: Conversation,
+        connection: Connection,
+        senses: Senses,
+        *,
+        control: CallControl,
+        dialer: DialerClient,
+        settings: BotSettings,
     ) -> None:
-        self.conversation, self.floor, self.settings = conversation, floor, settings
-        self.answering, self.watch, self.parting = Answering(self), Watch(self), Parting(self, line)
-        self._stream = stream
-        self._tasks: set[asyncio.Task[None]] = set()
+        brief, script = conversation.brief, conversation.script
+        self._conversation, self._dialer, self._settings = conversation, dialer, settings
+        self._floor = floor = Floor(conversation.began)
+        self._side_tasks = SideTasks()
+        self._context = LLMContext()
+        signals = Signals(self._on_key, self._on_tone, conversation.contact_left)
+        mind, output = services.mind(brief, script, settings), connection.transport.output()
+        to_say, heard = WordsToSay(floor), WordsHeard(floor, conversation.usage)
+        self._speaker = speaker = PipelineSpeaker(
+            floor, self._context, signals=signals, mind=mind, to_say=to_say, output=output, heard=heard
+        )
+        self._pickup = Pickup(conversation, floor, speaker, dialer, self._side_tasks)
+        self._parting = Parting(conversation, floor, speaker, control=control, dialer=dialer, end=self._end)
+        self._watchdog = Watchdog(
+            conversation, floor, speaker, pickup=self._pickup, parting=self._parting, settings=settings
+        )
+        self._gate = AnswerGate(floor, self._pickup.takes_over)
+        self._context.set_tools(tools_for(conversation, script, self._parting))
+        user, assistant = self._turn_takers(senses)
+        self._session = _session(
+            connection,
+            [
+                connection.transport.input(),  # what the contact says and presses
+                signals,  # keys, tones and marks
+                senses.ears,  # words
+                ContactSpeech(floor, self._pickup.on_words),  # when the contact speaks, and which words
+                user,  # whose turn it is
+                self._gate,  # whether the turn wants an answer
+                mind,
+                to_say,  # what is to be said
+                services.voice(brief, settings),
+                output,  # what the contact hears
+                heard,  # what has been heard, and what it cost
+                assistant,  # what of its answer the model is told that they heard
+            ],
+        )
+        connection.stream.on_sound = self._on_sound
+        conversation.on_goodbye(self._parting.say_goodbye)
+        self._handle_events(connection.transport, user, assistant)
 
-    @property
-    def listening(self) -> Listening:
-        """How the campaign wants the bot to hear."""
-        return self.conversation.brief.listening if self.conversation.brief else Listening()
-
-    # --- the pipeline -------------------------------------------------------------------------------------------------
-
-    async def run(self, transport: FastAPIWebsocketTransport, senses: Senses, *, handle_sigint: bool) -> None:
-        """Hold the talk until the call is over."""
-        conversation, floor, brief = self.conversation, self.floor, self.conversation.brief
-        listening = self.listening
-        self._context = LLMContext(tools=tools_for(conversation, conversation.script, self.parting))
-        turns = strategies(listening, senses, floor, attends=lambda: self.answering.attends)
-        user, assistant = LLMContextAggregatorPair(
+    def _turn_takers(self, senses: Senses) -> tuple[Any, Any]:
+        """Return what collects the contact's turns and the bot's for the model."""
+        brief = self._conversation.brief
+        listening = brief.listening if brief else Listening()
+        turns = strategies(listening, senses, self._floor, takes_turns=lambda: self._pickup.takes_turns)
+        pair = LLMContextAggregatorPair(
             self._context,
             user_params=LLMUserAggregatorParams(
                 vad_analyzer=senses.activity,
                 user_turn_strategies=turns,
                 user_turn_stop_timeout=max(1.5, listening.pause_s + 0.7),
-                empty_user_turn=None,  # the judge resumes what a cough cut off
+                empty_user_turn=None,  # the gate resumes what a cough cut off
             ),
         )
-        self._ear = Ear(self._on_key, self.answering.on_tone, conversation.contact_left)
-        self._judge = Judge(floor, self.answering.takes_over)
-        self._mind = services.mind(brief, conversation.script, self.settings)
-        self._voice = services.voice(brief, self.settings)
-        self._output = transport.output()
-        self._lines = Lines(floor)
-        self._heard = Heard(floor, conversation.usage)
-        pipeline = Pipeline(
-            [
-                transport.input(),  # what the contact says and presses
-                self._ear,  # keys, tones and marks
-                senses.ears,  # words
-                Words(floor, self.answering.on_words),  # whose voice, which words
-                user,  # whose turn
-                self._judge,  # does it want an answer?
-                self._mind,
-                self._lines,  # what is to be said
-                self._voice,
-                self._output,  # what the contact hears
-                self._heard,  # what has been heard, what it cost
-                assistant,  # what of it they heard
-            ]
-        )
-        self.session = PipelineWorker(
-            pipeline,
-            params=PipelineParams(
-                audio_in_sample_rate=RATE, audio_out_sample_rate=RATE, enable_metrics=True, enable_usage_metrics=True
-            ),
-            enable_rtvi=isinstance(self._stream, EvalStream),  # what a harness speaks
-            idle_timeout_secs=None,
-            cancel_timeout_secs=_CANCEL_S,
-            processor_unusable_policy=ProcessorUnusablePolicy.CONTINUE,
-        )
-        conversation.on_goodbye(self.parting.say_goodbye)
-        self._handle_events(transport, user, assistant)
-        runner = WorkerRunner(handle_sigint=handle_sigint)
-        self.beside(self.watch.keep())
-        if brief and conversation.script is None:
-            self.beside(self._fetch_script())
-        if brief and brief.report_url:
-            self.beside(self.answering.ask_detection(brief))
+        return pair.user(), pair.assistant()
+
+    async def run(self, *, handle_sigint: bool) -> None:
+        """Hold the talk until the call is over."""
+        conversation, runner = self._conversation, WorkerRunner(handle_sigint=handle_sigint)
+        self._side_tasks.start(self._watchdog.keep())
+        if conversation.brief and conversation.script is None:
+            self._side_tasks.start(self._fetch_script())
+        if self._dialer.takes_reports:
+            self._side_tasks.start(self._pickup.ask_detection())
         try:
-            await runner.add_workers(self.session)
+            await runner.add_workers(self._session)
             await runner.run()
             await conversation.settled()
         finally:
-            conversation.first_audio_ms = self._first_audio_ms()
-            for task in self._tasks:
-                task.cancel()
+            self._side_tasks.cancel()
+
+    async def _end(self) -> None:
+        await self._session.queue_frame(EndFrame())
+
+    # --- what happens on the call -------------------------------------------------------------------------------------
 
     def _handle_events(self, transport: Any, user: Any, assistant: Any) -> None:
-        conversation, floor = self.conversation, self.floor
+        conversation, floor = self._conversation, self._floor
 
         @transport.event_handler("on_client_connected")
         async def _greet(_transport: object, _socket: object) -> None:
             brief = conversation.brief
-            house = self.settings.inbound_greeting or conversation.phrases.unknown_caller
-            await self.say(brief.greeting if brief else house)
+            house = self._settings.inbound_greeting or conversation.phrases.unknown_caller
+            await self._speaker.say(brief.greeting if brief else house)
 
         @transport.event_handler("on_client_disconnected")
         async def _left(_transport: object, _socket: object) -> None:
-            conversation.first_audio_ms = self._first_audio_ms()
             conversation.left()
-            await self.session.cancel(reason="the contact left")
+            await self._session.cancel(reason="the contact left")
 
         @user.event_handler("on_user_turn_stopped")
         async def _heard(_user: object, _strategy: object, message: UserTurnStoppedMessage) -> None:
             text = message.content or ""
             conversation.heard(text, datetime.fromisoformat(message.timestamp) if message.timestamp else None)
             if text:
-                self.watch.relax()
-            elif floor.lost_thought and not floor.rest:
-                await self.answer()
+                self._watchdog.contact_understood()
+            elif floor.unsaid.lost_thought and not floor.unsaid.rest:
+                await self._speaker.answer()
             else:
-                await self._judge.needs_no_answer("")
+                await self._gate.needs_no_answer("")
 
         @assistant.event_handler("on_assistant_turn_stopped")
         async def _said(_assistant: object, message: AssistantTurnStoppedMessage) -> None:
             began, latency_ms = floor.turn_taken()
             conversation.said(message.content, began=began, interrupted=message.interrupted, latency_ms=latency_ms)
 
-        @self.session.event_handler("on_pipeline_error")
+        @self._session.event_handler("on_pipeline_error")
         async def _problem(_session: object, frame: ErrorFrame) -> None:
-            await self.watch.on_error(frame)
+            await self._watchdog.on_error(frame)
+
+    def _on_sound(self, now: float) -> None:
+        self._floor.bot_sounds(now)
+        conversation = self._conversation
+        if conversation.first_audio_ms is None:
+            conversation.first_audio_ms = round((now - conversation.began) * 1000)
 
     def _on_key(self, key: str) -> None:
-        if key == OPT_OUT_KEY.value:
-            self.beside(self.parting.opt_out("pressed 9 to opt out"))
+        if key == OPT_OUT_KEY:
+            self._side_tasks.start(self._parting.opt_out("pressed 9 to opt out"))
+
+    def _on_tone(self, tone: str) -> None:
+        self._pickup.on_tone(tone)
 
     async def _fetch_script(self) -> None:
         """Fetch the script while the greeting is spoken, and put it into the prompt and the tools."""
-        conversation = self.conversation
-        assert conversation.brief is not None
+        conversation = self._conversation
         try:
-            script = await dialer.fetch_script(conversation.brief, self.settings.brief_secret.get_secret_value())
-        except dialer.NoScript as missing:
+            script = await self._dialer.fetch_script()
+        except NoScript as missing:
             conversation.problem(str(missing))
             return
         conversation.script = script
-        wanted = services.thinking(conversation.brief, script, self.settings)
-        await self.session.queue_frame(LLMUpdateSettingsFrame(delta=wanted))
-        self._context.set_tools(tools_for(conversation, script, self.parting))
+        wanted = services.thinking(conversation.brief, script, self._settings)
+        await self._session.queue_frame(LLMUpdateSettingsFrame(delta=wanted))
+        self._context.set_tools(tools_for(conversation, script, self._parting))
 
-    # --- what it can do -----------------------------------------------------------------------------------------------
 
-    async def say(self, words: str) -> None:
-        """Speak an utterance, after what is being said."""
-        if words:
-            self.floor.asked_voice_at = self.floor.asked_voice_at or time.monotonic()
-            await self._lines.queue_frame(TTSSpeakFrame(words))  # past the model, which may hang
-
-    async def until_heard(self, words: str) -> bool:
-        """Wait until all is heard, of which these words are the last; False if the carrier does not tell so in time."""
-        return await self._ear.playout(self._lines.queue_frame, within=PLAYOUT_S + len(words) / 10)
-
-    async def play(self, sound: bytes) -> None:
-        """Play a recording, past every provider, until it was heard."""
-        await self._output.queue_frame(OutputAudioRawFrame(sound, RATE, 1))
-        await self._ear.playout(self._output.queue_frame, within=PLAYOUT_S + len(sound) / 2 / RATE)
-
-    async def fall_silent(self) -> None:
-        """Say nothing more of what was to be said; return when nothing more comes."""
-        self._heard.silenced.clear()
-        await self._ear.broadcast_interruption()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._heard.silenced.wait(), _SILENCED_S)
-
-    async def answer(self) -> None:
-        """Have the model answer the last turn anew."""
-        self.floor.answered()
-        await self.think()
-
-    async def think(self) -> None:
-        """Have the model say what comes next."""
-        self.floor.model_asked(time.monotonic())
-        await self._mind.queue_frame(LLMContextFrame(context=self._context))
-
-    async def speak_with(self, voice: str) -> None:
-        """Go on with another voice."""
-        wanted = CartesiaTTSService.Settings(voice=voice)
-        await self._lines.queue_frame(TTSUpdateSettingsFrame(delta=wanted))
-
-    async def think_with(self, model: str) -> None:
-        """Go on with another model."""
-        wanted = OpenAILLMService.Settings(model=model)
-        await self._mind.queue_frame(LLMUpdateSettingsFrame(delta=wanted))
-
-    # --- helpers ------------------------------------------------------------------------------------------------------
-
-    def beside(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something beside the talk, until it is over."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            logger.opt(exception=error).error("something beside the talk failed")
-
-    def _first_audio_ms(self) -> int | None:
-        first = self._stream.first_audio_at
-        return None if first is None else round((first - self.conversation.began) * 1000)
+def _session(connection: Connection, processors: list[Any]) -> PipelineWorker:
+    return PipelineWorker(
+        Pipeline(processors),
+        params=PipelineParams(
+            audio_in_sample_rate=RATE, audio_out_sample_rate=RATE, enable_metrics=True, enable_usage_metrics=True
+        ),
+        enable_rtvi=connection.speaks_rtvi,
+        idle_timeout_secs=None,
+        cancel_timeout_secs=_CANCEL_S,
+        processor_unusable_policy=ProcessorUnusablePolicy.CONTINUE,
+    )

@@ -1,4 +1,4 @@
-"""Telnyx as the bot knows it: the frames of its stream, and the one place that hangs up or hands over."""
+"""The bot's side of Telnyx: the messages of its stream, and the API that hangs up, presses keys and hands over."""
 
 import asyncio
 import json
@@ -17,6 +17,8 @@ from bot.settings import BotSettings
 from bot.stream import Start
 
 _ENDED_ALREADY: Final = "90018"
+"""Telnyx's error code for a call that is over."""
+
 _HANG_UP_TRIES: Final = 3
 _OK: Final = 200
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=3)
@@ -24,36 +26,33 @@ _PIECE: Final = 2 * 320
 """Bytes of 40 ms of 16-bit sound at 8 kHz."""
 
 _LONGEST_PAYLOAD: Final = 16_000
-"""Base64 of 1.5 s of sound. Telnyx sends 20 ms at a time; what is longer would hold up the conversation to be heard."""
+"""Base64 characters of 1.5 s of sound. Telnyx sends 20 ms at a time; a longer message would hold up the conversation."""
 
 
 class TelnyxStream(TelnyxFrameSerializer):
-    """Pipecat's serializer, and what it leaves out: marks come back, our own track and broken audio are skipped.
+    """Pipecat's serializer, and what it leaves out: it passes marks on, and skips our own track and broken audio.
 
-    Its own hang-up is off: it cannot be pointed elsewhere, tries once, and cuts what has not been played yet.
+    Pipecat's hang-up is off: its address cannot be set, it tries only once, and it cuts sound that is not played yet.
     """
 
     def __init__(self, start: Start) -> None:
         super().__init__(
             stream_id=start.stream_id,
-            outbound_encoding=start.encoding,  # Telnyx's point of view: what comes out of the call
+            outbound_encoding=start.encoding,  # "outbound" as Telnyx means it: from the call to us
             inbound_encoding="PCMU",
             params=TelnyxFrameSerializer.InputParams(auto_hang_up=False),
         )
-        self._early = b""  # sound that waits for the other half of its piece
-        self.first_audio_at: float | None = None
+        self._early = b""  # sound that is shorter than a piece
         self.on_sound: Callable[[float], None] = lambda _at: None
 
     async def serialize(self, frame: Frame) -> str | bytes | None:
-        """Note when sound leaves; the rest is Pipecat's."""
+        """Tell when sound that is not silence leaves; Pipecat does the rest."""
         if isinstance(frame, AudioRawFrame) and frame.audio.count(0) < len(frame.audio):
-            now = time.monotonic()
-            self.first_audio_at = self.first_audio_at or now
-            self.on_sound(now)
+            self.on_sound(time.monotonic())
         return await super().serialize(frame)
 
     async def deserialize(self, data: str | bytes) -> Frame | None:
-        """Read one message. None of them may end the call by being malformed."""
+        """Read one message. A malformed one is skipped, and never ends the call."""
         try:
             message: Any = json.loads(data)
             if not isinstance(message, dict):
@@ -64,7 +63,7 @@ class TelnyxStream(TelnyxFrameSerializer):
                 case "media" if message["media"].get("track", "inbound") not in {"inbound", "inbound_track"}:
                     return None
                 case "media" if len(message["media"].get("payload", "")) > _LONGEST_PAYLOAD:
-                    raise ValueError("more sound at once than a line carries")
+                    raise ValueError("more sound in one message than Telnyx sends")
             frame = await super().deserialize(data)
             return self._gathered(frame) if isinstance(frame, InputAudioRawFrame) else frame
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -72,7 +71,7 @@ class TelnyxStream(TelnyxFrameSerializer):
             return None
 
     def _gathered(self, frame: InputAudioRawFrame) -> InputAudioRawFrame | None:
-        """Return sound in pieces of 40 ms, as the bot sends it: in Telnyx's 20 ms, what each piece costs is twice as much."""
+        """Gather sound into pieces of 40 ms. Each piece costs the same CPU, so Telnyx's 20 ms would cost twice as much."""
         self._early += frame.audio
         if len(self._early) < _PIECE:
             return None
@@ -81,8 +80,8 @@ class TelnyxStream(TelnyxFrameSerializer):
         return frame
 
 
-class Line:
-    """One call at Telnyx, and what can be done to it from here."""
+class CallControl:
+    """What the bot can do to one call through Telnyx's API. Without an API key it can do nothing."""
 
     def __init__(self, call_sid: str, settings: BotSettings) -> None:
         self._sid = call_sid
@@ -90,27 +89,27 @@ class Line:
         self._key = settings.telnyx_api_key.get_secret_value()
 
     async def hang_up(self) -> bool:
-        """End the call; True if it is over. Without a key, closing the stream ends it."""
+        """End the call; True if it is over. Without a key, Telnyx ends it when the stream closes."""
         for attempt in range(_HANG_UP_TRIES):
             status, text = await self._post(self._action("hangup"), {})
             if status == _OK or _ENDED_ALREADY in text:
                 return True
             if not self._key:
                 return False
-            logger.warning("hang-up was answered {}", status or "not at all")
+            logger.warning("Telnyx did not hang up: HTTP {}", status or "none")
             await asyncio.sleep(0.3 * 2**attempt)
         return False
 
     async def send_digits(self, digits: str) -> bool:
-        """Press keys; `w` waits half a second."""
+        """Press keys; True if Telnyx has taken them. `w` waits half a second."""
         status, _ = await self._post(self._action("send_dtmf"), {"digits": digits})
         return status == _OK
 
     async def hand_over(self, number: str) -> bool:
-        """Connect the contact with somebody else; True once Telnyx has taken it. The stream ends, the call goes on.
+        """Connect the contact with somebody else; True once Telnyx has taken the request. The call goes on without us.
 
-        By a new document rather than the transfer action: what follows `<Connect>` in the old one would hang up on them
-        as soon as our stream is closed (pipecat-ai/docs#986).
+        This sends a new TeXML document. The transfer action would keep the old one, and what follows `<Connect>` in it
+        would hang up on the contact as soon as our stream is closed (pipecat-ai/docs#986).
         """
         status, text = await self._get(f"{self._base}/whoami")
         if status != _OK:
@@ -118,11 +117,11 @@ class Line:
         account = _organization(text)
         document = f"<Response><Dial><Number>{escape(number)}</Number></Dial><Hangup/></Response>"
         url = f"{self._base}/texml/Accounts/{quote(account, safe='')}/Calls/{quote(self._sid, safe=':')}"
-        for form in (True, False):  # the reference says a form, the SDK sends JSON
+        for form in (True, False):  # Telnyx's reference says form data, its SDK sends JSON
             status, text = await self._post(url, {"Texml": document}, form=form)
             if status == _OK:
                 return True
-            logger.warning("handing over was answered {}", status or "not at all")
+            logger.warning("Telnyx did not hand over: HTTP {}", status or "none")
         return False
 
     def _action(self, name: str) -> str:
@@ -135,7 +134,7 @@ class Line:
         return await self._request("POST", url, **{"data" if form else "json": body})
 
     async def _request(self, method: str, url: str, **body: Any) -> tuple[int, str]:
-        """Return the status, 0 if there was none, and the text."""
+        """Return the status and the text of the answer; status 0 if there was no answer, or no key to ask with."""
         if not self._key:
             return 0, ""
         headers = {"Authorization": f"Bearer {self._key}"}
@@ -146,7 +145,7 @@ class Line:
             ):
                 return answer.status, await answer.text()
         except (aiohttp.ClientError, TimeoutError, UnicodeDecodeError) as error:
-            logger.warning("Telnyx could not be asked: {}", type(error).__name__)
+            logger.warning("Telnyx did not answer: {}", type(error).__name__)
             return 0, ""
 
 

@@ -1,4 +1,4 @@
-"""What the model may do. What has an effect goes on when the contact speaks over it."""
+"""The tools that the model may call. None of them is cancelled when the contact speaks meanwhile."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -19,11 +19,11 @@ from campaigns.call import Disposition, Question, Script
 _SILENTLY: Final = FunctionCallResultProperties(run_llm=False)
 
 ENDINGS: Final = (Disposition.COMPLETED, Disposition.VOICEMAIL)
-"""What the model ends a call with by `end_call`; for the others there are tools of their own."""
+"""The dispositions that `end_call` takes; the others have tools of their own."""
 
 
-class Line(Protocol):
-    """What tools do to the call."""
+class CallActions(Protocol):
+    """What the tools do to the call itself."""
 
     async def opt_out(self, reason: str) -> None: ...
 
@@ -32,8 +32,8 @@ class Line(Protocol):
     async def send_digits(self, digits: str) -> bool: ...
 
 
-def tools_for(conversation: Conversation, script: Script | None, line: Line) -> ToolsSchema:
-    """Return the tools of one call, bound to its conversation."""
+def tools_for(conversation: Conversation, script: Script | None, actions: CallActions) -> ToolsSchema:
+    """Return the tools of one call. The model reads their docstrings and descriptions."""
 
     @tool_options(cancel_on_interruption=False, timeout_secs=8)
     async def end_call(params: FunctionCallParams, disposition: str, reason: str, goodbye: str = "") -> None:
@@ -76,7 +76,7 @@ def tools_for(conversation: Conversation, script: Script | None, line: Line) -> 
             reason: What they said, in a few words.
         """
         await params.result_callback({"ok": True}, properties=_SILENTLY)
-        await line.opt_out(reason)
+        await actions.opt_out(reason)
 
     @tool_options(cancel_on_interruption=False, timeout_secs=8)
     async def wrong_number(params: FunctionCallParams) -> None:
@@ -88,9 +88,9 @@ def tools_for(conversation: Conversation, script: Script | None, line: Line) -> 
     if script and script.answers:
         tools.append(_record_answer(conversation, script.answers))
     if script and script.transfers:
-        tools.append(_transfer(conversation, script.transfers, line))
+        tools.append(_transfer(conversation, script.transfers, actions))
     if script and script.menus == "press_keys":
-        tools.append(_send_digits(line))
+        tools.append(_send_digits(actions))
     return ToolsSchema(standard_tools=tools)
 
 
@@ -123,14 +123,14 @@ def _record_answer(conversation: Conversation, wanted: Sequence[Question]) -> Fu
     )
 
 
-def _transfer(conversation: Conversation, numbers: Mapping[str, str], line: Line) -> FunctionSchema:
+def _transfer(conversation: Conversation, numbers: Mapping[str, str], actions: CallActions) -> FunctionSchema:
     @tool_options(cancel_on_interruption=False, timeout_secs=20)
     async def transfer(params: FunctionCallParams) -> None:
         to = str(params.arguments.get("to", ""))
         if to not in numbers:
             await params.result_callback({"error": f"to must be one of {', '.join(numbers)}"})
             return
-        if await line.hand_over(to, numbers[to]):
+        if await actions.hand_over(to, numbers[to]):
             await params.result_callback({"ok": True}, properties=_SILENTLY)
             conversation.conclude(Disposition.COMPLETED, f"handed over to {to}", "")
         else:
@@ -145,14 +145,14 @@ def _transfer(conversation: Conversation, numbers: Mapping[str, str], line: Line
     )
 
 
-def _send_digits(line: Line) -> FunctionSchema:
+def _send_digits(actions: CallActions) -> FunctionSchema:
     @tool_options(cancel_on_interruption=False, timeout_secs=8)
     async def send_digits(params: FunctionCallParams) -> None:
         digits = str(params.arguments.get("digits", ""))
         if not 0 < len(digits) <= 20 or set(digits) - set("0123456789*#w"):  # noqa: PLR2004
             await params.result_callback({"error": "digits are 0 to 9, * and #, 20 at most"})
             return
-        sent = await line.send_digits(digits)
+        sent = await actions.send_digits(digits)
         result: dict[str, Any] = {"ok": True} if sent else {"error": "the keys could not be pressed"}
         await params.result_callback(result, properties=_SILENTLY if sent else None)
 

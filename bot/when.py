@@ -1,4 +1,4 @@
-"""When somebody wants to be called again: a moment in their zone, within the hours in which we may ring."""
+"""When a contact wants to be called again: a moment in their time zone, within the hours in which we may ring."""
 
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,9 +15,9 @@ class BadTime(ValueError):
 
 
 def parse_when(text: str, hours: Hours | None, now: datetime) -> datetime | None:
-    """Return the moment that is meant; None if the text names none: the campaign's own delay then decides.
+    """Return the moment that is meant; None if the text names none, so that the campaign's own delay decides.
 
-    `now` has a zone. Raises BadTime for a time that is over, too far away, or outside the hours.
+    `now` has a zone. Raises BadTime for a moment that is over, more than 60 days away, or outside the hours.
     """
     try:
         at = datetime.fromisoformat(text.strip())
@@ -45,7 +45,7 @@ def in_words(hours: Hours) -> str:
 
 
 def zone_of(hours: Hours | None) -> ZoneInfo | None:
-    """Return the contact's zone, or None if it is not known here."""
+    """Return the contact's zone; None if there are no hours, or their zone is not in this machine's database."""
     if hours is None:
         return None
     try:

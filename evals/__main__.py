@@ -2,7 +2,7 @@
 
     python -m evals                                  all campaigns, against stand-ins for the providers
     python -m evals campaigns/patient_survey --live  against the real ones, whose keys are in the environment
-    python -m evals --bot-url ws://127.0.0.1:8933/ws against a bot that runs already, with ALLOW_EVALS=1
+    python -m evals --bot-url ws://127.0.0.1:8933/ws against a bot.evals.agent:bot that runs already
 
 The verdict is the last line, and the exit code: 0 all passed, 1 not.
 """
@@ -53,7 +53,7 @@ class Outcome:
 def start_bot(processes: Processes, agent: str, secret: str, *, live: bool) -> str:
     """Start the bot where it may be evaluated, and its providers' stand-ins unless it is to use the real ones."""
     port, providers = free_port(), free_port()
-    environment = {"ALLOW_EVALS": "1", "BRIEF_SECRET": secret, "TELNYX_API_KEY": "", "LOGURU_LEVEL": "INFO"}
+    environment = {"BRIEF_SECRET": secret, "TELNYX_API_KEY": "", "LOGURU_LEVEL": "INFO"}
     if not live:
         processes.start("providers", ["sandbox.providers", "--port", str(providers), "--key", KEY], {})
         environment |= {f"{provider}_API_KEY": KEY for provider in ("OPENAI", "DEEPGRAM", "CARTESIA")} | {
@@ -112,7 +112,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="run the scenarios whose name contains this")
     parser.add_argument("--live", action="store_true", help="use the real providers; it costs what a call costs")
     parser.add_argument("--bot-url", default="", help="a bot that runs already; BRIEF_SECRET is then its own")
-    parser.add_argument("--agent", default="bot.bot:bot", help="package.module:function of the bot to start")
+    parser.add_argument("--agent", default="bot.evals.agent:bot", help="package.module:function of the bot to start")
     parser.add_argument("--at-once", type=int, default=3, help="conversations at a time")
     parser.add_argument("--verbose", action="store_true", help="let the harness tell what it does")
     given = parser.parse_args()

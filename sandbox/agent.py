@@ -1,8 +1,8 @@
 """The Pipecat Cloud stand-in: runs somebody's `bot(runner_args)` behind the WebSocket that Pipecat Cloud offers.
 
-    python -m sandbox.agent bot.bot:bot --port 8933
+    python -m sandbox.agent bot:bot --port 8933
 
-    python -m sandbox.agent bot.bot:bot --warm 10 --replaced-s 30 --cold-s 20
+    python -m sandbox.agent bot:bot --warm 10 --replaced-s 30 --cold-s 20
 
 With --warm, calls beyond so many bots find none at once, and `GET /v1/agents/NAME` says how many there are.
 

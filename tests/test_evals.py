@@ -95,17 +95,17 @@ def test_nothing_may_have_been_answered_where_no_answers_are_expected() -> None:
 
 @pytest.fixture(scope="module")
 def agents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Two agents: one where people are called, and one that may be evaluated."""
+    """Two agents: the one that calls people, and the one that may be evaluated."""
     keys = dict.fromkeys(("OPENAI_API_KEY", "DEEPGRAM_API_KEY", "CARTESIA_API_KEY"), "k")
     nowhere = {"CARTESIA_BASE_URL": "ws://127.0.0.1:9", "DEEPGRAM_BASE_URL": "ws://127.0.0.1:9", "TELNYX_API_KEY": ""}
-    ports = {"": free_port(), "1": free_port()}
+    ports = {"bot:bot": free_port(), "bot.evals.agent:bot": free_port()}
     with Processes(tmp_path_factory.mktemp("agents")) as processes:
-        for allow, port in ports.items():
-            environment = {**keys, **nowhere, "BRIEF_SECRET": SECRET, "ALLOW_EVALS": allow}
-            processes.start(f"agent{allow}", ["sandbox.agent", "bot.bot:bot", "--port", str(port)], environment)
+        for entry, port in ports.items():
+            environment = {**keys, **nowhere, "BRIEF_SECRET": SECRET}
+            processes.start(entry, ["sandbox.agent", entry, "--port", str(port)], environment)
         for port in ports.values():
             wait_for_port(port, processes, 90)
-        yield {allow: f"ws://127.0.0.1:{port}/ws" for allow, port in ports.items()}
+        yield {entry: f"ws://127.0.0.1:{port}/ws" for entry, port in ports.items()}
 
 
 def answer(url: str, body: dict[str, Any]) -> int | dict[str, Any]:
@@ -124,17 +124,17 @@ def signed(secret: str = SECRET) -> dict[str, Any]:
 
 
 def test_no_harness_gets_in_where_people_are_called(agents: dict[str, str]) -> None:
-    assert answer(agents[""], signed()) == 1008
+    assert answer(agents["bot:bot"], signed()) == 1008
 
 
 def test_where_evals_are_allowed_the_harness_is_answered(agents: dict[str, str]) -> None:
-    first = answer(agents["1"], signed())
+    first = answer(agents["bot.evals.agent:bot"], signed())
     assert isinstance(first, dict)
     assert first["label"] == "rtvi-ai"
 
 
 def test_a_brief_that_is_not_ours_is_refused_in_an_eval_as_in_a_call(agents: dict[str, str]) -> None:
-    assert answer(agents["1"], signed("somebody else's secret")) == 1008
+    assert answer(agents["bot.evals.agent:bot"], signed("somebody else's secret")) == 1008
 
 
 def test_a_call_is_a_call_where_evals_are_allowed(agents: dict[str, str]) -> None:
@@ -142,7 +142,7 @@ def test_a_call_is_a_call_where_evals_are_allowed(agents: dict[str, str]) -> Non
     brief = _scenario().brief("eval0#1", "", datetime.fromtimestamp(time.time(), UTC))
     media = {"encoding": "PCMU", "sample_rate": 8000, "channels": 1}
     start = {"call_control_id": "v3:x", "media_format": media, "custom_parameters": to_parameters(brief, SECRET)}
-    with connect(agents["1"]) as socket:
+    with connect(agents["bot.evals.agent:bot"]) as socket:
         socket.send(json.dumps({"event": "connected", "version": "1.0.0"}))
         socket.send(json.dumps({"event": "start", "stream_id": "s", "start": start}))
         said = [json.loads(socket.recv(timeout=20)) for _ in range(10)]

@@ -23,7 +23,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from bot.settings import BotSettings
 from bot.stream import HANDSHAKE_S, Start
-from bot.telnyx import Line, TelnyxStream
+from bot.telnyx import CallControl, TelnyxStream
 from campaigns.call import Brief, Disposition, Report, Script, to_parameters
 from tests.search import examples
 from worker.machine.processes import Processes, free_port, wait_for_port
@@ -39,7 +39,7 @@ NINE = {"event": "dtmf", "dtmf": {"digit": "9"}}
 
 
 @dataclass(frozen=True)
-class Agent:
+class AgentProcess:
     """The agent as its own process, and where its providers would be."""
 
     url: str
@@ -51,16 +51,16 @@ class Agent:
         return httpx.get(self.url.replace("ws://", "http://").replace("/ws", "/livez")).json()["sessions"]
 
 
-def start_agent(processes: Processes, folder: Path, name: str, providers: str) -> Agent:
+def start_agent(processes: Processes, folder: Path, name: str, providers: str) -> AgentProcess:
     port = free_port()
     environment = {
         "OPENAI_API_KEY": "k", "OPENAI_BASE_URL": f"http://{providers}/v1", "DEEPGRAM_API_KEY": "k",
         "DEEPGRAM_BASE_URL": f"ws://{providers}", "CARTESIA_API_KEY": "k", "TELNYX_API_KEY": "",
         "CARTESIA_BASE_URL": f"ws://{providers}/tts/websocket", "BRIEF_SECRET": SECRET, "LOGURU_LEVEL": "INFO",
     }  # fmt: skip
-    processes.start(name, ["sandbox.agent", "bot.bot:bot", "--port", str(port)], environment)
+    processes.start(name, ["sandbox.agent", "bot:bot", "--port", str(port)], environment)
     wait_for_port(port, processes, timeout_s=90)
-    return Agent(f"ws://127.0.0.1:{port}/ws", folder / f"{name}.log", providers)
+    return AgentProcess(f"ws://127.0.0.1:{port}/ws", folder / f"{name}.log", providers)
 
 
 @pytest.fixture(scope="module")
@@ -81,13 +81,13 @@ def nobody() -> Iterator[socket.socket]:
 
 
 @pytest.fixture(scope="module")
-def door(processes: tuple[Processes, Path], nobody: socket.socket) -> Agent:
+def door(processes: tuple[Processes, Path], nobody: socket.socket) -> AgentProcess:
     """An agent whose providers must not be called."""
     return start_agent(*processes, "door", f"127.0.0.1:{nobody.getsockname()[1]}")
 
 
 @pytest.fixture(scope="module")
-def agent(processes: tuple[Processes, Path]) -> Agent:
+def agent(processes: tuple[Processes, Path]) -> AgentProcess:
     """An agent that can hold a call."""
     port = free_port()
     processes[0].start("providers", ["sandbox.providers", "--port", str(port), "--key", "k"], {})
@@ -101,7 +101,7 @@ def unharmed(request: pytest.FixtureRequest) -> Iterator[None]:
     if not (used := {"door", "agent"} & set(request.fixturenames)):
         yield
         return
-    agent: Agent = request.getfixturevalue(used.pop())
+    agent: AgentProcess = request.getfixturevalue(used.pop())
     said_before = len(agent.log.read_text("utf-8"))
     yield
     deadline = time.monotonic() + 30
@@ -118,7 +118,7 @@ def reports() -> Iterator[tuple[str, list[Report]]]:
     """Where reports go, and those that came."""
     came: list[Report] = []
 
-    class Dialer(BaseHTTPRequestHandler):
+    class ReportDoor(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             said = self.rfile.read(int(self.headers["content-length"]))
             if self.path == "/reports":
@@ -129,7 +129,7 @@ def reports() -> Iterator[tuple[str, list[Report]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Dialer) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), ReportDoor) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/reports", came
         server.shutdown()
@@ -146,7 +146,7 @@ def send(call: ClientConnection, message: Any) -> None:
     call.send(message if isinstance(message, str | bytes) else json.dumps(message))
 
 
-def verdict(agent: Agent, *messages: Any, within_s: float = 20) -> int | None:
+def verdict(agent: AgentProcess, *messages: Any, within_s: float = 20) -> int | None:
     """Send messages and return with what code the agent closes, having said nothing; None: it has spoken."""
     with connect(agent.url, compression=None) as call:
         with suppress(ConnectionClosed):
@@ -202,7 +202,7 @@ NO_STARTS: dict[str, list[Any]] = {
 
 @pytest.mark.parametrize("messages", NO_STARTS.values(), ids=NO_STARTS)
 def test_what_is_no_call_of_ours_is_refused_before_anybody_is_asked_anything(
-    door: Agent, nobody: socket.socket, messages: list[Any]
+    door: AgentProcess, nobody: socket.socket, messages: list[Any]
 ) -> None:
     assert verdict(door, *messages) == 1008
     with pytest.raises(TimeoutError):
@@ -229,11 +229,11 @@ unsigned = st.dictionaries(st.text(), anything, min_size=1).filter(lambda given:
     | starts.map(lambda changes: json.dumps(start(**(changes | {"call_control_id": ".."}))))
     | unsigned.map(lambda given: json.dumps(start(custom_parameters=given)))
 )
-def test_whatever_comes_first_is_refused(door: Agent, nobody: socket.socket, message: str | bytes) -> None:
+def test_whatever_comes_first_is_refused(door: AgentProcess, nobody: socket.socket, message: str | bytes) -> None:
     assert verdict(door, message, *[CONNECTED] * 4) == 1008
 
 
-def test_whoever_says_nothing_is_not_waited_for(door: Agent, nobody: socket.socket) -> None:
+def test_whoever_says_nothing_is_not_waited_for(door: AgentProcess, nobody: socket.socket) -> None:
     began = time.monotonic()
     assert verdict(door, CONNECTED, within_s=HANDSHAKE_S + 30) == 1008
     assert time.monotonic() - began > HANDSHAKE_S - 1
@@ -251,7 +251,7 @@ def leave(call: ClientConnection, how: str) -> None:
 @pytest.mark.parametrize("how", ["closed", "cut"])
 @pytest.mark.parametrize("said", [[], [CONNECTED]], ids=["nothing", "connected"])
 def test_whoever_leaves_before_the_call_has_begun_harms_nobody(
-    door: Agent, nobody: socket.socket, how: str, said: list[Any]
+    door: AgentProcess, nobody: socket.socket, how: str, said: list[Any]
 ) -> None:
     with connect(door.url, compression=None) as call:
         for message in said:
@@ -309,7 +309,7 @@ def opt_out(call: ClientConnection) -> None:
         until(call, lambda _: False)
 
 
-def hold(agent: Agent, reports: tuple[str, list[Report]], garbage: list[Any]) -> Report:
+def hold(agent: AgentProcess, reports: tuple[str, list[Report]], garbage: list[Any]) -> Report:
     """Hold a call with garbage in it, and return its report."""
     url, came = reports
     came.clear()
@@ -333,7 +333,9 @@ def reported(came: list[Report]) -> Report:
     return report
 
 
-def test_garbage_in_mid_call_is_skipped_and_the_call_goes_on(agent: Agent, reports: tuple[str, list[Report]]) -> None:
+def test_garbage_in_mid_call_is_skipped_and_the_call_goes_on(
+    agent: AgentProcess, reports: tuple[str, list[Report]]
+) -> None:
     report = hold(agent, reports, GARBAGE)
     assert (report.disposition, report.reason) == (Disposition.DO_NOT_CALL, "pressed 9 to opt out")
     assert report.problems == ()
@@ -341,7 +343,7 @@ def test_garbage_in_mid_call_is_skipped_and_the_call_goes_on(agent: Agent, repor
 
 
 @pytest.mark.parametrize("order", [[start()], [MEDIA, start()], [NINE, start(), CONNECTED], ["[]", CONNECTED, start()]])
-def test_a_start_in_another_place_is_found_and_greeted(agent: Agent, order: list[Any]) -> None:
+def test_a_start_in_another_place_is_found_and_greeted(agent: AgentProcess, order: list[Any]) -> None:
     with connect(agent.url, compression=None) as call:
         for message in order:
             send(call, message)
@@ -351,7 +353,7 @@ def test_a_start_in_another_place_is_found_and_greeted(agent: Agent, order: list
 @pytest.mark.parametrize("how", ["closed", "cut"])
 @pytest.mark.parametrize("when", ["at once", "in the greeting"])
 def test_a_line_that_breaks_ends_its_call_and_is_reported(
-    agent: Agent, reports: tuple[str, list[Report]], how: str, when: str
+    agent: AgentProcess, reports: tuple[str, list[Report]], how: str, when: str
 ) -> None:
     url, came = reports
     came.clear()
@@ -368,7 +370,7 @@ def test_a_line_that_breaks_ends_its_call_and_is_reported(
 async def test_a_call_with_the_name_of_a_path_is_hung_up_under_its_own_name() -> None:
     asked: list[str] = []
 
-    class Carrier(BaseHTTPRequestHandler):
+    class HangUps(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked.append(self.path)
             self.rfile.read(int(self.headers["content-length"]))
@@ -378,14 +380,14 @@ async def test_a_call_with_the_name_of_a_path_is_hung_up_under_its_own_name() ->
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Carrier) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), HangUps) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         there = BotSettings(
             openai_api_key=SecretStr("k"), deepgram_api_key=SecretStr("k"), cartesia_api_key=SecretStr("k"),
             brief_secret=SecretStr("s"), telnyx_api_key=SecretStr("k"), telnyx_base_url=f"http://127.0.0.1:{server.server_port}/v2",
         )  # fmt: skip
-        assert await Line("v3:a/../../messages", there).hang_up()
-        assert await Line("v3:MdI91X4lWFEs7IgbBEOT9M4AigoY08M0WWZFISt1Yw2axZ_IiE4pqg", there).hang_up()
+        assert await CallControl("v3:a/../../messages", there).hang_up()
+        assert await CallControl("v3:MdI91X4lWFEs7IgbBEOT9M4AigoY08M0WWZFISt1Yw2axZ_IiE4pqg", there).hang_up()
         server.shutdown()
     assert asked == [
         "/v2/calls/v3:a%2F..%2F..%2Fmessages/actions/hangup",
@@ -419,7 +421,7 @@ async def test_no_frame_makes_the_serializer_raise(data: str | bytes) -> None:
 @examples(3)
 @given(garbage=st.lists(frames, min_size=50, max_size=100))
 def test_no_frames_end_a_call_or_are_a_problem_to_it(
-    agent: Agent, reports: tuple[str, list[Report]], garbage: list[str | bytes]
+    agent: AgentProcess, reports: tuple[str, list[Report]], garbage: list[str | bytes]
 ) -> None:
     report = hold(agent, reports, garbage)
     assert (report.disposition, report.problems) == (Disposition.DO_NOT_CALL, ())

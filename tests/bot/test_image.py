@@ -42,6 +42,8 @@ pytestmark = pytest.mark.calls
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "bot/Dockerfile").read_text("utf-8")
+EVALS_DOCKERFILE = (ROOT / "bot/evals/Dockerfile").read_text("utf-8")
+KEYS = dict.fromkeys(("OPENAI_API_KEY", "DEEPGRAM_API_KEY", "CARTESIA_API_KEY", "BRIEF_SECRET"), "x")
 SECRET = "a brief secret"
 GREETING = "Hello Ada, this is the automated assistant of Harbour Dental."
 CONTACT = "+12125550111"
@@ -77,11 +79,12 @@ def uv() -> str:
     return found
 
 
-def assemble(folder: Path) -> None:
-    """Copy what the Dockerfile's COPY lines name."""
-    for words in re.findall(r"^COPY (.+)$", DOCKERFILE, re.MULTILINE):
+def assemble(folder: Path, dockerfile: str = DOCKERFILE) -> None:
+    """Copy what a Dockerfile's COPY lines name."""
+    for words in re.findall(r"^COPY (.+)$", dockerfile, re.MULTILINE):
         *sources, target = words.split()
-        (folder / target).mkdir(parents=True, exist_ok=True)
+        if target.endswith("/"):
+            (folder / target).mkdir(parents=True, exist_ok=True)
         for file in (file for pattern in sources for file in ROOT.glob(pattern)):
             shutil.copy(file, folder / target)
 
@@ -113,11 +116,11 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     return image
 
 
-class Dialer(ThreadingHTTPServer):
+class ReportsServer(ThreadingHTTPServer):
     """As much of a dialer as takes a report."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Desk)
+        super().__init__(("127.0.0.1", 0), ReportsHandler)
         self.joined: list[str] = []
         self.reports: list[Report] = []
 
@@ -126,8 +129,8 @@ class Dialer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}/reports"
 
 
-class Desk(BaseHTTPRequestHandler):
-    server: Dialer
+class ReportsHandler(BaseHTTPRequestHandler):
+    server: ReportsServer
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
@@ -145,8 +148,8 @@ class Desk(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def dialer() -> Iterator[Dialer]:
-    with Dialer() as dialer:
+def dialer() -> Iterator[ReportsServer]:
+    with ReportsServer() as dialer:
         Thread(target=dialer.serve_forever, daemon=True).start()
         yield dialer
         dialer.shutdown()
@@ -189,6 +192,26 @@ def test_the_image_holds_the_bot_and_nothing_of_the_dialer(image: Image) -> None
     assert image.run(script).split() == ["uvicorn", "tzdata", "pipecat"]
 
 
+def test_the_image_holds_no_eval_harness(image: Image) -> None:
+    held = [str(path.relative_to(image.folder)) for path in (image.folder / "bot").rglob("*.py")]
+    assert "bot/agent.py" in held
+    assert [name for name in held if "eval" in name] == []
+    sources = [path.read_text("utf-8") for path in (image.folder / "bot").rglob("*.py")]
+    assert [source for source in sources if "pipecat.evals" in source or "bot.evals" in source] == []
+    script = "import sys; from bot import bot; print([name for name in sys.modules if 'evals' in name])"
+    assert image.run(script, **KEYS).split()[-1] == "[]"
+
+
+def test_the_image_for_evals_is_the_image_with_the_harness_as_its_entry(image: Image, tmp_path: Path) -> None:
+    for package in ("bot", "campaigns"):
+        shutil.copytree(image.folder / package, tmp_path / package)
+    assemble(tmp_path, EVALS_DOCKERFILE)
+    script = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from bot import bot; print('pipecat.evals' in sys.modules)"
+    )
+    assert image.run(script, **KEYS).split()[-1] == "True"
+
+
 def test_what_the_base_image_brought_is_still_there(image: Image) -> None:
     """An exact `uv sync` would take away what the base image's own app.py imports."""
     assert "--inexact" in DOCKERFILE
@@ -211,12 +234,11 @@ from bot import bot
 assert callable(bot) and asyncio.iscoroutinefunction(bot)
 print(asyncio.run(readyz()), readyz is getattr(bot_module, "readyz"))
 """
-    keys = dict.fromkeys(("OPENAI_API_KEY", "DEEPGRAM_API_KEY", "CARTESIA_API_KEY", "BRIEF_SECRET"), "x")
-    assert image.run(script, **keys).split()[-2:] == ["True", "True"]
+    assert image.run(script, **KEYS).split()[-2:] == ["True", "True"]
 
 
 def test_the_image_takes_a_call_under_pipecats_own_runner(
-    image: Image, dialer: Dialer, network: tuple[Processes, dict[str, str]], tmp_path: Path
+    image: Image, dialer: ReportsServer, network: tuple[Processes, dict[str, str]], tmp_path: Path
 ) -> None:
     processes, providers = network
     port = free_port()

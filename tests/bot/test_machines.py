@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bot.machines import Impression, Kind, ToneEar, by_words, is_backchannel, screen_says
+from bot.machines import Impression, Kind, ToneDetector, by_words, is_backchannel, screen_says
 from sandbox.audio import ulaw_decode
 from sandbox.clips import CLIPS, clip
 
@@ -20,7 +20,7 @@ def silence(seconds: float) -> bytes:
 
 
 def heard(*sounds: bytes) -> list[str]:
-    ear, found = ToneEar(), []
+    ear, found = ToneDetector(), []
     for sound in (*sounds, silence(0.5)):
         for start in range(0, len(sound), 320):
             if tone := ear.feed(sound[start : start + 320]):
@@ -83,7 +83,7 @@ def test_a_mailboxs_tone_is_heard_when_it_ends(hertz: float, seconds: float) -> 
 
 
 def test_a_fax_is_told_by_its_answer_tone_before_that_ends() -> None:
-    ear = ToneEar()
+    ear = ToneDetector()
     tone = sine(2100, seconds=3)
     told = [start / 2 / RATE for start in range(0, len(tone), 320) if ear.feed(tone[start : start + 320]) == "fax"]
     assert told

@@ -9,7 +9,7 @@ import pytest
 from pipecat.audio.vad.silero import SileroVADAnalyzer
 from pydantic import SecretStr
 
-from bot.services import RATE, Senses, Spare
+from bot.services import RATE, Senses, SpareSenses
 from bot.settings import BotSettings
 
 WINDOW = 256
@@ -17,12 +17,12 @@ KEY = SecretStr("sandbox")
 
 
 @pytest.fixture(scope="module")
-def spare() -> Spare:
-    return Spare(BotSettings(openai_api_key=KEY, deepgram_api_key=KEY, cartesia_api_key=KEY, brief_secret=KEY))
+def spare() -> SpareSenses:
+    return SpareSenses(BotSettings(openai_api_key=KEY, deepgram_api_key=KEY, cartesia_api_key=KEY, brief_secret=KEY))
 
 
 @pytest.fixture
-def two(spare: Spare) -> tuple[Senses, Senses]:
+def two(spare: SpareSenses) -> tuple[Senses, Senses]:
     return spare.take(None), spare.take(None)
 
 
@@ -55,7 +55,7 @@ def is_mutable(value: object) -> bool:
     return not isinstance(value, Enum | int | float | str | bytes | tuple | frozenset | None) and not callable(value)
 
 
-def test_what_one_call_hears_does_not_change_what_another_hears(spare: Spare) -> None:
+def test_what_one_call_hears_does_not_change_what_another_hears(spare: SpareSenses) -> None:
     alone = confidences(spare.take(None).activity, sound(1))
     one, other = spare.take(None), spare.take(None)
     mixed = []
@@ -66,7 +66,7 @@ def test_what_one_call_hears_does_not_change_what_another_hears(spare: Spare) ->
     assert max(alone) - min(alone) > 0.01, "the sound does not move the model, so this shows nothing"
 
 
-def test_one_model_answers_many_calls_at_a_time_as_it_answers_each_alone(spare: Spare) -> None:
+def test_one_model_answers_many_calls_at_a_time_as_it_answers_each_alone(spare: SpareSenses) -> None:
     sounds = [sound(seed) for seed in range(6)]
     alone = [confidences(spare.take(None).activity, windows) for windows in sounds]
     with ThreadPoolExecutor(max_workers=6) as pool:
@@ -74,11 +74,11 @@ def test_one_model_answers_many_calls_at_a_time_as_it_answers_each_alone(spare: 
     assert together == alone
 
 
-def heard_by_a_new_call(spare: Spare, windows: list[bytes]) -> list[float]:
+def heard_by_a_new_call(spare: SpareSenses, windows: list[bytes]) -> list[float]:
     return confidences(spare.take(None).activity, windows)
 
 
-def test_each_campaign_s_pauses_are_its_own(spare: Spare) -> None:
+def test_each_campaign_s_pauses_are_its_own(spare: SpareSenses) -> None:
     one = spare.take(None)
     one.turn._params.stop_secs = 9.0
     one.activity._params.start_secs = 9.0

@@ -89,7 +89,7 @@ class Stage:
                        "--voice-url", f"{doors}/telnyx/inbound", "--status-url", f"{doors}/telnyx/status",
                        "--dials-per-5s", "1000", "--number", "+12125550100", "--seed", str(seed)],
             "providers": ["sandbox.providers", "--port", str(ports["providers"])],
-            "bot": [*([agent] if agent else ["sandbox.agent", "bot.bot:bot"]), "--port", str(ports["agent"])],
+            "bot": [*([agent] if agent else ["sandbox.agent", "bot:bot"]), "--port", str(ports["agent"])],
             "callbacks": [*CALLBACKS, "--port", str(ports["callbacks"]), "--log-level", "warning"],
             "worker": [*WORKER, "--loglevel", "WARNING"],
             "beat": [*BEAT, "-s", str(folder / "beat-1")],

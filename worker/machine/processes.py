@@ -91,7 +91,7 @@ class Processes:
     def start_sandbox(self, options: Sequence[str], environment: Mapping[str, str]) -> "SandboxOutput":
         """Start the sandbox with our agent in it, ringing the callbacks server that `environment` names."""
         public_url = environment["PUBLIC_URL"]
-        agent = ["--agent", "bot.bot:bot"]
+        agent = ["--agent", "bot:bot"]
         doors = ["--voice-url", f"{public_url}/telnyx/inbound", "--status-url", f"{public_url}/telnyx/status"]
         quiet = {**environment, "LOGURU_LEVEL": "INFO"}
         return SandboxOutput(self.start("sandbox", ["sandbox", *agent, *doors, *options], quiet, piped=True))

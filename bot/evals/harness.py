@@ -1,15 +1,17 @@
-"""An eval harness where a phone call would be: `pipecat.evals` connects to the same socket, and speaks RTVI.
+"""An eval harness in the place of a phone call: `pipecat.evals` connects to the same socket, and speaks RTVI.
 
-It is let in only where the setting ALLOW_EVALS says so, which no production agent has. Its brief is signed like any
-other: it comes in the session's body, as `{"parameters": {...}}`, the parameters that Telnyx would have brought.
+Its brief is signed like any other. It comes in the session's body, as `{"parameters": {...}}`, with the parameters that
+Telnyx would have brought.
 """
 
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
+from pipecat.evals.fastapi_transport import EvalFastAPIWebsocketTransport
+from pipecat.evals.serializer import EvalSerializer, parse_eval_connect
+from pipecat.evals.transport import EvalTransportParams
 from pipecat.frames.frames import Frame, InputTransportMessageFrame, OutputTransportMessageFrame
 from pipecat.processors.frame_processor import FrameProcessorSetup
 from pipecat.runner.types import WebSocketRunnerArguments
@@ -17,20 +19,22 @@ from pipecat.serializers.base_serializer import FrameSerializer
 from pipecat.transports.websocket.fastapi import FastAPIWebsocketTransport
 from starlette.websockets import WebSocketDisconnect
 
+from bot.connection import Connection
+from bot.connection import connect as connect_call
 from bot.stream import HANDSHAKE_S, NoStart, Start
 from bot.telnyx import TelnyxStream
 
 CALL_SID: Final = "eval"
 
 INTERRUPTED_S: Final = 0.3
-"""How long the harness is left before it hears that the bot was interrupted: at that, it forgets what it has not read
-yet, and a tool that ends the call interrupts in the same moment in which the harness is told of it."""
+"""How long a `bot-interrupted` is held back from the harness. At that message it forgets what it has not read yet, and a
+tool that ends the call interrupts the bot in the same moment in which the harness is told of the tool."""
 
 _INTERRUPTED: Final = '"bot-interrupted"'
 
 
 class EvalStream(TelnyxStream):
-    """What goes over the wire is RTVI. Of Telnyx, the clocks stay, and the marks, which come back as soon as they are due."""
+    """Speaks RTVI on the wire. Of Telnyx's side it keeps the times of sound, and marks: they come back at once."""
 
     def __init__(self, start: Start, rtvi: FrameSerializer) -> None:
         super().__init__(start)
@@ -38,7 +42,7 @@ class EvalStream(TelnyxStream):
         self.transport: FastAPIWebsocketTransport | None = None
 
     async def setup(self, setup: FrameProcessorSetup) -> None:
-        """Set both up."""
+        """Set both serializers up."""
         await super().setup(setup)
         await self._rtvi.setup(setup)
 
@@ -58,29 +62,15 @@ class EvalStream(TelnyxStream):
         return await self._rtvi.deserialize(data)
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What stands in for a call's start, stream and transport."""
-
-    start: Start
-    stream: EvalStream
-    transport: FastAPIWebsocketTransport
-
-
-async def accept_eval(arguments: WebSocketRunnerArguments) -> Evaluation | None:
-    """Read the first message; None if it is no harness's: a call's `connected`, which is not missed. Raises NoStart."""
-    # Only here: a production agent has no use for them.
-    from pipecat.evals.fastapi_transport import EvalFastAPIWebsocketTransport
-    from pipecat.evals.serializer import EvalSerializer, parse_eval_connect
-    from pipecat.evals.transport import EvalTransportParams
-
+async def connect(arguments: WebSocketRunnerArguments) -> Connection:
+    """Read the first message: a harness's, or a call's `connected`, after which its start is read. Raises NoStart."""
     try:
         async with asyncio.timeout(HANDSHAKE_S):
             flags = parse_eval_connect(json.loads(await arguments.websocket.receive_text()))
     except (TimeoutError, ValueError, KeyError, RecursionError, WebSocketDisconnect, RuntimeError) as error:
         raise NoStart(f"no first message: {type(error).__name__}") from error
     if flags is None:
-        return None
+        return await connect_call(arguments)
     start = Start(stream_id="eval", call_sid=CALL_SID, encoding="PCMU", parameters=_parameters(arguments.body))
     rtvi = EvalSerializer()
     rtvi.set_capture_audio(flags.capture_bot_audio)
@@ -88,8 +78,8 @@ async def accept_eval(arguments: WebSocketRunnerArguments) -> Evaluation | None:
     params = EvalTransportParams(
         audio_in_enabled=True, audio_out_enabled=True, audio_out_end_silence_secs=0, serializer=stream
     )
-    stream.transport = EvalFastAPIWebsocketTransport(arguments.websocket, params, flags)
-    return Evaluation(start, stream, stream.transport)
+    transport = stream.transport = EvalFastAPIWebsocketTransport(arguments.websocket, params, flags)
+    return Connection(start, stream, transport, speaks_rtvi=True)
 
 
 def _parameters(body: Any) -> dict[str, str]:
