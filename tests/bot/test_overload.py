@@ -15,7 +15,7 @@ from websockets.sync.client import connect
 from bot.conversation import Conversation
 from bot.overload import LATE_S, TICK_S, WINDOW_TICKS, OverloadMonitor
 from campaigns.call import Brief, Report, Script, to_parameters
-from worker.processes import Processes, free_port, wait_for_port
+from worker.machine.processes import Processes, free_port, wait_for_port
 
 BLOCKED_S = 0.3
 SECRET = "a brief secret"
