@@ -50,6 +50,11 @@ def test_every_file_that_a_document_names_exists(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCS, ids=named)
+def test_no_document_has_both_sides_of_a_merge(document: Path) -> None:
+    assert re.findall(r"^(?:<{7}|={7}|>{7})( .*)?$", text_of(document), re.MULTILINE) == []
+
+
+@pytest.mark.parametrize("document", DOCS, ids=named)
 def test_a_document_names_only_targets_that_the_makefile_has(document: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     assert set(re.findall(r"`make ([a-z-]+)`", text_of(document))) <= targets
