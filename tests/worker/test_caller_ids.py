@@ -16,7 +16,7 @@ from campaigns.campaign import Campaign
 from worker.dialing import braking
 from worker.machine.embedded import EmbeddedRedis
 from worker.rules import caller_ids
-from worker.rules.caller_ids import CallerId, Limits
+from worker.rules.caller_ids import CallerId, CallerIdLimits
 from worker.rules.settlement import Settled
 from worker.settings import Settings
 from worker.store import Store
@@ -89,7 +89,7 @@ def test_the_first_number_that_may_call_does_until_it_has_made_its_calls_of_the_
     store.clock_ms = round(NOON.timestamp() * 1000)
     campaign = wide(reminder)
     enlist(store, campaign, 6)
-    limits = Limits(calls_per_day=2)
+    limits = CallerIdLimits(calls_per_day=2)
     attempts = claimed(store, campaign)
     why = [begin(store, a, pool=[NEW_YORK, CHICAGO], limits=limits) for a in attempts]
     assert why == [""] * 4 + ["caller_id"] * 2
@@ -114,7 +114,7 @@ def test_a_number_cools_down_between_two_calls(store: Store, reminder: Campaign)
     campaign = wide(reminder)
     enlist(store, campaign, 3)
     first, second, third = claimed(store, campaign)
-    limits = Limits(cool_down=30 * SECOND)
+    limits = CallerIdLimits(cool_down=30 * SECOND)
     assert begin(store, first, pool=[NEW_YORK], limits=limits) == ""
     assert begin(store, second, pool=[NEW_YORK], limits=limits) == "caller_id"
     assert begin(store, second, pool=[NEW_YORK, CHICAGO], limits=limits) == ""
@@ -126,7 +126,7 @@ def test_what_was_given_back_is_no_call_of_its_number(store: Store, reminder: Ca
     campaign = wide(reminder)
     enlist(store, campaign, 2)
     first, second = claimed(store, campaign)
-    limits = Limits(calls_per_day=1)
+    limits = CallerIdLimits(calls_per_day=1)
     assert begin(store, first, pool=[NEW_YORK], limits=limits) == ""
     assert begin(store, second, pool=[NEW_YORK], limits=limits) == "caller_id"
     case = store.case(first)
@@ -160,7 +160,7 @@ def test_many_workers_at_once_never_pass_a_numbers_calls_of_the_day(
     def work(share: list[str]) -> None:
         own = Store.at(server.url)
         for attempt_id in share:
-            if not begin(own, attempt_id, pool=[NEW_YORK, CHICAGO], limits=Limits(calls_per_day=15)):
+            if not begin(own, attempt_id, pool=[NEW_YORK, CHICAGO], limits=CallerIdLimits(calls_per_day=15)):
                 allowed.append(attempt_id)
 
     threads = [threading.Thread(target=work, args=(share,)) for share in shares]
@@ -207,7 +207,7 @@ NUMBERS = st.builds(
 
 @given(st.lists(NUMBERS, max_size=6), st.integers(0, 4), st.integers(0, 90))
 def test_there_is_room_only_where_some_number_may_call(pool: list[CallerId], per_day: int, cool_down_s: int) -> None:
-    limits = Limits(per_day, cool_down_s * SECOND)
+    limits = CallerIdLimits(per_day, cool_down_s * SECOND)
     free = [one for one in pool if caller_ids.free_at(one, limits, NOON) == NOON]
     room = caller_ids.room(pool, limits, NOON, within=timedelta(0))
     assert (room is None or room > 0) == bool(free)
@@ -300,4 +300,4 @@ def test_a_sick_number_rests_for_a_day_and_is_judged_anew(store: Store, reminder
     (one,) = store.own_numbers([NEW_YORK], store.now())
     assert (one.rest, one.recent, one.answer_rate) == (NOON + caller_ids.REST, "", None)
     assert not caller_ids.is_sick(one)
-    assert one.facts(Limits(), NOON)["resting_until"] == "2026-11-24T18:00:00+00:00"
+    assert one.facts(CallerIdLimits(), NOON)["resting_until"] == "2026-11-24T18:00:00+00:00"

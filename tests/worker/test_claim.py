@@ -62,7 +62,7 @@ def begun(store: Store, attempt_id: str, caller_id: str, most: int) -> Begun:
     quick = timedelta(microseconds=1)
     return store.begin(
         case, "t", lease=600 * SECOND, first_look=10 * SECOND, account_interval=quick, campaign_interval=quick,
-        record={"version": "1"}, pool=[caller_id], limits=caller_ids.Limits(lines=most),
+        record={"version": "1"}, pool=[caller_id], limits=caller_ids.CallerIdLimits(lines=most),
     )  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from campaigns.places import place_of
 from worker.machine.embedded import EmbeddedRedis
 from worker.machine.processes import free_port
 from worker.rules import retries
-from worker.rules.caller_ids import Limits
+from worker.rules.caller_ids import CallerIdLimits
 from worker.rules.do_not_call import Registry
 from worker.rules.evidence import CallEvent, CallState
 from worker.rules.settlement import Settled
@@ -86,7 +86,7 @@ class Campaigning:
         self.store.turns(self.campaign.name, 1, account_interval=quick, campaign_interval=quick, farthest=SECOND)
         begun = self.store.begin(
             self.case(attempt_id), "t", lease=60 * SECOND, first_look=SECOND, account_interval=quick,
-            campaign_interval=quick, record={"version": "1"}, pool=["+12125550199"], limits=Limits(lines=9),
+            campaign_interval=quick, record={"version": "1"}, pool=["+12125550199"], limits=CallerIdLimits(lines=9),
         )  # fmt: skip
         assert begun.dial, begun
         self.look()

@@ -14,8 +14,7 @@ from worker.cli.printing import SHOWN, iso, out, print_json, status_table, when
 from worker.dialing import braking
 from worker.rules import brakes, caller_ids
 from worker.rules.brakes import Brake
-from worker.rules.caller_ids import CallerId, NumberState
-from worker.rules.caller_ids import Limits as CallerIdLimits
+from worker.rules.caller_ids import CallerId, CallerIdLimits, NumberState
 from worker.rules.hours import next_opening
 from worker.rules.states import CampaignState
 from worker.settings import load_settings

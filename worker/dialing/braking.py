@@ -44,10 +44,10 @@ def pool_of(campaign: Campaign, settings: Settings) -> tuple[str, ...]:
     return campaign.caller_ids or settings.caller_ids
 
 
-def caller_id_limits(settings: Settings) -> caller_ids.Limits:
+def caller_id_limits(settings: Settings) -> caller_ids.CallerIdLimits:
     """Return what every number that we call from has to keep to."""
     cool_down = timedelta(seconds=settings.caller_id_cool_down_s)
-    return caller_ids.Limits(settings.calls_per_caller_id_per_day, cool_down, settings.lines_per_caller_id)
+    return caller_ids.CallerIdLimits(settings.calls_per_caller_id_per_day, cool_down, settings.lines_per_caller_id)
 
 
 def tend_caller_ids(store: Store, carrier: "Carrier", settings: Settings) -> None:

@@ -75,7 +75,7 @@ class CallerId:
         calls, answered = self.past
         return answered / calls if calls > 0 else None
 
-    def facts(self, limits: "Limits", now: datetime) -> dict[str, Any]:
+    def facts(self, limits: "CallerIdLimits", now: datetime) -> dict[str, Any]:
         """Return it as JSON facts: see docs/json.md."""
         free = free_at(self, limits, now)
         return {
@@ -101,7 +101,7 @@ class NumberState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class CallerIdLimits:
     """What every number has to keep to."""
 
     calls_per_day: int = 0  # of the number's own zone; 0: any
@@ -145,7 +145,7 @@ def day_zone(number: str) -> str:
     return zones[0] if len(zones) == 1 else "UTC"
 
 
-def free_at(one: CallerId, limits: Limits, now: datetime) -> datetime:
+def free_at(one: CallerId, limits: CallerIdLimits, now: datetime) -> datetime:
     """Return from when a number may call: `now` or later. Of one that is not ours, never soon: in an hour we ask again."""
     times = [now]
     if one.ours is False:
@@ -159,7 +159,7 @@ def free_at(one: CallerId, limits: Limits, now: datetime) -> datetime:
     return max(times)
 
 
-def state_of(one: CallerId, limits: Limits, now: datetime) -> NumberState:
+def state_of(one: CallerId, limits: CallerIdLimits, now: datetime) -> NumberState:
     """Say what keeps a number from calling at `now`: the longest-lasting first."""
     if one.ours is False:
         return NumberState.NOT_OURS
@@ -170,7 +170,7 @@ def state_of(one: CallerId, limits: Limits, now: datetime) -> NumberState:
     return NumberState.COOLS if free_at(one, limits, now) > now else NumberState.FREE
 
 
-def room(pool: Iterable[CallerId], limits: Limits, now: datetime, *, within: timedelta) -> int | None:
+def room(pool: Iterable[CallerId], limits: CallerIdLimits, now: datetime, *, within: timedelta) -> int | None:
     """Return how many calls these numbers may place until `within` from now; None: any number."""
     free = [one for one in pool if free_at(one, limits, now) <= now + within]
     if free and not limits.calls_per_day and not limits.cool_down:

@@ -69,7 +69,7 @@ _COUNT_KEPT: Final = timedelta(minutes=10)
 _CALLER: Final = "caller#"
 """What the attempt ids of callers whom we never rang begin with: no contact's id looks like it."""
 
-NO_LIMITS: Final = caller_ids.Limits()
+NO_LIMITS: Final = caller_ids.CallerIdLimits()
 
 _DETECTIONS: Final = (AnsweredBy.FAX, AnsweredBy.MACHINE_READY, AnsweredBy.MACHINE, AnsweredBy.HUMAN)
 """The strongest first: what is said later of one call is said with more to go on."""
@@ -449,7 +449,7 @@ class Store:
         caps: Sequence[Cap] = (),
         record: Mapping[str, str],
         pool: Sequence[str] = (),
-        limits: caller_ids.Limits = NO_LIMITS,
+        limits: caller_ids.CallerIdLimits = NO_LIMITS,
         turn: datetime | None = None,
     ) -> Begun:
         """Write down that a POST is about to be sent, if it may be, and when.
@@ -884,7 +884,7 @@ def _read_caller_id(number: str, kept: Mapping[str, str], now: datetime) -> Call
     )
 
 
-def _dialing_limits(case: Case, pool: Sequence[str], limits: caller_ids.Limits, caps: Sequence[Cap]) -> str:
+def _dialing_limits(case: Case, pool: Sequence[str], limits: caller_ids.CallerIdLimits, caps: Sequence[Cap]) -> str:
     """Return what begin.lua keeps to, as JSON."""
     campaign, zones = case.campaign, [caller_ids.day_zone(number) for number in pool]
     days = {zone: [ms(at) for at in hours.day_of(zone, case.read_at)] for zone in {campaign.day_zone, *zones}}
