@@ -58,7 +58,7 @@ class Answering:
             self._talk.conversation.impression.beeped = True
         self._recognize()
 
-    def on_words(self, text: str, final: bool) -> None:
+    def on_words(self, text: str, final: bool) -> None:  # noqa: FBT001 - the ear calls it by position
         """Something was said, or is being said."""
         impression = self._talk.conversation.impression
         if final:

@@ -26,6 +26,7 @@ from worker.rules.law import Cap, law_of, national_law
 from worker.rules.policy import Facts
 from worker.rules.states import CampaignState
 from worker.store import Store
+from worker.store.views import Begun
 
 ROOT = Path(__file__).parents[2]
 MONDAY = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)  # 13:00 in New York
@@ -232,7 +233,7 @@ def test_an_attempt_that_was_given_back_does_not_count(store: Store, reminder: C
     assert begin(store, two, (Cap(1, DAY),)).dial
 
 
-def begin(store: Store, campaign: Campaign, caps: tuple[Cap, ...]):
+def begin(store: Store, campaign: Campaign, caps: tuple[Cap, ...]) -> Begun:
     contact = Contact(PHONE, {"name": "Ada", "day": "d", "time": "t"}, 2)
     store.define(campaign)
     store.enlist(campaign, [(contact, place_of(contact))], store.now())
