@@ -3,7 +3,7 @@
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN := $(UV) run --locked
 
-.PHONY: install rehearse test search evals chaos bench bench-bot lint
+.PHONY: install rehearse test search evals chaos bench bench-bot figures lint
 
 # uv by pip where it is missing, in a folder of its own: nothing is installed outside this checkout.
 .uv/bin/uv:
@@ -12,6 +12,7 @@ RUN := $(UV) run --locked
 
 install: $(if $(findstring .uv/,$(UV)),.uv/bin/uv)
 	@$(UV) sync --locked --quiet
+	@echo "install: passed"
 
 rehearse: install
 	@$(RUN) dialout rehearse
@@ -40,9 +41,20 @@ bench: install
 bench-bot: install
 	@$(RUN) python -m bench.bot all
 
+# The house's figures against their bars: sizes, circles, names, patches (tests/figures.py).
+figures: install
+	@$(RUN) python -m tests.figures
+
+# All of them, whatever the first ones say.
 lint: install
-	@$(UV) lock --check --quiet
-	@$(RUN) ruff check
-	@$(RUN) ruff format --check
-	@$(RUN) lint-imports
-	@$(RUN) pyright
+	@failed=; \
+	check() { name=$$1; shift; "$$@" || failed="$$failed $$name"; }; \
+	check lock $(UV) lock --check --quiet; \
+	check ruff $(RUN) ruff check --quiet; \
+	check format $(RUN) ruff format --check --quiet; \
+	check imports $(RUN) lint-imports; \
+	check types $(RUN) pyright; \
+	check dependencies $(RUN) python -m tests.dependencies; \
+	check figures $(RUN) python -m tests.figures; \
+	if [ "$$failed" ]; then echo "lint: FAILED:$$failed"; exit 1; fi; \
+	echo "lint: passed"

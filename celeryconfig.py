@@ -1,6 +1,6 @@
 """How Celery runs here. The queue carries hints; the truth is in the store, which hands out again what was lost."""
 
-from kombu import Exchange, Queue
+from kombu.entity import Exchange, Queue
 
 from worker.settings import load_settings
 from worker.store.redis_server import broker

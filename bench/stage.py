@@ -136,7 +136,7 @@ class Stage:
         answer.raise_for_status()
 
     async def window(self, name: str) -> Any:
-        """Look into the providers: `spoken`, `heard`, `prompts`, …"""
+        """Look into the providers: `spoken`, `heard`, `prompts`, and others."""
         answer = await self.client.get(f"http://127.0.0.1:{self._ports['providers']}/sandbox/{name}")
         return answer.json()
 

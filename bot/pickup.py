@@ -43,7 +43,7 @@ class Pickup:
             self._impression.beeped = True
         self._recognize()
 
-    def on_words(self, text: str, final: bool) -> None:
+    def on_words(self, text: str, final: bool) -> None:  # noqa: FBT001 - the ear calls it by position
         """Take in words; `final` is False while they may still change."""
         if final:
             self._impression.hear(text)

@@ -63,7 +63,7 @@ class TelnyxStream(TelnyxFrameSerializer):
                 case "media" if message["media"].get("track", "inbound") not in {"inbound", "inbound_track"}:
                     return None
                 case "media" if len(message["media"].get("payload", "")) > _LONGEST_PAYLOAD:
-                    raise ValueError("more sound in one message than Telnyx sends")
+                    raise ValueError("more sound in one message than Telnyx sends")  # noqa: TRY301 - malformed, like the others
             frame = await super().deserialize(data)
             return self._gathered(frame) if isinstance(frame, InputAudioRawFrame) else frame
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -25,11 +25,16 @@ ENDINGS: Final = (Disposition.COMPLETED, Disposition.VOICEMAIL)
 class CallActions(Protocol):
     """What the tools do to the call itself."""
 
-    async def opt_out(self, reason: str) -> None: ...
+    async def opt_out(self, reason: str) -> None:
+        """Tell the dialer that the contact wants no more calls."""
 
-    async def hand_over(self, name: str, number: str) -> bool: ...
+    async def hand_over(self, name: str, number: str) -> bool:
+        """Transfer the call; False if the carrier refuses."""
+        ...
 
-    async def send_digits(self, digits: str) -> bool: ...
+    async def send_digits(self, digits: str) -> bool:
+        """Press keys; False if the carrier refuses."""
+        ...
 
 
 def tools_for(conversation: Conversation, script: Script | None, actions: CallActions) -> ToolsSchema:

@@ -1,6 +1,7 @@
-"""What docker-compose.yml and bot/Dockerfile say is run here, without Docker."""
+"""What docker-compose.yml, Dockerfile and bot/Dockerfile say is run here, without Docker."""
 
 import base64
+import json
 import re
 import shutil
 import subprocess
@@ -14,8 +15,9 @@ import pytest
 import yaml
 from nacl.signing import SigningKey
 
+from tests.images import Built, build
 from worker.machine.embedded import EmbeddedRedis
-from worker.machine.processes import BEAT, CALLBACKS, WORKER, Processes, free_port, wait_for_port
+from worker.machine.processes import BEAT, CALLBACKS, WORKER, free_port
 
 ROOT = Path(__file__).parents[1]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))["services"]
@@ -54,24 +56,78 @@ def test_compose_runs_what_the_rehearsal_runs(service: str, command: tuple[str, 
     assert COMPOSE[service]["command"].startswith(" ".join(command))
 
 
-def test_the_composed_commands_start(server: EmbeddedRedis, tmp_path: Path) -> None:
-    port = free_port()
-    environment = {
+@pytest.fixture(scope="module")
+def dialer(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    return build(ROOT / "Dockerfile", "dialer", tmp_path_factory.mktemp("dialer"))
+
+
+def settings(server: EmbeddedRedis, tmp_path: Path) -> dict[str, str]:
+    return {
         "REDIS_URL": server.url, "DIALOUT_DATA": str(tmp_path), "TELNYX_API_KEY": "k", "TELNYX_TEXML_APP_ID": "1",
         "TELNYX_PUBLIC_KEY": base64.b64encode(bytes(SigningKey.generate().verify_key)).decode(),
         "CALLER_IDS": "+12125550100", "PUBLIC_URL": "https://x", "BRIEF_SECRET": "s", "STREAM_URL": "ws://x",
     }  # fmt: skip
-    with Processes(tmp_path) as processes:
-        for service in ("worker", "beat", "callbacks"):
-            command = COMPOSE[service]["command"].replace("8000", str(port)).split()
-            processes.start(service, command, environment)
-        wait_for_port(port, processes, 60)
-        assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
-        deadline = time.monotonic() + 60
-        while "ready." not in (tmp_path / "worker.log").read_text() and time.monotonic() < deadline:
-            processes.check()
+
+
+def test_the_composed_commands_start_in_the_dialers_image(dialer: Built, server: EmbeddedRedis, tmp_path: Path) -> None:
+    port = free_port()
+    commands = {name: COMPOSE[name]["command"].replace("8000", str(port)) for name in ("worker", "beat", "callbacks")}
+    environment = settings(server, tmp_path)
+    running = {name: dialer.start(line, tmp_path / f"{name}.log", **environment) for name, line in commands.items()}
+    logs = {name: tmp_path / f"{name}.log" for name in running}
+    try:
+        deadline = time.monotonic() + 90
+        while True:
+            dead = [name for name, process in running.items() if process.poll() is not None]
+            assert not dead, {name: logs[name].read_text() for name in dead}
+            up = {
+                "worker": "ready." in logs["worker"].read_text(),
+                "beat": list(tmp_path.glob("beat-schedule*")),
+                "callbacks": "Application startup complete" in logs["callbacks"].read_text(),
+            }
+            if all(up.values()):
+                break
+            assert time.monotonic() < deadline, up
             time.sleep(0.2)
-        assert "ready." in (tmp_path / "worker.log").read_text()
+        assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
+    finally:
+        for process in running.values():
+            process.terminate()
+        for process in running.values():
+            process.wait(30)
+
+
+def test_the_dialers_image_holds_no_sandbox_no_evals_no_bench_and_no_tests(dialer: Built) -> None:
+    ours = {path.name for path in dialer.folder.iterdir() if not path.name.startswith(".")}
+    assert ours == {"LICENSE", "README.md", "campaigns", "celeryconfig.py", "pyproject.toml", "uv.lock", "worker"}
+    assert not list(dialer.folder.glob("campaigns/*/evals"))
+    names = "pipecat numpy openai deepgram websockets loguru yaml pytest defusedxml sandbox bot evals"
+    script = f"from importlib.util import find_spec; print([name for name in {names.split()} if find_spec(name)])"
+    assert dialer.run("python", "-c", script).stdout.strip() == "[]"
+
+
+def test_the_command_works_in_the_dialers_image(dialer: Built, server: EmbeddedRedis, tmp_path: Path) -> None:
+    assert "enqueue" in dialer.run("dialout", "--help").stdout
+    done = dialer.run("dialout", "status", "--json", **settings(server, tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert isinstance(json.loads(done.stdout), list)
+
+
+def test_a_rehearsal_says_that_the_dialers_image_holds_none(dialer: Built, tmp_path: Path) -> None:
+    done = dialer.run("dialout", "rehearse", DIALOUT_DATA=str(tmp_path))
+    assert (done.returncode, "dialout[rehearsal]" in done.stderr) == (1, True), done.stderr
+
+
+def test_the_rehearsals_image_holds_all_that_a_rehearsal_imports(tmp_path: Path) -> None:
+    image = build(ROOT / "Dockerfile", COMPOSE["rehearsal"]["build"]["target"], tmp_path)
+    script = "import sandbox.telnyx.app, sandbox.providers.__main__, sandbox.agent, bot.talk, worker.rehearsal.live"
+    done = image.run("python", "-c", script)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("service", ["worker", "beat", "callbacks"])
+def test_compose_runs_the_dialers_image(service: str) -> None:
+    assert COMPOSE[service]["build"]["target"] == "dialer"
 
 
 def test_the_bots_image_has_all_that_the_bot_imports_and_nothing_of_the_dialer(tmp_path: Path) -> None:

@@ -23,8 +23,7 @@ def heard(*sounds: bytes) -> list[str]:
     ear, found = ToneDetector(), []
     for sound in (*sounds, silence(0.5)):
         for start in range(0, len(sound), 320):
-            if tone := ear.feed(sound[start : start + 320]):
-                found.append(tone)
+            found += filter(None, [ear.feed(sound[start : start + 320])])
     return found
 
 

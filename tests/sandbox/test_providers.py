@@ -77,7 +77,7 @@ async def say(ws: ClientConnection, sound: bytes, *, quiet_s: float = 0.6) -> fl
 async def results(ws: ClientConnection, into: list[dict[str, Any]]) -> None:
     try:
         async for message in ws:
-            into.append(json.loads(message) | {"at": time.monotonic()})
+            into.append(json.loads(message) | {"at": time.monotonic()})  # noqa: PERF401 - it is read while it grows
     except ConnectionClosed:
         pass
 

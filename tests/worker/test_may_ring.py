@@ -28,6 +28,7 @@ from worker.rules.may_ring import Facts, may_ring, open_now
 from worker.rules.rule import Rule
 from worker.rules.states import CampaignState
 from worker.store import Store
+from worker.store.views import Begun
 
 ROOT = Path(__file__).parents[2]
 MONDAY = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)  # 13:00 in New York
@@ -244,7 +245,7 @@ def test_an_attempt_that_was_given_back_does_not_count(store: Store, reminder: C
     assert begin(store, two, (Cap(1, DAY),)).dial
 
 
-def begin(store: Store, campaign: Campaign, caps: tuple[Cap, ...]):
+def begin(store: Store, campaign: Campaign, caps: tuple[Cap, ...]) -> Begun:
     contact = Contact(PHONE, {"name": "Ada", "day": "d", "time": "t"}, 2)
     store.define(campaign)
     store.enlist(campaign, [(contact, place_of(contact))], store.now())

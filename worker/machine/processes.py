@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Final, Self
 
@@ -90,6 +91,11 @@ class Processes:
 
     def start_sandbox(self, options: Sequence[str], environment: Mapping[str, str]) -> "SandboxOutput":
         """Start the sandbox with our agent in it, ringing the callbacks server that `environment` names."""
+        if not all(find_spec(name) for name in ("sandbox", "bot", "pipecat")):
+            raise ProcessDied(
+                "this installation holds no sandbox and no bot: install dialout[rehearsal] (see README.md), or run the rehearsal "
+                "from a checkout"
+            )
         public_url = environment["PUBLIC_URL"]
         agent = ["--agent", "bot:bot"]
         doors = ["--voice-url", f"{public_url}/telnyx/inbound", "--status-url", f"{public_url}/telnyx/status"]

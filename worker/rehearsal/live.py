@@ -81,7 +81,7 @@ class Stage(Ensemble):
             "PUBLIC_URL": f"http://127.0.0.1:{self.port}",
             "CALLS_PER_SECOND": "5",
             "LINES": "10",
-            "PYTHONPATH": os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")))),
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH")))),
         } | dict(self._overrides)
         options = ["--people", str(self._people), "--records", str(self.records), "--ring-scale", str(RING_SCALE)]
         options += ["--telnyx-port", "0", "--providers-port", "0", "--agent-port", "0"]

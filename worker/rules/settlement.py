@@ -191,7 +191,12 @@ def _without_report(evidence: Evidence, end: CallEvent, now: datetime) -> Settle
     if now < heard_at + REPORT_GRACE:
         return Waiting(heard_at + REPORT_GRACE)
     if any(detection.answered_by in _MACHINES for detection in evidence.detected):
-        return Settled(Disposition.VOICEMAIL, "a machine answered, and the bot reported nothing", True, end.duration_s)
+        return Settled(
+            Disposition.VOICEMAIL,
+            "a machine answered, and the bot reported nothing",
+            guess=True,
+            duration_s=end.duration_s,
+        )
     came = "no report came from the bot" if evidence.bot_came else "no bot came"
     reason = f"the call was answered, but {came}"
     return Settled(Disposition.FAILED, reason, guess=True, duration_s=end.duration_s)
