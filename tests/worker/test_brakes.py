@@ -118,7 +118,7 @@ def test_what_stopped_a_campaign_names_the_attempts_and_says_how_to_go_on(braked
     assert stop
     assert stop.attempts == tuple(f"a#{n}" for n in range(15, 22))
     assert stop.why == (
-        "failed: 7 of the last 21 attempts failed, or may have rung for all we know, more than 30% "
+        "failed: 7 of the last 21 attempts failed, or may have rung without our knowledge, which is more than 30% "
         "(a#15, a#16, a#17, a#18, a#19 and 2 more); look at `dialout results appointment_reminder`, "
         "then `dialout resume appointment_reminder`"
     )
@@ -168,7 +168,7 @@ def test_the_canary_waits_for_the_last_of_its_attempts_to_end(braked: Campaign) 
     assert brakes.stop(braked, Counted(begun=10, approved=True, totals=totals)) is None
     stop = brakes.stop(braked, Counted(begun=10, totals=totals))
     assert stop
-    assert stop.why.startswith("canary: 10 attempts done – completed 4, no_answer 5, failed 1; look at")
+    assert stop.why.startswith("canary: its first 10 attempts are done (completed 4, no_answer 5, failed 1); look at")
     assert [brakes.room(braked, Counted(begun=begun)) for begun in (0, 9, 10, 11)] == [10, 1, 0, 0]
 
 
@@ -254,7 +254,10 @@ def test_never_more_than_the_canarys_attempts_are_dialed_before_somebody_approve
         fail(store, attempt_id)
         assert claimed(store, campaign) == []
     _, state, why = store.campaign(campaign.name)
-    assert (state, why.partition(";")[0]) == (CampaignState.PAUSED, "canary: 10 attempts done – failed 10")
+    assert (state, why.partition(";")[0]) == (
+        CampaignState.PAUSED,
+        "canary: its first 10 attempts are done (failed 10)",
+    )
     assert store.held(campaign.name) == ("canary", [])
     store.set_state(campaign.name, CampaignState.RUNNING)
     assert len(list(dialed(store, campaign))) == 30

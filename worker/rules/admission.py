@@ -13,15 +13,18 @@ from campaigns.contacts import Contact, ContactsError, ContactsReader, Header, R
 from campaigns.places import Place, place_of
 from worker.rules.consent import consent_problem, needs_consent_column
 from worker.rules.do_not_call import Registry, copy_problem
-from worker.rules.hours import next_opening
+from worker.rules.hours import SEARCH_DAYS, next_opening
 from worker.rules.law import UnknownRegion, national_law, public_holidays
 
 CONSENT: Final = "consent_type"
-"""The column in which a row says what its contact has agreed to."""
+"""The column in which a row records what its contact has agreed to."""
 
 
 def objections(campaign: Campaign, registries: Mapping[str, Registry] | None, now: datetime) -> list[str]:
-    """Return why a campaign may not start, a sentence each; none: it may. `registries` None: the store was not asked."""
+    """Return a sentence for each reason for which a campaign may not start.
+
+    `registries` holds the imported copies by name; None: the store was not asked, and they are not judged.
+    """
     found: list[str] = []
     window = campaign.calling_window
     for country in campaign.allowed_countries:
@@ -50,29 +53,28 @@ def objections(campaign: Campaign, registries: Mapping[str, Registry] | None, no
 
 
 def check_header(header: Header, campaign: Campaign) -> None:
-    """Raise ContactsError if the file cannot say of any row what the law asks."""
+    """Raise ContactsError if the file has no column for the consent that the law asks each row to record."""
     if needs_consent_column(campaign) and CONSENT not in header.names:
         raise ContactsError(
             f"{campaign.purpose} calls to {', '.join(campaign.allowed_countries)} need consent on record, and neither the "
-            f"file nor the campaign speaks of it: add the columns {CONSENT} (express or written), consent_at, "
-            "consent_source and consent_ref, or [consent] attested_by and attested_at to campaign.toml (docs/rules.md)"
+            f"file nor the campaign records any: add the columns {CONSENT} (express or written), consent_at, consent_source "
+            "and consent_ref to the file, or [consent] attested_by and attested_at to campaign.toml (docs/rules.md)"
         )
 
 
 def admitted(reader: ContactsReader, campaign: Campaign, now: datetime) -> Iterator[tuple[Contact, Place] | RowError]:
-    """Yield each row as a contact with its place, or as the error for which it is refused."""
+    """Yield each row as a contact with its place, or as the error that says why it is refused."""
 
     @lru_cache(maxsize=20_000)
     def problem(place: Place, consent_type: str, consent_at: str) -> tuple[str, str]:
-        """Return the column and the reason for which nobody of a place and a consent is ever rung."""
+        """Return the column and the reason if a contact of this place and consent is never rung, else two empty texts."""
         columns = {CONSENT: consent_type, "consent_at": consent_at}
         if lacking := consent_problem(campaign, place, columns, now):
             return CONSENT, lacking
         if next_opening(campaign, place, now) is None:
-            known = (
-                "is never in an open calling window" if place.zones else "has no known time zone; add a column timezone"
-            )
-            return "phone", known
+            if not place.zones:
+                return "phone", "has no known time zone: add a column timezone"
+            return "phone", f"has no time in the next {SEARCH_DAYS} days at which it may be rung: see [calling_window]"
         return "", ""
 
     for row in reader:

@@ -1,7 +1,7 @@
-"""The brakes: when a campaign stops by itself and waits for the operator. Pure functions of what was counted.
+"""The brakes: when a campaign stops by itself and waits for the operator.
 
-What goes wrong in one call goes wrong in the next thousand. So the first few attempts of a campaign are looked at by a
-person (the canary), and then each attempt that ends is marked with what it was, and too many of one kind stop the rest.
+What goes wrong in one call goes wrong in the next thousand. So a person looks at the first few attempts of a campaign (the
+canary). After that, each attempt that ends is marked with what it was, and too many of one kind stop the campaign.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,27 +17,28 @@ from worker.rules.settlement import Evidence, Settled
 from worker.rules.warm_bots import BOT_WITHIN
 
 SHORT: Final = timedelta(seconds=6)
-"""Calls of at most this length are short duration calls to Telnyx, which charges more if they are over 15 % of those
-that were answered (support.telnyx.com, article 1130707)."""
+"""The longest call that Telnyx counts as a short duration call. It charges more if over 15 % of the answered calls are short
+(support.telnyx.com, article 1130707)."""
 
 PERIOD: Final = timedelta(days=30)
-"""Over which the law reckons the share of abandoned calls, campaign by campaign."""
+"""The period over which the law counts the share of abandoned calls, for each campaign (47 CFR 64.1200(a)(7))."""
 
 KEPT: Final = PERIOD + timedelta(days=1)
-"""How long people and abandoned calls are kept. They are counted by whole days (UTC), so the day in which the PERIOD began
-must still be there."""
+"""How long the counts of people and the abandoned calls are kept. People are counted per whole day (UTC), and the day in which
+the PERIOD began must still be there."""
 
 LEAST_PEOPLE: Final = 100
-"""Before so many people have answered, a single call would move the share of abandoned ones by more than a point."""
+"""How many people must have answered before the share of abandoned calls counts: with fewer, a single call moves the share by
+more than one percentage point."""
 
 WARN_AT: Final = 2 / 3
-"""Of the share at which abandoned calls stop the campaign: with the law's 3 %, 2 %."""
+"""At which part of the share that stops the campaign a warning is given: at 2 %, where 3 % stops it."""
 
 REMEMBERED: Final = 200
-"""Attempts that the store keeps for the brakes: the longest window below."""
+"""How many attempts the store keeps for the brakes: as many as the longest window below."""
 
 _NAMED: Final = 5
-"""Attempts that a sentence names; `dialout status CAMPAIGN --json` lists all."""
+"""How many attempts a sentence names; `dialout status CAMPAIGN --json` lists them all."""
 
 _MACHINES: Final = frozenset({"voicemail", "screening", "fax", "menu"})
 _CARRIERS_MACHINES: Final = frozenset({AnsweredBy.MACHINE, AnsweredBy.MACHINE_READY, AnsweredBy.FAX})
@@ -70,9 +71,9 @@ class Mark(StrEnum):
     """What the brakes count about an attempt, besides its disposition."""
 
     ANSWERED = "answered"
-    PERSON = "person"  # by one, as far as anybody could hear
-    SHORT = "short"
-    ABANDONED = "abandoned"
+    PERSON = "person"  # a person answered, as far as the bot and the carrier could hear
+    SHORT = "short"  # it was over within SHORT
+    ABANDONED = "abandoned"  # a person answered and heard no bot within BOT_WITHIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,54 +90,52 @@ class Counted:
 
     begun: int = 0  # attempts dialed while the canary was not approved
     approved: bool = False
-    live: int = 0  # attempts claimed and not concluded
-    totals: Mapping[str, int] = field(
-        default_factory=dict[str, int]
-    )  # disposition or Mark -> attempts, since the beginning
-    recent: Sequence[Ended] = ()  # since the last resume, the oldest first, at most REMEMBERED
-    people: int = 0  # calls that people answered, over the PERIOD
-    abandoned: Sequence[str] = ()  # those of them that were abandoned, the oldest first
-    people_since: int = 0  # the same since the last resume
-    abandoned_since: int = 0
+    live: int = 0  # attempts that are claimed and not concluded
+    totals: Mapping[str, int] = field(default_factory=dict[str, int])  # disposition or Mark -> attempts, from the start
+    recent: Sequence[Ended] = ()  # attempts since the last resume, the oldest first, at most REMEMBERED
+    people: int = 0  # calls that people answered in the PERIOD
+    abandoned: Sequence[str] = ()  # the attempts among these that were abandoned, the oldest first
+    people_since: int = 0  # calls that people answered since the last resume
+    abandoned_since: int = 0  # how many of these were abandoned
     today: int = 0  # calls begun in the campaign's day
 
     @property
     def abandoned_share(self) -> float:
-        """Of the calls that people answered over the PERIOD, from 0 to 1."""
+        """The share, from 0 to 1, of abandoned calls among those that people answered in the PERIOD."""
         return len(self.abandoned) / self.people if self.people else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Why a campaign stops, for the operator."""
+    """Why a campaign stops."""
 
     rule: Brake
-    why: str
-    attempts: tuple[str, ...] = ()
+    why: str  # a sentence for the operator
+    attempts: tuple[str, ...] = ()  # the ids of those that it is about
 
 
 @dataclass(frozen=True, slots=True)
 class _Breaker:
     rule: Brake
-    words: str
-    marks: frozenset[str]  # what is too much of
-    among: frozenset[str]  # and among what; empty: all
-    last: int  # attempts that are looked at
-    least: int  # of `among` in them, or there is no telling
+    words: str  # what the bad attempts have in common, for the sentence
+    marks: frozenset[str]  # an attempt with any of these is bad
+    among: frozenset[str]  # only attempts with all of these are counted; empty: all attempts
+    last: int  # how many of the last attempts are looked at
+    least: int  # how many attempts must be counted, or the share may be chance
     limit: Callable[[Brakes], float]
 
 
 _BREAKERS: Final = (
-    # A breakdown shows in every attempt: a short window sees it before many more are made.
+    # A breakdown shows in every attempt: a short window notices it before many more attempts are made.
     _Breaker(
-        Brake.FAILED, "attempts failed, or may have rung for all we know", frozenset({Disposition.FAILED, Disposition.UNCONFIRMED}),
+        Brake.FAILED, "attempts failed, or may have rung without our knowledge", frozenset({Disposition.FAILED, Disposition.UNCONFIRMED}),
         frozenset(), 50, 20, lambda limits: limits.failed,
     ),
     _Breaker(
-        Brake.CANCELED, "attempts were hung up before the answer", frozenset({Disposition.CANCELED}),
+        Brake.CANCELED, "attempts were hung up by us before the answer", frozenset({Disposition.CANCELED}),
         frozenset(), 100, 20, lambda limits: limits.canceled,
     ),
-    # People hang up on machines as they please: fewer answers than these would stop campaigns by chance.
+    # Some people hang up at once on any machine: with fewer answers than these, chance alone would stop campaigns.
     _Breaker(
         Brake.SHORT, "answered calls were over within 6 s", frozenset({Mark.SHORT}),
         frozenset({Mark.ANSWERED}), REMEMBERED, 40, lambda limits: limits.short,
@@ -173,12 +172,13 @@ def _by_machine(evidence: Evidence, settled: Settled) -> bool:
 
 
 def _abandoned(evidence: Evidence, settled: Settled) -> bool:
-    # The law counts from the end of the person's greeting, which nobody tells us: from the answer on is stricter.
+    # The law counts the 2 s from the end of the person's greeting, which no witness reports. Counting from the answer is
+    # stricter.
     if evidence.joined_at and evidence.answered_at:
         return evidence.joined_at > evidence.answered_at + BOT_WITHIN
     if evidence.bot_came or evidence.report:
-        return False  # it was there, and when it came is not known
-    # Whoever hangs up at once was not left waiting.
+        return False  # the bot was there, and nobody knows when it came
+    # A person who hangs up within the 2 s was not left waiting.
     return settled.duration_s is None or settled.duration_s > BOT_WITHIN.total_seconds()
 
 
@@ -187,7 +187,7 @@ def stop(campaign: Campaign, counted: Counted) -> Stop | None:
     found = _tripped(campaign.brakes, counted) or _too_silent(campaign.brakes, counted)
     if found is None and canary_left(campaign, counted) == 0 and not counted.live:
         endings = ", ".join(f"{end} {counted.totals[end]}" for end in Disposition if counted.totals.get(end))
-        found = Stop(Brake.CANARY, f"canary: {counted.begun} attempts done – {endings}")
+        found = Stop(Brake.CANARY, f"canary: its first {counted.begun} attempts are done ({endings})")
     if found is None:
         return None
     how = f"look at `dialout results {campaign.name}`, then `dialout resume {campaign.name}`"
@@ -200,13 +200,13 @@ def _tripped(limits: Brakes, counted: Counted) -> Stop | None:
         bad = [one.attempt_id for one in window if one.marks & breaker.marks]
         limit = breaker.limit(limits)
         if len(window) >= breaker.least and len(bad) > limit * len(window):
-            share = f"{len(bad)} of the last {len(window)} {breaker.words}, more than {limit:.0%}"
+            share = f"{len(bad)} of the last {len(window)} {breaker.words}, which is more than {limit:.0%}"
             return Stop(breaker.rule, f"{breaker.rule}: {share} ({_named(bad)})", tuple(bad))
     return None
 
 
 def _too_silent(limits: Brakes, counted: Counted) -> Stop | None:
-    # What was pardoned by a resume counts for the law, yet does not stop the campaign twice.
+    # Abandoned calls that the operator has seen and resumed count for the law, but do not stop the campaign twice.
     if counted.people_since < LEAST_PEOPLE or limits.abandoned >= 1:
         return None
     if min(counted.abandoned_since / counted.people_since, counted.abandoned_share) < limits.abandoned:
@@ -214,7 +214,9 @@ def _too_silent(limits: Brakes, counted: Counted) -> Stop | None:
     share = f"{len(counted.abandoned)} of {counted.people} people who answered in 30 days heard no bot within 2 s"
     named = _named(counted.abandoned[::-1])
     return Stop(
-        Brake.ABANDONED, f"abandoned: {share}, {limits.abandoned:.0%} or more ({named})", tuple(counted.abandoned)
+        Brake.ABANDONED,
+        f"abandoned: {share}, which is {limits.abandoned:.0%} or more ({named})",
+        tuple(counted.abandoned),
     )
 
 
@@ -224,7 +226,7 @@ def _named(attempts: Sequence[str]) -> str:
 
 
 def warning(campaign: Campaign, counted: Counted) -> str:
-    """Return a sentence if abandoned calls come near to what stops the campaign, else ""."""
+    """Return a sentence if the share of abandoned calls is near the one that stops the campaign, else ""."""
     share, limit = counted.abandoned_share, campaign.brakes.abandoned
     if counted.people < LEAST_PEOPLE or limit >= 1 or share < WARN_AT * limit:
         return ""
@@ -235,28 +237,28 @@ def warning(campaign: Campaign, counted: Counted) -> str:
 
 
 def canary_left(campaign: Campaign, counted: Counted) -> int | None:
-    """Return how many more attempts may be dialed before somebody approves; None: any number."""
+    """Return how many more attempts may be dialed before the operator approves; None: any number."""
     if counted.approved or not campaign.brakes.canary:
         return None
     return max(0, campaign.brakes.canary - counted.begun)
 
 
 def room(campaign: Campaign, counted: Counted) -> int | None:
-    """Return how many attempts may be claimed for what the canary and the day leave; None: any number."""
+    """Return how many attempts the canary and the calls of the day allow to be claimed now; None: any number."""
     day = max(0, campaign.pacing.calls_per_day - counted.today) if campaign.pacing.calls_per_day else None
     return least(canary_left(campaign, counted), day)
 
 
 def least(*bounds: int | None) -> int | None:
-    """Return the tightest of bounds of which None is none."""
+    """Return the least of some bounds, where None stands for no bound."""
     return min((bound for bound in bounds if bound is not None), default=None)
 
 
 def read_marks(text: str) -> frozenset[str]:
-    """Read marks as the store keeps them."""
+    """Return the marks of a text that `write_marks` has made."""
     return frozenset(text.split("+"))
 
 
 def write_marks(marks: Iterable[str]) -> str:
-    """Write marks for the store: always the same text for the same marks."""
+    """Return the text in which the store keeps marks: the same marks always make the same text."""
     return "+".join(sorted(marks))

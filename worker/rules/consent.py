@@ -28,11 +28,11 @@ def consent_problem(campaign: Campaign, place: Place, columns: Mapping[str, str]
         given, dated = (rules.attested_at.isoformat() if rules.attested_at else ""), "attested_at"
     at = _moment(given)
     if given and at is None:
-        return f"{dated} is no date: write it as 2026-03-31"
+        return f"{dated} is not a date: write it as 2026-03-31"
     if rules.max_age_days and at is None:
-        return f"{dated} is empty, and consent has an age limit"
+        return f"{dated} is empty, and max_age_days limits how old consent may be"
     if rules.max_age_days and at and not timedelta(days=-1) < now - at <= timedelta(days=rules.max_age_days):
-        return f"{dated} is not of the last {rules.max_age_days} days"
+        return f"{dated} is not within the last {rules.max_age_days} days"
     return ""
 
 

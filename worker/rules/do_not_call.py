@@ -23,13 +23,13 @@ _CAMPAIGN: Final = "campaign:"
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One entry of one number. A number may have several, from different lists."""
+    """One entry of one number. A number may have several entries, from different lists."""
 
-    source: str
-    at: datetime | None = None  # since when; None: now
-    scope: str = EVERYWHERE  # in all campaigns, in those of a purpose ("marketing"), or in one ("campaign:NAME")
+    source: str  # where the entry comes from, for the operator
+    at: datetime | None = None  # since when the number is listed; None: from now
+    scope: str = EVERYWHERE  # for all campaigns, for those of a purpose ("marketing"), or for one ("campaign:NAME")
     expires_at: datetime | None = None  # None: never
-    name: str = ""  # of the list that was imported
+    name: str = ""  # of the imported list that the entry comes from
 
     def covers(self, campaign: str, purpose: str, now: datetime) -> bool:
         """True if the entry is in force for a campaign of this name and purpose."""
@@ -42,7 +42,7 @@ class Listing:
         return f"on the do-not-call list{where}{until} ({self.source})"
 
     def facts(self) -> dict[str, Any]:
-        """Return it as it is stored, and as `--json` prints it: `at` and `expires_at` in ms; what is empty is left out."""
+        """Return the entry as it is stored and as `--json` prints it: `at` and `expires_at` in ms, without empty fields."""
         facts = {
             "at": _ms(self.at),
             "source": self.source,
@@ -57,13 +57,13 @@ class Listing:
 class Registry:
     """A list that was imported as a whole, such as a national registry."""
 
-    as_of: date  # the day that the copy shows
+    as_of: date  # the day on which the copy was right
     scope: str = EVERYWHERE
     imported_at: datetime | None = None
     numbers: int = 0
 
     def facts(self) -> dict[str, Any]:
-        """Return it as it is stored, and as `--json` prints it."""
+        """Return the list as it is stored and as `--json` prints it."""
         at = _ms(self.imported_at)
         return {"as_of": self.as_of.isoformat(), "scope": self.scope, "imported_at": at, "numbers": self.numbers}
 
@@ -83,12 +83,12 @@ def asked_during(attempt_id: str) -> str:
 
 
 def read_listings(kept: str | None) -> tuple[Listing, ...]:
-    """Read the entries of one number as they are stored."""
+    """Return the entries of one number from the text in which they are stored."""
     return tuple(_listing(facts) for facts in json.loads(kept)) if kept else ()
 
 
 def read_registries(kept: Mapping[str, str]) -> dict[str, Registry]:
-    """Read the imported lists as they are stored, by name."""
+    """Return the imported lists by name, from the texts in which they are stored."""
     return {name: _registry(json.loads(text)) for name, text in kept.items()}
 
 
@@ -115,9 +115,11 @@ def copy_problem(name: str, registries: Mapping[str, Registry], now: datetime) -
     do = f"`dialout dnc import FILE --list {name} --as-of YYYY-MM-DD --scope marketing`"
     kept = registries.get(name)
     if kept is None:
-        return f"the list {name} was never imported, and marketing calls must be checked against it: {do}"
+        return f"the registry {name} was never imported, and these calls must be checked against it: {do}"
     if now.date() - kept.as_of > REGISTRY_AGE:
-        return f"the list {name} is as of {kept.as_of}, more than {REGISTRY_AGE.days} days ago: {do}"
+        return (
+            f"our copy of the registry {name} is of {kept.as_of}, and may be at most {REGISTRY_AGE.days} days old: {do}"
+        )
     return ""
 
 

@@ -16,43 +16,44 @@ from campaigns.places import Place
 
 Consent = Literal["none", "express", "written"]
 CONSENTS: Final[tuple[Consent, ...]] = ("none", "express", "written")
-"""From the least to the most: who has given the later has given the earlier."""
+"""From the least to the most: a person who has given one kind has given the kinds before it too."""
 
 Hours = tuple[time, time]
-"""From when, until when, in the contact's own zone; the end is not in it."""
+"""From when until when, in the contact's own zone. The end is not included."""
 
 ALL_DAY: Final[Hours] = (time(0), time.max)
 _SATURDAY, _SUNDAY = 5, 6
 
 
 class UnknownRegion(ValueError):
-    """Of this country or state, no public holidays are known."""
+    """The public holidays of this country or state are not known."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Cap:
-    """The most attempts to one number in any period of this length, over all campaigns."""
+    """The most attempts to one number in any period of a length, over all campaigns."""
 
     attempts: int
     period: timedelta
 
     def __str__(self) -> str:
-        return f"{self.attempts} in {self.period.total_seconds() / 3600:g} hours"
+        times = "once" if self.attempts == 1 else f"{self.attempts} times"
+        return f"{times} in {self.period.total_seconds() / 3600:g} hours"
 
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """What is asked of a call for one purpose: the strictest of all that has a say."""
+    """What the law asks of a call for one purpose. Where several laws hold, the strictest of each is here."""
 
-    hours: tuple[Hours | None, ...] = (ALL_DAY,) * 7  # Monday first; None: not at all
+    hours: tuple[Hours | None, ...] = (ALL_DAY,) * 7  # for each weekday, Monday first; None: no calls on that day
     caps: tuple[Cap, ...] = ()
-    closed_on_holidays_of: tuple[str, ...] = ()  # regions
+    closed_on_holidays_of: tuple[str, ...] = ()  # the regions on whose public holidays there are no calls
     consent: Consent = "none"
-    registry: str = ""  # the name of the list that must have been imported lately
+    registry: str = ""  # the do-not-call registry of which there must be a fresh copy; "" if there is none
 
 
 NO_LAW: Final = Law()
-"""Of a rehearsal, which rings nobody."""
+"""The law of a rehearsal, which rings nobody."""
 
 
 def law_for(campaign: Campaign, place: Place) -> Law:
@@ -72,7 +73,7 @@ def jurisdiction(place: Place) -> str:
 def law_of(regions: tuple[str, ...], purpose: str) -> Law:
     """Return the strictest of the laws of these regions, which may be countries ("GB") or states ("US-FL").
 
-    "US" alone is a number of the United States whose state is not known: it is under the law of every state.
+    "US" alone stands for a number of the United States whose state is not known, which is under the laws of all states.
     """
     tables = _tables()
     names = {"any"}
@@ -86,7 +87,7 @@ def law_of(regions: tuple[str, ...], purpose: str) -> Law:
 
 @lru_cache(maxsize=1_000)
 def national_law(country: str, purpose: str) -> Law:
-    """Return what holds everywhere in a country: what a campaign's own rules are held against before it starts."""
+    """Return what holds everywhere in a country. A campaign's own rules are compared with it before the campaign starts."""
     return _strictest((name for name in ("any", country) if name in _tables()), purpose)
 
 
@@ -143,8 +144,8 @@ def _tables() -> dict[str, Any]:
 
 @lru_cache(maxsize=2_000)
 def public_holidays(region: str, year: int) -> dict[date, str]:
-    """Return the public holidays of a country or state, by day; raises UnknownRegion where none are known."""
-    import holidays  # its first import takes most of a second: `dialout status` does without
+    """Return the public holidays of a country or state by day; raises UnknownRegion if they are not known."""
+    import holidays  # its first import takes most of a second, which `dialout status` need not wait for
 
     country, _, subdivision = region.partition("-")
     try:

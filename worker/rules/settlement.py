@@ -1,4 +1,4 @@
-"""How an attempt ended: decided from all that was heard of it, in any order. Pure functions of their arguments.
+"""Settlement: how an attempt ended, decided from all the evidence about it, in whatever order it came.
 
 What follows for the contact is decided in retries.py. Times are zone-aware datetimes, durations are timedeltas.
 """
@@ -14,61 +14,61 @@ from campaigns.campaign import Campaign
 from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
 
 LINGER: Final = timedelta(seconds=60)
-"""How long a call may outlast its ring and its time limit before its line is taken to be free."""
+"""How much longer than its ring time and its time limit together a call may last before its line counts as free."""
 
 REPORT_GRACE: Final = timedelta(seconds=30)
-"""How long after a call's end the bot's report is waited for: its retries take most of this when we were away."""
+"""How long after a call's end we wait for the bot's report. If our server was away, the bot's retries take most of this."""
 
 END_GRACE: Final = timedelta(seconds=15)
-"""How long after the bot's report the carrier's last callback is waited for."""
+"""How long after the bot's report we wait for the carrier's last callback."""
 
 FIRST_LOOK: Final = timedelta(seconds=12)
-"""How long after a dial of which nothing was heard the carrier is asked, and asked again."""
+"""How long after a dial the carrier is asked about it if nothing was heard, and after how long it is asked again."""
 
 RING_LOOK: Final = timedelta(seconds=45)
-"""How long a call that is on its way may say nothing before the carrier is asked: longer than most ring."""
+"""How long after the last news of a call that is not answered yet the carrier is asked: longer than most calls ring."""
 
 TALK_LOOK: Final = timedelta(seconds=120)
-"""How long a talk may go on before the carrier is asked whether it does: the bot reports when it is over."""
+"""How long after the last news of a talk the carrier is asked whether it still goes on. Usually the bot reports its end."""
 
 NOT_PLACED: Final = timedelta(seconds=60)
-"""A dial that the carrier still does not know after so long was never placed, or so we guess: its list of calls is only
-eventually complete."""
+"""After how long a dial that the carrier does not know counts as never placed. That is a guess: the carrier's list of calls may
+be late."""
 
 BOT_GRACE: Final = timedelta(seconds=20)
-"""How long after an answer the bot may take to say that it is there, before the carrier is asked about the call."""
+"""How long after an answer the bot may say nothing before the carrier is asked about the call."""
 
 HANG_UP_AFTER: Final = timedelta(seconds=10)
-"""How much longer it may take then, before we hang up: nobody is kept listening to silence."""
+"""How much longer the bot may then say nothing before we hang up: nobody is left listening to silence."""
 
 HANG_UP_GRACE: Final = timedelta(seconds=60)
-"""How long we try to hang up, and then wait to hear that the call is over."""
+"""For how long we try to hang up and wait to hear that the call is over."""
 
 ASK_AGAIN: Final = timedelta(seconds=10)
-"""When a request to the carrier that may have been lost is made again."""
+"""After how long a request to the carrier is repeated, in case it was lost."""
 
 _MACHINES: Final = frozenset({AnsweredBy.MACHINE, AnsweredBy.MACHINE_READY, AnsweredBy.FAX})
 
 
 @dataclass(frozen=True, slots=True)
 class DialAnswer:
-    """What became of the one POST, as the worker that sent it saw it."""
+    """What the carrier answered to the attempt's one POST, as the worker that sent it saw it."""
 
     call_sid: str = ""
-    refused: Disposition | None = None  # the carrier said no: this is how the attempt ended
-    unconfirmed: bool = False  # no usable answer: a phone may be ringing
+    refused: Disposition | None = None  # the carrier said no, and the attempt ended like this
+    unconfirmed: bool = False  # there was no usable answer: a phone may be ringing
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that has been heard about an attempt so far, from any witness, in any order."""
+    """All that has been heard about an attempt so far, from any witness, in whatever order."""
 
     begun_at: datetime
     lease_until: datetime
     dial: DialAnswer | None = None
-    told: tuple[tuple[datetime, CallEvent], ...] = ()  # by callback, and when we heard it
-    found: tuple[tuple[datetime, FoundCall], ...] = ()  # by asking the carrier
+    told: tuple[tuple[datetime, CallEvent], ...] = ()  # what the carrier's callbacks told, and when we heard it
+    found: tuple[tuple[datetime, FoundCall], ...] = ()  # what the carrier's list showed when we asked, and when
     detected: tuple[Detection, ...] = ()
     joined: Joined | None = None
     joined_at: datetime | None = None
@@ -76,41 +76,41 @@ class Evidence:
     report: Report | None = None
     reported_at: datetime | None = None
     asked_at: datetime | None = None  # when the carrier was last asked
-    not_found_at: datetime | None = None  # when it last answered that it knows of no such call
+    not_found_at: datetime | None = None  # when it last answered that it knows no such call
     hung_up_at: datetime | None = None  # when we ended the call ourselves
-    ours: str = ""  # the call's sid as we knew it from the start: somebody rang us
+    ours: str = ""  # the call's sid if the contact rang us: then it is known from the start
 
     @property
     def events(self) -> list[tuple[datetime, CallEvent]]:
-        """Every step of the call that anyone told of; a callback counts before the carrier's list."""
+        """Every step of the call that the carrier told: its callbacks first, then its list."""
         return [*self.told, *((at, call.event) for at, call in self.found)]
 
     @property
     def call_sid(self) -> str:
-        """The carrier's id of the call, from whoever named it first."""
+        """The carrier's id of the call, from the first witness that named it."""
         named = [self.ours, self.dial.call_sid if self.dial else "", *(event.call_sid for _, event in self.events)]
         named += [witness.call_sid for witness in (self.joined, self.opt_out, self.report) if witness]
         return next((sid for sid in named if sid), "")
 
     @property
     def answered_at(self) -> datetime | None:
-        """When we heard that somebody, or something, had picked up."""
+        """When we heard that a person or a machine had picked up."""
         return min((at for at, event in self.events if event.state is CallState.ANSWERED), default=None)
 
     @property
     def bot_came(self) -> bool:
-        """True if the bot has spoken up from the call, in whatever matter."""
+        """True if we have heard from the bot during the call."""
         return bool(self.joined or self.opt_out)
 
     @property
     def recording_url(self) -> str:
-        """Where the carrier said that the recording is, if it made one."""
+        """The address of the recording, if the carrier has named one."""
         return next((event.recording_url for _, event in self.told if event.recording_url), "")
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """How an attempt ended. A guess rests on silence or hearsay, and gives way to later evidence."""
+    """How an attempt ended. A guess rests on silence or on the carrier's list, and later evidence may correct it."""
 
     disposition: Disposition
     reason: str
@@ -122,16 +122,16 @@ class Settled:
 
 
 class Step(StrEnum):
-    """What is done about an attempt of which too little is known."""
+    """What to do about an attempt about which too little is known."""
 
     WAIT = "wait"
-    ASK = "ask"  # the carrier what it knows of the call
+    ASK = "ask"  # ask the carrier what it knows of the call
     HANG_UP = "hang_up"
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """Not enough is known yet: take the step, and look again at `look_at`."""
+    """Too little is known yet: take the step, and look again at `look_at`."""
 
     look_at: datetime
     step: Step = Step.WAIT
@@ -143,11 +143,11 @@ def lease(campaign: Campaign) -> timedelta:
 
 
 def settle(evidence: Evidence, now: datetime) -> Settled | Waiting:
-    """Decide how an attempt ended from all that was heard, whatever the order in which it came.
+    """Decide how an attempt ended from all the evidence, in whatever order it came; Waiting, if too little is known.
 
-    The person's own word counts most: who asked not to be called again is not called again, whatever else is heard,
-    or never is. Then the bot's report: it was there. Then the carrier's own word, then its list, then silence. What
-    rests on less than a report or a definite word of the carrier's is a guess.
+    The witnesses count in this order. First the person: somebody who asked not to be called again is not called again,
+    whatever else is heard or is missing. Then the bot's report, for the bot was there. Then the carrier's callbacks, then the
+    carrier's list, and last silence. A decision that rests on less than a report or a definite callback is a guess.
     """
     decided = _by_the_others(evidence, now)
     if isinstance(decided, Waiting) or not evidence.opt_out:
@@ -169,7 +169,7 @@ def _by_the_others(evidence: Evidence, now: datetime) -> Settled | Waiting:
     if end.disposition is Disposition.COMPLETED:
         return _without_report(evidence, end, now)
     assert end.disposition is not None
-    # "failed" only says that something broke: it may have been in the middle of a talk that is still to be reported.
+    # "failed" only says that something broke. It may have broken a talk about which the bot will still report.
     told = any(event == end for _, event in evidence.told)
     return Settled(end.disposition, end.cause, guess=not told or end.disposition is Disposition.FAILED)
 
@@ -178,7 +178,7 @@ def _the_end(evidence: Evidence) -> CallEvent | None:
     ends = [event for _, event in evidence.told if event.disposition] or [
         call.event for _, call in evidence.found if call.event.disposition
     ]
-    # Two ends that contradict each other: the one that says that somebody answered counts, then a fixed order.
+    # Where two ends contradict each other, the one that says that somebody answered counts; else a fixed order decides.
     return min(
         ends,
         key=lambda end: (end.disposition is not Disposition.COMPLETED, str(end.disposition), end.cause),
@@ -204,7 +204,9 @@ def _without_report(evidence: Evidence, end: CallEvent, now: datetime) -> Settle
 
 def _by_report(report: Report, duration_s: int | None) -> Settled:
     if duration_s is None:
-        duration_s = max(0, round((report.ended_at - report.started_at).total_seconds()))  # its clock may be set back
+        duration_s = max(
+            0, round((report.ended_at - report.started_at).total_seconds())
+        )  # the bot's clock may have been set back
     return Settled(
         report.disposition,
         report.reason,
@@ -216,7 +218,7 @@ def _by_report(report: Report, duration_s: int | None) -> Settled:
 
 
 def _while_silent(evidence: Evidence, now: datetime) -> Settled | Waiting:
-    """Nobody has told of an end: ask on a schedule, hang up if nobody is there, and at last give up hope of more."""
+    """Decide while no witness has told an end: ask on a schedule, hang up if no bot is there, and at last stop waiting."""
     if evidence.hung_up_at or now >= evidence.lease_until:
         return _at_the_last(evidence, now)
     asked = evidence.asked_at or evidence.begun_at
