@@ -1,4 +1,4 @@
-"""Who picked up the call: a person, or which kind of machine. Each is treated as it needs as soon as that is clear."""
+"""Who picked up the call: a person, or which kind of machine. As soon as that is clear, the bot acts on it."""
 
 import asyncio
 import time
@@ -62,7 +62,7 @@ class Pickup:
                 await asyncio.sleep(1)
 
     def _recognize(self) -> None:
-        """Act if it has become clear what picked up."""
+        """Act on it if it has become clear who picked up."""
         if not self.takes_turns:
             return
         match self._impression.kind:

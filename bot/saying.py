@@ -113,9 +113,9 @@ class WordsHeard(FrameProcessor):
 
 
 class PipelineSpeaker:
-    """The `Speaker` of one talk: it hands each frame to the processor from which it has the shortest way.
+    """The `Speaker` of one talk: it hands each frame to the first processor that needs it.
 
-    What the bot says of its own accord goes past the model, and a recording past the voice too: either may hang.
+    So what the bot says without the model does not wait for the model, and a recording not for the voice: either may hang.
     """
 
     def __init__(

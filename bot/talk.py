@@ -88,7 +88,7 @@ class Talk:
                 services.voice(brief, settings),
                 output,  # what the contact hears
                 heard,  # what has been heard, and what it cost
-                assistant,  # what of its answer the model is told that they heard
+                assistant,  # what the model is told that it has said
             ],
         )
         connection.stream.on_sound = self._on_sound

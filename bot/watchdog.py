@@ -78,7 +78,7 @@ class Watchdog:
     # --- the contact is silent, or not understood ---------------------------------------------------------------------
 
     def contact_understood(self) -> None:
-        """Take note that words of the contact's have come: they may be silent, or not understood, once more."""
+        """Note that the contact's words have come: if they are silent or not understood again, we ask again."""
         self._asked_to_repeat = self._asked_if_there = False
 
     async def _contact_is_silent(self) -> None:
@@ -94,7 +94,7 @@ class Watchdog:
             conversation.conclude(Disposition.NO_ANSWER, "answered, but nobody spoke", words)
 
     async def _not_understood(self) -> None:
-        """Ask the contact to repeat what had no words for us, unless the bot is about to speak anyway."""
+        """Ask the contact to repeat what we have not understood, unless the bot is about to speak anyway."""
         self._floor.expect_no_words()
         if silence.bot_is_busy(self._floor):
             return
@@ -107,7 +107,7 @@ class Watchdog:
     # --- a provider fails ---------------------------------------------------------------------------------------------
 
     async def on_error(self, frame: ErrorFrame) -> None:
-        """Act on a processor's word that it has failed."""
+        """Act on an error that a processor reports."""
         conversation, floor, processor = self._conversation, self._floor, frame.processor
         conversation.problem(f"{type(processor).__name__}: {frame.error}")
         if conversation.concluded:
