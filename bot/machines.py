@@ -1,6 +1,6 @@
 """Who picked up: a person, or which kind of machine. Decided from words, tones and the carrier's detection together.
 
-Pure: no pipeline, no clock. What the bot does with each kind is in `bot/pickup.py`.
+Pure: no pipeline, no clock. What the bot does with each kind is in `bot/callee.py`.
 """
 
 import re

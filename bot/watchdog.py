@@ -13,7 +13,7 @@ from bot import silence
 from bot.conversation import Conversation
 from bot.floor import Floor
 from bot.parting import Parting
-from bot.pickup import Pickup
+from bot.callee import Callee
 from bot.services import Ears
 from bot.settings import BotSettings
 from bot.speaker import Speaker
@@ -31,12 +31,12 @@ class Watchdog:
         floor: Floor,
         speaker: Speaker,
         *,
-        pickup: Pickup,
+        callee: Callee,
         parting: Parting,
         settings: BotSettings,
     ) -> None:
         self._conversation, self._floor, self._speaker = conversation, floor, speaker
-        self._pickup, self._parting, self._settings = pickup, parting, settings
+        self._callee, self._parting, self._settings = callee, parting, settings
         self._patience_s = (conversation.brief.listening if conversation.brief else Listening()).patience_s
         self._asked_to_repeat = self._asked_if_there = False
         self._voice_failed_before = self._model_failed_before = False
@@ -55,7 +55,7 @@ class Watchdog:
             conversation.conclude(Disposition.COMPLETED, "the call reached its time limit", words)
         elif silence.voice_is_late(floor, now):
             await self._voice_failed("no sound came from it")
-        elif self._pickup.is_machine:
+        elif self._callee.is_machine:
             return
         elif silence.model_is_late(floor, now):
             await self._model_failed("no answer came from it")
@@ -63,8 +63,8 @@ class Watchdog:
             await self._voice_failed("it broke off")
         elif silence.words_are_missing(floor, now):
             await self._not_understood()
-        elif self._pickup.screen is not None:
-            if self._pickup.screen.is_overdue:
+        elif self._callee.screen is not None:
+            if self._callee.screen.is_overdue:
                 why = "a call screen kept us waiting, and nobody came"
                 conversation.conclude(Disposition.REJECTED, why, "")
         elif silence.contact_is_silent(floor, now, self._patience_s):
@@ -73,7 +73,7 @@ class Watchdog:
             self._fail("dead air: a provider did not answer")
 
     def _fail(self, why: str) -> None:
-        self._parting.fail(why, apologize=not self._pickup.is_machine)
+        self._parting.fail(why, apologize=not self._callee.is_machine)
 
     # --- the contact is silent, or not understood ---------------------------------------------------------------------
 

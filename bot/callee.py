@@ -18,8 +18,8 @@ DETECTION_S: Final = 60.0
 """How long we ask what the carrier's detection says: it decides within 30 s of the answer."""
 
 
-class Pickup:
-    """Gathers words, tones and the carrier's detection, and acts on what they tell."""
+class Callee:
+    """The person or machine at the other end. What they say and sound like tells which, and the bot acts on it."""
 
     def __init__(
         self, conversation: Conversation, floor: Floor, speaker: Speaker, dialer: DialerClient, side_tasks: SideTasks
