@@ -80,13 +80,13 @@ class Conversation:
         self._say_goodbye = say
 
     def heard(self, text: str, began: datetime | None = None) -> None:
-        """Add a turn of the contact's. `began` is when they began to speak."""
+        """Add a turn of the contact. `began` is when they began to speak."""
         if text.strip():
             at_s = round((began - self.started_at).total_seconds(), 2) if began else self.seconds
             self._add(Turn(role="contact", text=text.strip(), at_s=max(0.0, at_s)))
 
     def said(self, text: str, *, began: float = 0.0, interrupted: bool = False, latency_ms: int | None = None) -> None:
-        """Add a turn of the bot's. `began` is when it began to speak, on the monotonic clock; 0: now."""
+        """Add a turn of the bot. `began` is when it began to speak, on the monotonic clock; 0: now."""
         if text.strip():
             at_s = round(began - self.began, 2) if began else self.seconds
             self._add(Turn(role="bot", text=text.strip(), at_s=at_s, interrupted=interrupted, latency_ms=latency_ms))

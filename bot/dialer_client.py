@@ -36,7 +36,7 @@ _UNBRIEFED_GIVE_UP_S: Final = 600.0
 
 _LONGEST_PAUSE_S: Final = 10.0
 _URGENT_PAUSE_S: Final = 2.0
-"""Well below the time after which the dialer, not told that the bot has joined, hangs up."""
+"""Longest pause between two attempts of a message that is urgent: the dialer hangs up if the bot does not say it joined."""
 
 _REFUSED: Final = frozenset({403, 404, 413, 422})
 """HTTP statuses that another attempt would get again."""
@@ -53,7 +53,7 @@ class DialerClient:
         self._brief, self._call_sid = brief, call_sid
         self._secret = settings.brief_secret.get_secret_value()
         without_brief = settings.public_url.rstrip("/") + REPORTS_PATH if settings.public_url else ""
-        self._url = brief.report_url if brief else without_brief  # "": nobody says where
+        self._url = brief.report_url if brief else without_brief  # "" if no address is known
         self._opting_out: asyncio.Task[bool] | None = None
 
     @property

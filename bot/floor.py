@@ -58,7 +58,7 @@ class Floor:
             self.voice_asked_at = 0.0
 
     def bot_sounds(self, now: float) -> None:
-        """Note that sound of the bot's leaves."""
+        """Note that sound of the bot leaves."""
         if self.voice_asked_at and self.contact_heard_at > self.bot_heard_at:
             self._latency_ms = round((now - self.contact_heard_at) * 1000)
         self.bot_heard_at = now

@@ -1,6 +1,6 @@
 """Who picked up: a person, or which kind of machine. Decided from words, tones and the carrier's detection together.
 
-Pure: no pipeline, no clock. What the bot does with each kind is in `bot/pickup.py`.
+Pure: no pipeline, no clock. What the bot does with each kind is in `bot/callee.py`.
 """
 
 import re
@@ -106,8 +106,8 @@ class Impression:
         """Who picked up, or None as long as we cannot tell.
 
         Words count more than the carrier's detection, which hears only how somebody speaks: it mistakes a call screen
-        for a mailbox, and a person who answers at length for a machine. Without words, we believe it that a machine
-        picked up once there has been a tone.
+        for a mailbox, and a person who answers at length for a machine. Without words, we believe that it is a machine
+        only once there has been a tone.
         """
         if self.fax_tone or self.detected == "fax":
             return Kind.FAX
@@ -125,18 +125,18 @@ class Impression:
 
 _RATE: Final = 8000
 _PURE: Final = 0.88
-"""A pure tone has this share of its energy at one frequency. Vowels have harmonics, and stay below a half."""
+"""A pure tone has at least this share of its energy at one frequency. Vowels have harmonics, and stay below a half."""
 
 _QUIETEST: Final = 200.0
 """Root mean square of 16-bit samples below which a piece is not listened to."""
 
 _BEEP_FRAMES: Final = 8
-"""Frames of 20 ms that a beep has at least. Mailboxes beep for 0.2 s to 1 s."""
+"""Shortest beep, in frames of 20 ms. Mailboxes beep for 0.2 s to 1 s."""
 
 _ANSWER_TONE_HZ: Final = (2070.0, 2130.0)
 _CALLING_TONE_HZ: Final = (1070.0, 1130.0)
 _ANSWER_TONE_FRAMES: Final = 60
-"""Frames of 20 ms after which a tone of 2100 Hz is a fax: it whistles for 2.6 to 4 s (ITU-T T.30), no mailbox does."""
+"""A tone of 2100 Hz that lasts this many frames is a fax. A fax whistles for 2.6 to 4 s (ITU-T T.30), a mailbox never."""
 
 
 @dataclass

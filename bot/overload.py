@@ -22,7 +22,7 @@ LATE_S: Final = 0.05
 each of which waits for the loop; eight calls on two cores make it 2 ms late."""
 
 _LONGEST_S: Final = 0.5
-"""A single measurement counts as no more than this: one pause of the whole machine is not overload."""
+"""Cap on a single measurement: one long pause of the whole machine is not overload."""
 
 _WARN_EVERY_S: Final = 10.0
 

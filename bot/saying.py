@@ -113,9 +113,9 @@ class WordsHeard(FrameProcessor):
 
 
 class PipelineSpeaker:
-    """The `Speaker` of one talk: it hands each frame to the processor from which it has the shortest way.
+    """The `Speaker` of one talk: it hands each frame to the first processor that needs it.
 
-    What the bot says of its own accord goes past the model, and a recording past the voice too: either may hang.
+    So what the bot says without the model does not wait for the model, and a recording not for the voice: either may hang.
     """
 
     def __init__(
@@ -133,41 +133,33 @@ class PipelineSpeaker:
         self._to_say, self._output, self._heard = to_say, output, heard
 
     async def say(self, words: str) -> None:
-        """Speak an utterance once what is being said is over."""
         if words:
             self._floor.voice_asked(time.monotonic())
             await self._to_say.queue_frame(TTSSpeakFrame(words))
 
     async def until_heard(self, last_words: str) -> bool:
-        """Wait until everything up to these last words has been heard."""
         return await self._signals.playout(self._to_say.queue_frame, within_s=PLAYOUT_S + len(last_words) / 10)
 
     async def play(self, sound: bytes) -> None:
-        """Play a recording, and wait until it has been heard."""
         await self._output.queue_frame(OutputAudioRawFrame(sound, RATE, 1))
         await self._signals.playout(self._output.queue_frame, within_s=PLAYOUT_S + len(sound) / 2 / RATE)
 
     async def fall_silent(self) -> None:
-        """Drop everything that was to be said."""
         self._heard.silenced.clear()
         await self._signals.broadcast_interruption()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._heard.silenced.wait(), _SILENCED_S)
 
     async def answer(self) -> None:
-        """Have the model answer the contact's last turn anew."""
         self._floor.unsaid.drop_rest()
         await self.think()
 
     async def think(self) -> None:
-        """Have the model say what comes next."""
         self._floor.model_asked(time.monotonic())
         await self._mind.queue_frame(LLMContextFrame(context=self._context))
 
     async def speak_with(self, voice: str) -> None:
-        """Continue with another voice."""
         await self._to_say.queue_frame(TTSUpdateSettingsFrame(delta=CartesiaTTSService.Settings(voice=voice)))
 
     async def think_with(self, model: str) -> None:
-        """Continue with another model."""
         await self._mind.queue_frame(LLMUpdateSettingsFrame(delta=OpenAILLMService.Settings(model=model)))

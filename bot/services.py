@@ -35,7 +35,7 @@ _KEPT: Final = 2 * 2 * RATE
 """Bytes of the contact's sound that are kept until Deepgram is connected: two seconds."""
 
 _LONGEST_KEYTERM: Final = 50
-"""Characters of a column that Deepgram is told to expect: a longer one is no name."""
+"""The longest value of a column, in characters, that Deepgram is told to expect: anything longer is not a name."""
 
 _BUILD_AFTER_S: Final = 1.0
 """How long after a call took its `Ears` the next ones are built: the bot has begun to speak by then."""
@@ -60,7 +60,7 @@ class Ears(DeepgramSTTService):
         self._early = bytearray()
 
     def expect(self, brief: Brief) -> None:
-        """Expect this contact: their language, and the words of their columns, since names are misheard most."""
+        """Tell Deepgram what to expect: the contact's language, and the values of their columns. Names are misheard most."""
         listening = brief.listening
         known = [value for value in brief.contact.values() if 1 < len(value) <= _LONGEST_KEYTERM]
         terms = [*listening.keyterms, *(value for value in known if any(c.isalpha() for c in value))]

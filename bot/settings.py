@@ -31,14 +31,16 @@ class BotSettings(BaseModel):
     telnyx_api_key: SecretStr = SecretStr("")  # empty: the carrier ends the call when the stream closes
     telnyx_base_url: str = "https://api.telnyx.com/v2"
     brief_secret: SecretStr
-    # The dialer's own PUBLIC_URL. Somebody who rings us while the dialer is away, and wants no more calls, can so be put
-    # on the do-not-call list once it is back.
+    # The dialer's own PUBLIC_URL. Needed for callers who want no more calls while the dialer is away: the bot tells it
+    # once it is back.
     public_url: str = ""
     inbound_greeting: str = ""  # for callers of whom nothing is known; empty: the house's words
     max_call_s: float = 540.0  # time limit while the script is missing: the bot says goodbye before the carrier cuts
-    unbriefed_calls: int = 3  # most calls without a brief at once; 0 refuses all, where nobody can ring the agent
+    unbriefed_calls: int = (
+        3  # how many calls without a brief may be up at once; 0: none, for an agent that nobody can ring
+    )
     unbriefed_call_s: float = 120.0  # time limit of each of them
-    calls_at_once: int = 1  # calls that may come in the same moment: ears are built in advance for so many
+    calls_at_once: int = 1  # how many calls may begin in the same moment: `Ears` are built in advance for so many
 
 
 @lru_cache(maxsize=1)

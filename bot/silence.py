@@ -17,7 +17,7 @@ MODEL_WITHIN_S: Final = 2.8
 """The model owes its first word this soon. The 99th percentile of first tokens is well below 2 s."""
 
 WORDS_WITHIN_S: Final = 2.5
-"""A contact's voice that has had no words this long after its end was not understood, or Deepgram is dead."""
+"""If no words have come this long after the contact stopped speaking, we have not understood them, or Deepgram is dead."""
 
 DEAD_AIR_S: Final = 4.6
 """Nobody hears silence for longer than this, whatever the cause. The limit is six seconds: the apology takes a moment."""

@@ -1,6 +1,6 @@
 """One call's talk: the pipeline, in the order in which sound travels, and the parts that steer it.
 
-`pickup` finds out who has picked up, `watchdog` sees to it that nobody listens to silence, `parting` ends the call.
+`callee` finds out who has picked up, `watchdog` sees to it that nobody listens to silence, `parting` ends the call.
 """
 
 from datetime import datetime
@@ -25,7 +25,7 @@ from bot.dialer_client import DialerClient, NoScript
 from bot.floor import Floor
 from bot.hearing import ContactSpeech, Signals
 from bot.parting import Parting
-from bot.pickup import Pickup
+from bot.callee import Callee
 from bot.saying import PipelineSpeaker, WordsHeard, WordsToSay
 from bot.services import RATE, Senses
 from bot.settings import BotSettings
@@ -66,12 +66,12 @@ class Talk:
         self._speaker = speaker = PipelineSpeaker(
             floor, self._context, signals=signals, mind=mind, to_say=to_say, output=output, heard=heard
         )
-        self._pickup = Pickup(conversation, floor, speaker, dialer, self._side_tasks)
+        self._callee = Callee(conversation, floor, speaker, dialer, self._side_tasks)
         self._parting = Parting(conversation, floor, speaker, control=control, dialer=dialer, end=self._end)
         self._watchdog = Watchdog(
-            conversation, floor, speaker, pickup=self._pickup, parting=self._parting, settings=settings
+            conversation, floor, speaker, callee=self._callee, parting=self._parting, settings=settings
         )
-        self._gate = AnswerGate(floor, self._pickup.takes_over)
+        self._gate = AnswerGate(floor, self._callee.takes_over)
         self._context.set_tools(tools_for(conversation, script, self._parting))
         user, assistant = self._turn_takers(senses)
         self._session = _session(
@@ -80,7 +80,7 @@ class Talk:
                 connection.transport.input(),  # what the contact says and presses
                 signals,  # keys, tones and marks
                 senses.ears,  # words
-                ContactSpeech(floor, self._pickup.on_words),  # when the contact speaks, and which words
+                ContactSpeech(floor, self._callee.on_words),  # when the contact speaks, and which words
                 user,  # whose turn it is
                 self._gate,  # whether the turn wants an answer
                 mind,
@@ -88,7 +88,7 @@ class Talk:
                 services.voice(brief, settings),
                 output,  # what the contact hears
                 heard,  # what has been heard, and what it cost
-                assistant,  # what of its answer the model is told that they heard
+                assistant,  # what the model is told that it has said
             ],
         )
         connection.stream.on_sound = self._on_sound
@@ -99,7 +99,7 @@ class Talk:
         """Return what collects the contact's turns and the bot's for the model."""
         brief = self._conversation.brief
         listening = brief.listening if brief else Listening()
-        turns = strategies(listening, senses, self._floor, takes_turns=lambda: self._pickup.takes_turns)
+        turns = strategies(listening, senses, self._floor, takes_turns=lambda: self._callee.takes_turns)
         pair = LLMContextAggregatorPair(
             self._context,
             user_params=LLMUserAggregatorParams(
@@ -118,7 +118,7 @@ class Talk:
         if conversation.brief and conversation.script is None:
             self._side_tasks.start(self._fetch_script())
         if self._dialer.takes_reports:
-            self._side_tasks.start(self._pickup.ask_detection())
+            self._side_tasks.start(self._callee.ask_detection())
         try:
             await runner.add_workers(self._session)
             await runner.run()
@@ -176,7 +176,7 @@ class Talk:
             self._side_tasks.start(self._parting.opt_out("pressed 9 to opt out"))
 
     def _on_tone(self, tone: str) -> None:
-        self._pickup.on_tone(tone)
+        self._callee.on_tone(tone)
 
     async def _fetch_script(self) -> None:
         """Fetch the script while the greeting is spoken, and put it into the prompt and the tools."""

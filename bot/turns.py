@@ -67,7 +67,7 @@ class ContactTurnStart(BaseUserTurnStartStrategy):
             await self.trigger_user_turn_started(enable_interruptions=not self._greeting)
             return ProcessFrameResult.STOP
         if isinstance(frame, TranscriptionFrame | InterimTranscriptionFrame):
-            interim = isinstance(frame, InterimTranscriptionFrame)  # the gate looks at a final one
+            interim = isinstance(frame, InterimTranscriptionFrame)  # a final one is left to the gate
             if interim and self._greeting and self._floor.bot_speaking and _wants_the_floor(frame.text):
                 await self.broadcast_frame(InterruptionFrame)
             # The voice may have been too soft or too short to be noticed, and yet have had words.
@@ -99,7 +99,7 @@ class AnswerGate(FrameProcessor):
         await self.push_frame(frame, direction)
 
     async def needs_no_answer(self, text: str) -> bool:
-        """Return True if these words need no answer: resume what they cut off, if they are a mere "mm-hm" or none at all."""
+        """Return True if these words need no answer. If they are a mere "mm-hm", or none, the bot resumes what they cut off."""
         if text and not is_backchannel(text):
             return False
         if self._floor.opening and not self._floor.unsaid.rest:

@@ -13,7 +13,7 @@ from bot import silence
 from bot.conversation import Conversation
 from bot.floor import Floor
 from bot.parting import Parting
-from bot.pickup import Pickup
+from bot.callee import Callee
 from bot.services import Ears
 from bot.settings import BotSettings
 from bot.speaker import Speaker
@@ -31,12 +31,12 @@ class Watchdog:
         floor: Floor,
         speaker: Speaker,
         *,
-        pickup: Pickup,
+        callee: Callee,
         parting: Parting,
         settings: BotSettings,
     ) -> None:
         self._conversation, self._floor, self._speaker = conversation, floor, speaker
-        self._pickup, self._parting, self._settings = pickup, parting, settings
+        self._callee, self._parting, self._settings = callee, parting, settings
         self._patience_s = (conversation.brief.listening if conversation.brief else Listening()).patience_s
         self._asked_to_repeat = self._asked_if_there = False
         self._voice_failed_before = self._model_failed_before = False
@@ -55,7 +55,7 @@ class Watchdog:
             conversation.conclude(Disposition.COMPLETED, "the call reached its time limit", words)
         elif silence.voice_is_late(floor, now):
             await self._voice_failed("no sound came from it")
-        elif self._pickup.is_machine:
+        elif self._callee.is_machine:
             return
         elif silence.model_is_late(floor, now):
             await self._model_failed("no answer came from it")
@@ -63,8 +63,8 @@ class Watchdog:
             await self._voice_failed("it broke off")
         elif silence.words_are_missing(floor, now):
             await self._not_understood()
-        elif self._pickup.screen is not None:
-            if self._pickup.screen.is_overdue:
+        elif self._callee.screen is not None:
+            if self._callee.screen.is_overdue:
                 why = "a call screen kept us waiting, and nobody came"
                 conversation.conclude(Disposition.REJECTED, why, "")
         elif silence.contact_is_silent(floor, now, self._patience_s):
@@ -73,12 +73,12 @@ class Watchdog:
             self._fail("dead air: a provider did not answer")
 
     def _fail(self, why: str) -> None:
-        self._parting.fail(why, apologize=not self._pickup.is_machine)
+        self._parting.fail(why, apologize=not self._callee.is_machine)
 
     # --- the contact is silent, or not understood ---------------------------------------------------------------------
 
     def contact_understood(self) -> None:
-        """Take note that words of the contact's have come: they may be silent, or not understood, once more."""
+        """Note that the contact's words have come: if they are silent or not understood again, we ask again."""
         self._asked_to_repeat = self._asked_if_there = False
 
     async def _contact_is_silent(self) -> None:
@@ -94,7 +94,7 @@ class Watchdog:
             conversation.conclude(Disposition.NO_ANSWER, "answered, but nobody spoke", words)
 
     async def _not_understood(self) -> None:
-        """Ask the contact to repeat what had no words for us, unless the bot is about to speak anyway."""
+        """Ask the contact to repeat what we have not understood, unless the bot is about to speak anyway."""
         self._floor.expect_no_words()
         if silence.bot_is_busy(self._floor):
             return
@@ -107,7 +107,7 @@ class Watchdog:
     # --- a provider fails ---------------------------------------------------------------------------------------------
 
     async def on_error(self, frame: ErrorFrame) -> None:
-        """Act on a processor's word that it has failed."""
+        """Act on an error that a processor reports."""
         conversation, floor, processor = self._conversation, self._floor, frame.processor
         conversation.problem(f"{type(processor).__name__}: {frame.error}")
         if conversation.concluded:

@@ -2,7 +2,7 @@
 
 from bot import silence
 from bot.floor import Floor
-from bot.silence import BROKEN_OFF_S, MODEL_WITHIN_S
+from bot.silence import BROKEN_OFF_S, DEAD_AIR_S, MODEL_WITHIN_S, WORDS_WITHIN_S
 
 GREETING = "Hello Ada, this is the automated assistant of Harbour Dental."
 
@@ -97,3 +97,49 @@ def test_an_answers_latency_runs_from_their_last_sound_to_the_bots_first() -> No
     floor.bot_starts(3.9)
     assert floor.turn_taken() == (3.9, 900)
     assert floor.turn_taken() == (0.0, None)
+
+
+def test_a_voice_without_words_is_missed_after_its_end_and_no_longer_than_until_it_is_given_up() -> None:
+    floor = Floor(began=0.0)
+    floor.contact_starts(1.0)
+    assert not silence.words_are_missing(floor, 9.0), "they are still speaking"
+    floor.contact_stops(9.0)
+    assert not silence.words_are_missing(floor, 9.0 + WORDS_WITHIN_S / 2)
+    assert silence.words_are_missing(floor, 9.1 + WORDS_WITHIN_S)
+    floor.expect_no_words()
+    assert not silence.words_are_missing(floor, 9.1 + WORDS_WITHIN_S)
+    floor.contact_starts(20.0)
+    floor.contact_words(21.0)
+    floor.contact_stops(22.0)
+    assert not silence.words_are_missing(floor, 22.1 + WORDS_WITHIN_S), "it had words"
+
+
+def test_a_silent_contact_is_not_waited_for_while_the_bot_owes_the_next_sound() -> None:
+    floor = Floor(began=0.0)
+    assert not silence.contact_is_silent(floor, 5.0, patience_s=6.0)
+    assert silence.contact_is_silent(floor, 7.0, patience_s=6.0)
+    floor.model_asked(7.0)
+    assert not silence.contact_is_silent(floor, 9.0, patience_s=6.0)
+
+
+def test_dead_air_is_the_bots_silence_and_not_the_contacts() -> None:
+    floor = Floor(began=0.0)
+    assert not silence.is_dead_air(floor, 2 * DEAD_AIR_S)
+    floor.model_asked(1.0)
+    assert not silence.is_dead_air(floor, 1.0 + DEAD_AIR_S / 2)
+    assert silence.is_dead_air(floor, 1.1 + DEAD_AIR_S)
+    floor.bot_sounds(3.0)
+    assert not silence.is_dead_air(floor, 1.1 + DEAD_AIR_S)
+
+
+def test_all_is_said_once_the_last_utterance_was_heard_to_its_end() -> None:
+    floor = Floor(began=0.0)
+    assert not silence.all_is_said(floor), "nothing was said yet"
+    floor.say(GREETING, 0.0)
+    floor.bot_sounds(0.2)
+    floor.bot_starts(0.2)
+    assert silence.bot_is_busy(floor)
+    floor.bot_stops()
+    assert not silence.all_is_said(floor), "words are left"
+    floor.utterance_over()
+    assert silence.all_is_said(floor)

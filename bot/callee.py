@@ -1,4 +1,4 @@
-"""Who picked up the call: a person, or which kind of machine. Each is treated as it needs as soon as that is clear."""
+"""Who picked up the call: a person, or which kind of machine. As soon as that is clear, the bot acts on it."""
 
 import asyncio
 import time
@@ -18,8 +18,8 @@ DETECTION_S: Final = 60.0
 """How long we ask what the carrier's detection says: it decides within 30 s of the answer."""
 
 
-class Pickup:
-    """Gathers words, tones and the carrier's detection, and acts on what they tell."""
+class Callee:
+    """The person or machine at the other end. What they say and sound like tells which, and the bot acts on it."""
 
     def __init__(
         self, conversation: Conversation, floor: Floor, speaker: Speaker, dialer: DialerClient, side_tasks: SideTasks
@@ -62,7 +62,7 @@ class Pickup:
                 await asyncio.sleep(1)
 
     def _recognize(self) -> None:
-        """Act if it has become clear what picked up."""
+        """Act on it if it has become clear who picked up."""
         if not self.takes_turns:
             return
         match self._impression.kind:
