@@ -1,4 +1,4 @@
-"""What stops a campaign, and what does not: decided from what was counted, which is counted by the store."""
+"""The brakes: what stops a campaign and what does not, and how the store counts it."""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ REFUSED = ledger.dialed(DialAnswer(refused=Disposition.FAILED, reason="no outbou
 
 
 def ended(*each: str) -> list[Ended]:
-    """Attempts a#1, a#2, …, each with its marks in one text."""
+    """Return attempts a#1, a#2, …; each argument is the marks of one, separated by spaces."""
     return [Ended(f"a#{n}", frozenset(marks.split())) for n, marks in enumerate(each, 1)]
 
 
@@ -96,8 +96,8 @@ def test_an_attempt_is_marked_with_what_it_was(heard: dict, settled: Settled, ma
     [
         (["failed"] * 6 + ["busy"] * 14, ""),
         (["failed"] * 4 + ["unconfirmed"] * 3 + ["busy"] * 13, "failed"),
-        (["failed"] * 19, ""),  # of so few there is no telling
-        (["failed"] * 30 + ["busy"] * 50, ""),  # long ago
+        (["failed"] * 19, ""),  # too few attempts to tell
+        (["failed"] * 30 + ["busy"] * 50, ""),  # the failures are too long ago
         (["busy"] * 150 + ["failed"] * 16, "failed"),
         (["canceled"] * 4 + ["busy"] * 16, ""),
         (["canceled"] * 5 + ["busy"] * 15, "canceled"),
@@ -106,14 +106,12 @@ def test_an_attempt_is_marked_with_what_it_was(heard: dict, settled: Settled, ma
         (["completed answered short"] * 7 + ["completed answered"] * 32, ""),
     ],
 )
-def test_too_many_of_one_kind_among_the_last_attempts_stop_a_campaign(
-    braked: Campaign, each: list[str], rule: str
-) -> None:
+def test_too_many_bad_attempts_of_one_kind_stop_a_campaign(braked: Campaign, each: list[str], rule: str) -> None:
     stop = brakes.stop(braked, counted(*each))
     assert (stop.rule if stop else "") == rule
 
 
-def test_what_stopped_a_campaign_names_the_attempts_and_says_how_to_go_on(braked: Campaign) -> None:
+def test_a_stop_names_its_attempts_and_says_how_to_go_on(braked: Campaign) -> None:
     stop = brakes.stop(braked, counted(*["busy"] * 14, *["failed"] * 7))
     assert stop
     assert stop.attempts == tuple(f"a#{n}" for n in range(15, 22))
@@ -137,17 +135,17 @@ def test_a_brake_that_is_set_to_one_never_stops_anything(braked: Campaign, limit
 @pytest.mark.parametrize(
     ("people", "abandoned", "people_since", "abandoned_since", "stops", "warns"),
     [
-        (99, 50, 99, 50, False, False),  # one more call would move the share by a point
+        (99, 50, 99, 50, False, False),  # too few people: one call moves the share by more than a point
         (100, 1, 100, 1, False, False),
         (100, 2, 100, 2, False, True),
         (100, 3, 100, 3, True, True),
-        (1000, 40, 99, 9, False, True),  # resumed, and too few since
-        (1000, 40, 500, 2, False, True),  # resumed, and well since
+        (1000, 40, 99, 9, False, True),  # resumed, and too few people since
+        (1000, 40, 500, 2, False, True),  # resumed, and few abandoned calls since
         (1000, 40, 500, 20, True, True),
-        (10_000, 100, 500, 20, False, False),  # a bad spell in a good month
+        (10_000, 100, 500, 20, False, False),  # a bad time in a good month
     ],
 )
-def test_a_campaign_stops_at_three_in_a_hundred_abandoned_calls_of_a_month_and_warns_at_two(
+def test_a_campaign_warns_at_two_percent_of_abandoned_calls_in_a_month_and_stops_at_three(
     braked: Campaign, people: int, abandoned: int, people_since: int, abandoned_since: int, stops: bool, warns: bool
 ) -> None:
     attempts = [f"a#{n}" for n in range(abandoned)]
@@ -172,7 +170,7 @@ def test_the_canary_waits_for_the_last_of_its_attempts_to_end(braked: Campaign) 
     assert [brakes.room(braked, Counted(begun=begun)) for begun in (0, 9, 10, 11)] == [10, 1, 0, 0]
 
 
-def test_a_campaign_that_made_its_calls_of_the_day_claims_no_more(reminder: Campaign) -> None:
+def test_a_campaign_that_has_made_its_calls_of_the_day_claims_no_more(reminder: Campaign) -> None:
     capped = reminder.model_copy(update={"pacing": Pacing(calls_per_day=50)})
     assert [brakes.room(capped, Counted(today=today)) for today in (0, 49, 50)] == [50, 1, 0]
 
@@ -181,7 +179,7 @@ def test_a_campaign_that_made_its_calls_of_the_day_claims_no_more(reminder: Camp
     zone=st.sampled_from(["America/New_York", "America/St_Johns", "Australia/Lord_Howe", "Pacific/Apia", "UTC"]),
     now=st.integers(0, 2 * 365 * 86_400).map(lambda seconds: NOON + seconds * SECOND),
 )
-def test_a_day_begins_at_midnight_where_it_is_and_the_next_one_follows_it(zone: str, now: datetime) -> None:
+def test_a_day_begins_at_midnight_in_its_zone_and_ends_where_the_next_begins(zone: str, now: datetime) -> None:
     began, ends = hours.day_of(zone, now)
     assert began <= now < ends
     assert timedelta(hours=22) < ends - began < timedelta(hours=26)
@@ -209,7 +207,7 @@ def begin(store: Store, attempt_id: str, **more: object) -> str:
     begun = None
     while begun is None or (begun.clock and not begun.dial):
         if begun and begun.at:
-            store.clock_ms = round(begun.at.timestamp() * 1000)  # as the worker does: it waits
+            store.clock_ms = round(begun.at.timestamp() * 1000)  # wait for the moment, as the worker does
         begun = store.begin(
             case, "t", lease=60 * SECOND, first_look=SECOND, account_interval=SECOND / 10_000,
             campaign_interval=SECOND / 10_000, record={"version": "1"}, **more,
@@ -233,12 +231,12 @@ def fail(store: Store, attempt_id: str) -> None:
     concluding.conclude(store, attempt_id)
 
 
-def test_never_more_than_the_canarys_attempts_are_dialed_before_somebody_approves(
+def test_no_more_attempts_than_the_canarys_are_dialed_before_the_operator_approves(
     store: Store, braked: Campaign
 ) -> None:
     campaign = wide(braked)
     enlist(store, campaign, 40)
-    # Claimed before the brakes were asked, so that only the begin itself can refuse.
+    # All are claimed before the brakes are asked, so that only begin.lua itself can refuse them.
     attempts = claim(store, campaign, most=30)
     refused = [why for attempt_id in attempts if (why := begin(store, attempt_id))]
     assert refused == ["canary"] * 20
@@ -263,9 +261,7 @@ def test_never_more_than_the_canarys_attempts_are_dialed_before_somebody_approve
     assert len(list(dialed(store, campaign))) == 30
 
 
-def test_a_pause_and_a_resume_by_the_operator_approve_nothing_that_the_canary_did_not_show(
-    store: Store, braked: Campaign
-) -> None:
+def test_a_pause_and_a_resume_before_the_canary_is_done_approve_nothing(store: Store, braked: Campaign) -> None:
     campaign = wide(braked)
     enlist(store, campaign, 40)
     for attempt_id in claimed(store, campaign, most=4):
@@ -275,7 +271,7 @@ def test_a_pause_and_a_resume_by_the_operator_approve_nothing_that_the_canary_di
     assert len(list(dialed(store, campaign))) == 6
 
 
-def test_what_was_given_back_because_nothing_rang_counts_neither_for_the_canary_nor_for_the_day(
+def test_an_attempt_that_was_given_back_counts_neither_for_the_canary_nor_for_the_day(
     store: Store, braked: Campaign
 ) -> None:
     campaign = wide(braked, calls_per_day=12)
@@ -287,7 +283,7 @@ def test_what_was_given_back_because_nothing_rang_counts_neither_for_the_canary_
     assert len(list(dialed(store, campaign))) == 10
 
 
-def test_the_calls_of_a_day_are_counted_where_they_begin_and_anew_the_next_day(
+def test_the_calls_of_a_day_are_counted_where_they_begin_and_from_zero_the_next_day(
     store: Store, reminder: Campaign
 ) -> None:
     campaign = wide(reminder, calls_per_day=3)
@@ -305,9 +301,7 @@ def test_the_calls_of_a_day_are_counted_where_they_begin_and_anew_the_next_day(
     assert len(list(dialed(store, campaign))) == 1
 
 
-def test_too_many_failures_pause_a_campaign_and_after_a_resume_it_is_counted_anew(
-    store: Store, braked: Campaign
-) -> None:
+def test_too_many_failures_pause_a_campaign_and_a_resume_counts_from_zero(store: Store, braked: Campaign) -> None:
     campaign = wide(braked.model_copy(update={"brakes": Brakes(canary=0)}))
     enlist(store, campaign, 60)
     attempts = list(dialed(store, campaign))
@@ -332,7 +326,7 @@ def totals(store: Store, campaign: Campaign) -> Mapping[str, int]:
     return {mark: count for mark, count in store.counted(campaign, store.now()).totals.items() if count}
 
 
-def test_an_attempt_counts_once_as_what_it_is_by_all_that_is_known(store: Store, reminder: Campaign) -> None:
+def test_an_attempt_counts_once_as_what_all_evidence_says_that_it_was(store: Store, reminder: Campaign) -> None:
     store.clock_ms = round(NOON.timestamp() * 1000)
     enlist(store, reminder, 1)
     (attempt_id,) = dialed(store, reminder)
@@ -350,7 +344,7 @@ def test_an_attempt_counts_once_as_what_it_is_by_all_that_is_known(store: Store,
     seen = store.counted(reminder, store.now())
     assert (seen.people, seen.abandoned, seen.people_since, seen.abandoned_since) == (1, [attempt_id], 1, 1)
     assert seen.recent == [Ended(attempt_id, frozenset({"failed", "answered", "person", "abandoned"}))]
-    conclude("failed", "answered", "person")  # of the same disposition, and yet another thing
+    conclude("failed", "answered", "person")  # the same disposition with other marks
     conclude("completed", "answered", "person", guess=False)
     seen = store.counted(reminder, store.now())
     assert (seen.people, seen.abandoned, len(seen.recent)) == (1, [], 1)
@@ -367,7 +361,7 @@ ENDINGS = [
 
 
 @pytest.mark.parametrize("order", list(permutations(range(3))))
-def test_in_whatever_order_witnesses_come_a_call_with_a_bot_is_counted_once_as_answered(
+def test_a_call_with_a_bot_is_counted_once_as_answered_in_whatever_order_its_witnesses_come(
     store: Store, reminder: Campaign, order: tuple[int, ...]
 ) -> None:
     enlist(store, reminder, 1)
@@ -391,7 +385,7 @@ def test_the_window_holds_the_last_attempts_and_no_more(store: Store, reminder: 
     assert (len(seen.recent), seen.totals[Disposition.FAILED]) == (brakes.REMEMBERED, brakes.REMEMBERED + 5)
 
 
-def test_whoever_rings_us_is_counted_by_no_brake(store: Store, reminder: Campaign) -> None:
+def test_no_brake_counts_a_call_to_us(store: Store, reminder: Campaign) -> None:
     enlist(store, reminder, 1)
     (attempt_id,) = dialed(store, reminder)
     fail(store, attempt_id)
@@ -405,12 +399,12 @@ def test_whoever_rings_us_is_counted_by_no_brake(store: Store, reminder: Campaig
     assert totals(store, reminder) == {"failed": 1}
 
 
-def test_marketing_may_not_loosen_the_laws_share_of_abandoned_calls(reminder: Campaign) -> None:
+def test_marketing_may_not_exceed_the_laws_share_of_abandoned_calls(reminder: Campaign) -> None:
     loose = reminder.model_dump() | {"purpose": "marketing", "brakes": {"abandoned": 0.05}}
     with pytest.raises(ValueError, match="abandoned: marketing calls may be abandoned in 3 % of cases at most"):
         Campaign.model_validate(loose)
     assert Campaign.model_validate(loose | {"purpose": "informational"}).brakes.abandoned == 0.05
 
 
-def test_marks_have_one_meaning_each() -> None:
+def test_no_mark_has_the_name_of_a_disposition() -> None:
     assert not {*Mark} & {*Disposition}

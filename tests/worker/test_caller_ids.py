@@ -1,4 +1,4 @@
-"""From which number a contact is rung, how often it may ring, and when it must rest."""
+"""Caller IDs: from which of our numbers a contact is called, how often a number may call, and when it must rest."""
 
 import random
 import threading
@@ -43,7 +43,7 @@ def test_a_contact_is_called_from_their_own_area_then_from_nearby_then_from_anyw
     assert order(phone="+442079460111")[0] == LONDON
 
 
-def test_a_number_of_the_contact_s_state_goes_before_one_of_their_time_zone() -> None:
+def test_a_number_of_the_contacts_state_is_tried_before_one_of_their_time_zone() -> None:
     buffalo, miami = "+17165550199", "+13055550199"
     assert order((CHICAGO, BOSTON, miami, buffalo))[0] == buffalo
     assert order((CHICAGO, LONDON, BOSTON))[0] == BOSTON, "none of the state: then the zone"
@@ -55,7 +55,7 @@ def test_a_contact_who_was_called_before_sees_the_same_number_again() -> None:
 
 
 @given(st.lists(st.from_regex(r"\+1[2-9]\d{2}55501\d{2}", fullmatch=True), unique=True, min_size=1), st.text())
-def test_the_order_holds_every_number_once_is_always_the_same_and_survives_a_change_of_the_pool(
+def test_the_order_has_each_number_once_and_is_the_same_after_a_change_of_the_pool(
     pool: list[str], contact_id: str
 ) -> None:
     whole = order(tuple(pool), contact_id=contact_id)
@@ -83,9 +83,7 @@ def caller_of(store: Store, attempt_id: str) -> str:
     return case.attempt["caller_id"]
 
 
-def test_the_first_number_that_may_call_does_until_it_has_made_its_calls_of_the_day(
-    store: Store, reminder: Campaign
-) -> None:
+def test_the_first_number_is_used_until_it_has_made_its_calls_of_the_day(store: Store, reminder: Campaign) -> None:
     store.clock_ms = round(NOON.timestamp() * 1000)
     campaign = wide(reminder)
     enlist(store, campaign, 6)
@@ -101,7 +99,7 @@ def test_the_first_number_that_may_call_does_until_it_has_made_its_calls_of_the_
         case, "t", lease=HOUR, first_look=HOUR, account_interval=SECOND, campaign_interval=SECOND, record={},
         pool=[CHICAGO, NEW_YORK], limits=limits,
     )  # fmt: skip
-    midnight = datetime(2026, 11, 24, 5, tzinfo=UTC)  # in New York; an hour later in Chicago
+    midnight = datetime(2026, 11, 24, 5, tzinfo=UTC)  # midnight in New York, which Chicago has an hour later
     assert begun.until == midnight
     store.clock_ms = round(midnight.timestamp() * 1000)
     assert begin(store, attempts[4], pool=[CHICAGO, NEW_YORK], limits=limits) == ""
@@ -122,7 +120,9 @@ def test_a_number_cools_down_between_two_calls(store: Store, reminder: Campaign)
     assert begin(store, third, pool=[NEW_YORK], limits=limits) == ""
 
 
-def test_what_was_given_back_is_no_call_of_its_number(store: Store, reminder: Campaign) -> None:
+def test_an_attempt_that_was_given_back_is_not_counted_as_a_call_of_its_number(
+    store: Store, reminder: Campaign
+) -> None:
     campaign = wide(reminder)
     enlist(store, campaign, 2)
     first, second = claimed(store, campaign)
@@ -149,7 +149,7 @@ def test_the_next_attempt_knows_from_which_number_the_contact_was_called(store: 
     assert again.caller_id == BOSTON
 
 
-def test_many_workers_at_once_never_pass_a_numbers_calls_of_the_day(
+def test_many_workers_at_once_never_exceed_a_numbers_calls_of_the_day(
     server: EmbeddedRedis, store: Store, reminder: Campaign
 ) -> None:
     campaign = wide(reminder)
@@ -185,7 +185,7 @@ def test_nobody_is_called_from_a_number_that_is_not_ours_or_that_rests(store: St
     assert begin(store, second, pool=[NEW_YORK, BOSTON]) == ""
 
 
-def test_no_contact_is_claimed_in_vain_while_no_number_may_call(store: Store, reminder: Campaign) -> None:
+def test_no_contact_is_claimed_while_no_number_may_call(store: Store, reminder: Campaign) -> None:
     store.clock_ms = round(NOON.timestamp() * 1000)
     campaign = wide(reminder.model_copy(update={"caller_ids": (NEW_YORK, BOSTON)}))
     enlist(store, campaign, 9)
@@ -233,7 +233,7 @@ def number(past: tuple[int, int], recent: tuple[int, int]) -> CallerId:
         ((100_000, 30_000), (200, 43), False),  # a third less
         ((100_000, 30_000), (200, 39), True),
         ((1000, 300), (60, 2), True),
-        ((1000, 300), (49, 0), False),  # too few to tell
+        ((1000, 300), (49, 0), False),  # too few calls to tell
         ((199, 60), (200, 0), False),
         ((1000, 0), (200, 0), False),
         ((1000, 1000), (200, 200), False),
@@ -245,7 +245,7 @@ def test_a_number_is_sick_if_it_is_answered_far_less_than_it_was(
     assert caller_ids.is_sick(number(past, recent)) is sick
 
 
-def test_chance_makes_hardly_any_number_sick() -> None:
+def test_chance_alone_makes_hardly_any_number_sick() -> None:
     dice = random.Random(7)
     sick = sum(
         caller_ids.is_sick(number((2000, sum(dice.random() < 0.25 for _ in range(2000))), (200, answered)))
@@ -255,7 +255,7 @@ def test_chance_makes_hardly_any_number_sick() -> None:
 
 
 def call(store: Store, attempt_id: str, *, answered: bool) -> None:
-    """One call from New York, as a guess first, and then for sure."""
+    """Conclude one call from New York twice: first as a guess, then as a fact."""
     assert begin(store, attempt_id, pool=[NEW_YORK]) == ""
     end = Disposition.COMPLETED if answered else Disposition.NO_ANSWER
     marks = frozenset({end, "answered", "person"} if answered else {end})
@@ -271,7 +271,7 @@ def tend(store: Store, telnyx: Server, settings: Settings) -> None:
     carrier.close()
 
 
-def test_which_numbers_are_ours_is_asked_once_an_hour_and_kept_while_nobody_can_say(
+def test_the_carrier_is_asked_once_an_hour_which_numbers_are_ours_and_its_last_answer_is_kept(
     store: Store, listening: Server
 ) -> None:
     store.clock_ms = round(NOON.timestamp() * 1000)
@@ -286,7 +286,9 @@ def test_which_numbers_are_ours_is_asked_once_an_hour_and_kept_while_nobody_can_
     assert [one.ours for one in store.own_numbers(settings.caller_ids, NOON)] == [False, True]
 
 
-def test_a_sick_number_rests_for_a_day_and_is_judged_anew(store: Store, reminder: Campaign, listening: Server) -> None:
+def test_a_sick_number_rests_for_a_day_and_is_then_judged_by_new_calls(
+    store: Store, reminder: Campaign, listening: Server
+) -> None:
     store.clock_ms = round(NOON.timestamp() * 1000)
     campaign = wide(reminder.model_copy(update={"caller_ids": (NEW_YORK,)}))
     settings = Settings(caller_ids=())

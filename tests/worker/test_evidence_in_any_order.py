@@ -1,4 +1,4 @@
-"""Every witness of one call, heard in any order, some twice, some never, with sweeps in between: one conclusion."""
+"""All witnesses of one call, in any order, some twice and some never, with sweeps in between, lead to one conclusion."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,21 +27,21 @@ TALKS = [Disposition(name) for name in ("completed", "callback", "do_not_call", 
 
 @dataclass(frozen=True)
 class Truth:
-    """What happened to one call: how the carrier says that it ended, and the bot, if it was on it."""
+    """What really happened to one call: its end as the carrier says, and as the bot says, if one was there (`talk`)."""
 
     end: Disposition
     talk: Disposition | None
     machine: bool
-    opts_out: bool = False  # during the talk
+    opts_out: bool = False  # the person asked during the talk not to be called again
 
     def witnesses(self) -> list[ledger.Testimony]:
-        """All that could ever be heard of it, from everyone who was there."""
+        """Return all that could ever be heard about the call, from each of its witnesses."""
         states = [CallState.INITIATED, CallState.RINGING]
         states += [CallState.ANSWERED] if self.talk else []
         heard = [ledger.told(CallEvent(SID, state)) for state in states]
         heard += [ledger.found(FoundCall(SID, CONTACT.phone, "+1", None, CallEvent(SID, state))) for state in states]
         heard.append(ledger.told(CallEvent(SID, CallState.ENDED, None, self.end, "told", 9)))
-        # The list names no causes: whatever is not busy, no-answer or canceled there is "failed".
+        # The carrier's list names no causes: a call that it does not show as busy, no-answer or canceled is "failed" there.
         listed = Disposition.FAILED if self.end in {Disposition.REJECTED, Disposition.INVALID_NUMBER} else self.end
         end = CallEvent(SID, CallState.ENDED, None, listed, "listed", 9)
         heard.append(ledger.found(FoundCall(SID, CONTACT.phone, "+1", None, end)))
@@ -58,7 +58,7 @@ class Truth:
 
 
 def expected(truth: Truth, heard: set[ledger.Testimony]) -> set[Disposition]:
-    """What must come of it, by what was heard and not by when."""
+    """Return the dispositions that are right, by what was heard and not by when."""
     kinds = {testimony.kind.split(":")[0] for testimony in heard}
     ends = {testimony.kind.split(":")[0]: testimony for testimony in heard if ":ended:" in testimony.kind}
     if "opt_out" in kinds:
@@ -78,7 +78,7 @@ def expected(truth: Truth, heard: set[ledger.Testimony]) -> set[Disposition]:
 
 truths = st.one_of(
     st.builds(Truth, st.sampled_from(UNANSWERED), st.none(), st.just(False)),
-    # "failed" after an answer: the line broke in the middle of the talk.
+    # "failed" after an answer means that the call broke off in the middle of the talk.
     st.builds(
         Truth,
         st.sampled_from([Disposition.COMPLETED, Disposition.FAILED]),
@@ -88,11 +88,11 @@ truths = st.one_of(
     ),
 )
 dials = st.sampled_from([DialAnswer(call_sid=SID), DialAnswer(call_sid=""), DialAnswer(unconfirmed=True), None])
-"""The worker's own word: a sid, none, no usable answer, or it died."""
+"""What the worker says of its POST: the carrier named a sid, named none, gave no usable answer; None: the worker died."""
 
 
 class Attempt:
-    """An attempt that has begun, on a clock of its own."""
+    """An attempt that has begun. The test sets the store's clock."""
 
     def __init__(self, store: Store, campaign: Campaign) -> None:
         self.store, self.campaign = store, campaign
@@ -108,14 +108,14 @@ class Attempt:
             case, "t", lease=LEASE, first_look=second, account_interval=second, campaign_interval=second, record={"v": "1"}
         ).dial  # fmt: skip
         self.fact: tuple[str, str, str] | None = None
-        self.asked = False  # not to be called again
+        self.asked = False  # the person has asked not to be called again
 
     def wait(self, seconds: float) -> None:
         assert self.store.clock_ms
         self.store.clock_ms += round(seconds * 1000)
 
     def sweep(self, answer: str) -> None:
-        """Look as the sweep does; a carrier that is asked gives this answer, a call that is hung up is hung up."""
+        """Do what the sweep task does. When it asks the carrier, `answer` is the answer; when it hangs up, the call ends."""
         for attempt_id in self.store.look():
             match concluding.conclude(self.store, attempt_id):
                 case Step.ASK:
@@ -126,9 +126,9 @@ class Attempt:
                     pass
         kept = self.kept()
         if self.fact and kept[0] != self.fact[0]:
-            assert (kept[0], self.asked) == ("do_not_call", True), "a settled fact was moved"
+            assert (kept[0], self.asked) == ("do_not_call", True), "a settled fact got another disposition"
         elif self.fact:
-            assert kept == self.fact, "a settled fact was told differently"
+            assert kept == self.fact, "a settled fact got other answers"
         if kept[0] and kept[1] != "1":
             self.fact = kept
 
@@ -140,7 +140,7 @@ class Attempt:
 
 @examples(250, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(truth=truths, dial=dials, data=st.data())
-def test_whatever_the_order_one_conclusion_which_later_evidence_corrects_and_never_moves_once_it_is_a_fact(
+def test_the_conclusion_does_not_depend_on_the_order_of_the_evidence_and_a_fact_never_changes(
     store: Store, reminder: Campaign, truth: Truth, dial: DialAnswer | None, data: st.DataObject
 ) -> None:
     attempt = Attempt(store, reminder)
@@ -163,11 +163,11 @@ def test_whatever_the_order_one_conclusion_which_later_evidence_corrects_and_nev
     reported = any(testimony.kind == "report" for testimony in heard)
     assert answers == ('{"yes": true}' if reported else "{}")
     if not {testimony.kind.split(":")[0] for testimony in heard} & {"report", "call"}:
-        assert guess == "1", "what nobody told for sure was taken for a fact"
+        assert guess == "1", "without a report or a callback, the conclusion must be a guess"
     (row,) = store.outcomes(reminder.name)
     status = store.status(reminder.name)
     assert (row["disposition"], status.live, status.lines_in_use) == (disposition, 0, 0)
-    assert store._redis.zcard("{dialout}:watch") == 0, "it is looked at for ever"
+    assert store._redis.zcard("{dialout}:watch") == 0, "the attempt is looked at for ever"
     again = reminder.retry.delay_after(Disposition(disposition), 1) is not None
     assert (status.due, status.done) == ((1, 0) if again else (0, 1))
     assert store.is_do_not_call(CONTACT.phone) == (disposition == "do_not_call")

@@ -16,7 +16,7 @@ def day(campaign: Campaign, window: CallingWindow = NINE_TO_EIGHT) -> Campaign:
     return campaign.model_copy(update={"calling_window": window})
 
 
-def test_a_contact_is_rung_only_while_it_is_day_where_they_are(reminder: Campaign) -> None:
+def test_the_opening_comes_when_the_window_opens_where_the_contact_is(reminder: Campaign) -> None:
     nine_in_new_york = datetime(2026, 11, 23, 14, 0, tzinfo=UTC)
     assert next_opening(day(reminder), NEW_YORK, nine_in_new_york) == nine_in_new_york
     assert next_opening(day(reminder), LOS_ANGELES, nine_in_new_york) == nine_in_new_york + timedelta(hours=3)
@@ -29,8 +29,10 @@ def test_the_window_closes_on_the_minute(reminder: Campaign) -> None:
     assert next_opening(day(reminder), NEW_YORK, eight) == eight + timedelta(hours=13)
 
 
-def test_a_window_that_closes_in_an_hour_that_comes_twice_closes_the_first_time(reminder: Campaign) -> None:
-    beirut = Place(("Asia/Beirut",), ())  # where 24 October 2026 ends twice: 23:00 to 24:00 comes again at 21:00 UTC
+def test_a_window_that_closes_in_an_hour_shown_twice_closes_the_first_time(reminder: Campaign) -> None:
+    beirut = Place(
+        ("Asia/Beirut",), ()
+    )  # on 24 October 2026 its clocks show 23:00 to 24:00 twice, the second time from 21:00 UTC
     late = day(reminder, CallingWindow(end=time(23, 30), holidays=False)).model_copy(update={"countries": ("LB",)})
     first, again = datetime(2026, 10, 24, 20, 29, tzinfo=UTC), datetime(2026, 10, 24, 21, 10, tzinfo=UTC)
     assert may_ring(Facts(late, "+96171123456", beirut), first).allowed
@@ -39,12 +41,12 @@ def test_a_window_that_closes_in_an_hour_that_comes_twice_closes_the_first_time(
     )
 
 
-def test_a_number_that_may_be_in_two_zones_is_rung_only_when_it_is_day_in_both(reminder: Campaign) -> None:
+def test_a_number_that_may_be_in_two_zones_is_rung_only_when_both_are_open(reminder: Campaign) -> None:
     opening = next_opening(day(reminder), SOMEWHERE, datetime(2026, 11, 23, 12, tzinfo=UTC))
     assert opening == datetime(2026, 11, 23, 17, tzinfo=UTC)  # nine in Los Angeles
 
 
-def test_weekdays_are_those_of_the_contact(reminder: Campaign) -> None:
+def test_weekdays_are_counted_where_the_contact_is(reminder: Campaign) -> None:
     weekdays = CallingWindow(weekdays=("mon",), holidays=False)
     sunday_in_los_angeles = datetime(2026, 11, 23, 5, tzinfo=UTC)  # 21:00 on Sunday there, Monday by UTC
     opening = next_opening(day(reminder, weekdays), LOS_ANGELES, sunday_in_los_angeles)

@@ -1,4 +1,4 @@
-"""Each rule of may_ring by its name, and the store's own part in them."""
+"""Each rule of may_ring by its name, what the store's scripts enforce of them, and what the operator sees."""
 
 import json
 import os
@@ -56,12 +56,12 @@ def rule(found: Facts, at: datetime = MONDAY) -> str:
     return may_ring(found, at).rule or ""
 
 
-def test_nothing_speaks_against_the_sample_at_noon(lawful: Campaign) -> None:
+def test_no_rule_speaks_against_the_sample_at_noon(lawful: Campaign) -> None:
     assert may_ring(facts(lawful), MONDAY).allowed
 
 
 @pytest.mark.parametrize("state", [CampaignState.PAUSED, CampaignState.STOPPED])
-def test_the_operators_word_comes_first_and_is_asked_for_again_at_once(lawful: Campaign, state: CampaignState) -> None:
+def test_a_pause_or_a_stop_comes_first_and_is_asked_again_at_once(lawful: Campaign, state: CampaignState) -> None:
     verdict = may_ring(facts(lawful, campaign_state=state, listings=[Listing("x")]), MONDAY)
     assert (verdict.rule, verdict.until) == (state, MONDAY)
 
@@ -78,7 +78,9 @@ def test_the_operators_word_comes_first_and_is_asked_for_again_at_once(lawful: C
         (Listing("operator", expires_at=MONDAY), False),
     ],
 )
-def test_a_listing_forbids_what_it_is_for_until_it_expires(lawful: Campaign, listing: Listing, forbids: bool) -> None:
+def test_a_listing_forbids_the_calls_in_its_scope_until_it_expires(
+    lawful: Campaign, listing: Listing, forbids: bool
+) -> None:
     verdict = may_ring(facts(lawful, listings=[Listing("old", expires_at=MONDAY - DAY), listing]), MONDAY)
     assert (verdict.rule == "do_not_call") == forbids
     assert verdict.until is None
@@ -115,7 +117,7 @@ def test_a_toll_free_number_is_not_rung_even_if_it_was_enlisted(lawful: Campaign
          {"consent_type": "express", "consent_at": "2062-11-01"}, "consent_at is not within the last 30 days"),
     ],
 )  # fmt: skip
-def test_consent_is_on_record_as_the_law_of_the_place_asks_for_the_purpose(
+def test_consent_must_be_on_record_as_the_law_of_the_place_asks(
     lawful: Campaign, purpose: str, regions: tuple[str, ...], consent: Consent, columns: dict[str, str], problem: str
 ) -> None:
     campaign = lawful.model_copy(update={"purpose": purpose, "consent": consent})
@@ -137,13 +139,13 @@ def test_marketing_waits_for_a_copy_of_the_registry_that_is_no_older_than_31_day
     assert do_not_call.checked_against(campaign, NEW_YORK, {"us-dnc": fresh}) == "list us-dnc as of 2026-10-23"
 
 
-def test_attempts_end_where_the_campaign_says_but_for_those_that_were_asked_for(lawful: Campaign) -> None:
+def test_max_attempts_is_the_last_but_for_a_call_back(lawful: Campaign) -> None:
     assert rule(facts(lawful, made=3)) == "attempts"
     assert rule(facts(lawful, made=3, asked_back=True)) == ""
     assert rule(facts(lawful, made=4, asked_back=True)) == "attempts"
 
 
-def test_a_number_is_not_rung_a_fourth_time_in_a_day_and_is_as_soon_as_it_may(lawful: Campaign) -> None:
+def test_a_number_is_not_rung_a_fourth_time_in_24_hours_but_right_after_them(lawful: Campaign) -> None:
     rung = [MONDAY - 23 * HOUR, MONDAY - 2 * HOUR, MONDAY - HOUR]
     verdict = may_ring(facts(lawful, rung=rung), MONDAY)
     assert (verdict.rule, verdict.until) == ("number_limit", MONDAY + HOUR)
@@ -174,7 +176,7 @@ def test_nobody_is_rung_more_often_than_the_campaign_says(reminder: Campaign) ->
         (MONDAY, Place(), "informational", "zone_unknown"),
     ],
 )
-def test_the_clock_forbids_by_the_name_of_its_rule(
+def test_each_rule_about_the_time_has_its_name(
     lawful: Campaign, at: datetime, place: Place, purpose: str, named: str
 ) -> None:
     campaign = lawful.model_copy(update={"purpose": purpose})
@@ -182,7 +184,7 @@ def test_the_clock_forbids_by_the_name_of_its_rule(
     assert rule(facts(campaign, place=place, registries=lists), at) == named
 
 
-def test_a_law_that_keeps_holidays_keeps_them_though_the_campaign_does_not(selling: Campaign) -> None:
+def test_a_law_with_holidays_holds_although_the_campaign_keeps_none(selling: Campaign) -> None:
     window = selling.calling_window.model_copy(update={"holidays": False})
     campaign = selling.model_copy(update={"calling_window": window})
     thanksgiving, lists = datetime(2026, 11, 26, 18, 0, tzinfo=UTC), {"us-dnc": Registry(date(2026, 11, 20))}
@@ -191,7 +193,7 @@ def test_a_law_that_keeps_holidays_keeps_them_though_the_campaign_does_not(selli
     assert rule(facts(campaign, place=louisiana, registries=lists), thanksgiving) == "holiday"
 
 
-def test_of_two_laws_the_stricter_is_kept_and_of_an_unknown_state_the_strictest() -> None:
+def test_of_two_laws_the_stricter_holds_and_for_an_unknown_state_the_strictest() -> None:
     both = law_of(("US-FL", "US-RI"), "marketing")
     assert both.hours[0] == law_of(("US-RI",), "marketing").hours[0]
     assert both.hours[6] is None
@@ -219,7 +221,7 @@ def test_a_campaign_whose_rules_are_wider_than_the_law_does_not_start(lawful: Ca
     assert "was never imported" in "\n".join(admission.objections(selling, {}, MONDAY))
 
 
-# --- what the store has to say ----------------------------------------------------------------------------------------
+# --- what the scripts of the store enforce ----------------------------------------------------------------------------------------
 
 
 def test_the_fourth_attempt_in_a_day_is_refused_from_another_campaign_too(store: Store, reminder: Campaign) -> None:
@@ -256,7 +258,7 @@ def begin(store: Store, campaign: Campaign, caps: tuple[Cap, ...]) -> Begun:
     begun = store.begin(
         case, "t", lease=HOUR, first_look=HOUR, account_interval=quick, campaign_interval=quick, caps=caps, record={}
     )  # fmt: skip
-    store._redis.delete("{dialout}:lines")  # the call is over: what is asked here is only how often
+    store._redis.delete("{dialout}:lines")  # the call is over: these tests ask only how often the number was rung
     return begun
 
 
@@ -288,7 +290,7 @@ def test_the_scripts_and_the_rule_agree_about_every_list_of_entries(
     enlisted = store.enlist(campaign, [(contact, place_of(contact))], MONDAY)
     forbidden = in_force(store.listed(PHONE), name, purpose, MONDAY) is not None
     assert forbidden == (enlisted.refused == 1)
-    # Whatever one entry forbids, no other takes back: but the newest copy of one list takes the place of the older.
+    # No entry takes back what another forbids, except that a newer copy of a list replaces the older one.
     for listing in entries:
         if listing.name == "" and listing.covers(name, purpose, MONDAY):
             assert forbidden
@@ -308,7 +310,7 @@ def test_an_entry_for_marketing_withdraws_from_marketing_only(store: Store, remi
     assert store.status("informational").dispositions == {Disposition.DO_NOT_CALL: 1}
 
 
-def test_an_operators_entry_that_holds_longer_takes_the_place_of_the_shorter(store: Store) -> None:
+def test_an_operators_entry_that_holds_longer_replaces_a_shorter_one(store: Store) -> None:
     store.clock_ms = int(MONDAY.timestamp() * 1000)
     assert store.add_do_not_call(PHONE, "operator", expires_at=MONDAY + HOUR)
     assert not store.add_do_not_call(PHONE, "asked during x#1")
@@ -316,7 +318,7 @@ def test_an_operators_entry_that_holds_longer_takes_the_place_of_the_shorter(sto
     assert [(one.source, one.expires_at) for one in store.listed(PHONE)] == [("asked during x#1", None)]
 
 
-def test_what_comes_up_before_a_dial_has_left_is_seen_when_it_asks_again(store: Store, reminder: Campaign) -> None:
+def test_a_dial_that_asks_again_sees_a_pause_or_a_listing_that_came_meanwhile(store: Store, reminder: Campaign) -> None:
     store.clock_ms = int(MONDAY.timestamp() * 1000)
     begun = begin(store, reminder, ())
     assert begun.dial
@@ -326,7 +328,7 @@ def test_what_comes_up_before_a_dial_has_left_is_seen_when_it_asks_again(store: 
     quick = timedelta(microseconds=1)
 
     def why() -> str:
-        store.clock_ms = (store.clock_ms or 0) + 1000  # its moment is missed each time
+        store.clock_ms = (store.clock_ms or 0) + 1000  # the dial misses its moment each time
         return store.begin(
             case, "t", lease=HOUR, first_look=HOUR, account_interval=quick, campaign_interval=quick, record={}
         ).why
@@ -414,7 +416,7 @@ def test_marketing_starts_when_the_registry_was_imported_and_its_numbers_are_not
     assert found["cost"] is None
 
 
-def test_a_list_of_many_is_imported_in_batches_and_withdraws_who_waits(
+def test_a_long_list_is_imported_in_batches_and_withdraws_contacts_that_wait(
     dialout: Dialout, store: Store, reminder: Campaign, tmp_path: Path
 ) -> None:
     contact = Contact("+12125552345", {"name": "Ada", "day": "d", "time": "t"}, 2)
@@ -427,7 +429,7 @@ def test_a_list_of_many_is_imported_in_batches_and_withdraws_who_waits(
     assert (store.status(reminder.name).refused, store.status(reminder.name).due) == (1, 0)
 
 
-def test_a_rehearsal_is_not_rung_by_telnyx(
+def test_telnyx_never_rings_the_contacts_of_a_rehearsal(
     store: Store, server: EmbeddedRedis, reminder: Campaign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contact = Contact(PHONE, {"name": "Ada", "day": "d", "time": "t"}, 2)

@@ -1,4 +1,4 @@
-"""What the carrier says of a call's end, as a form, against when its contact is rung again."""
+"""Retries: when a contact is rung again after each way in which a call can end, by the carrier's form or the bot's report."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,7 +36,7 @@ RULES: dict[str, list[timedelta]] = {
     "wrong_number": [],
     "invalid_number": [],
 }
-"""As campaigns/appointment_reminder/campaign.toml says; what it does not name is final."""
+"""The delays of campaigns/appointment_reminder/campaign.toml. A disposition that it does not name is final."""
 
 FORMS = [
     *[({"CallStatus": status}, end) for status, end in codes.END_STATES.items() if end != "completed"],
@@ -57,13 +57,13 @@ FORMS = [
 
 @pytest.fixture
 def sample() -> Campaign:
-    """The sample campaign as its file says, but for the window."""
+    """The sample campaign as its files say."""
     path = Path(__file__).parents[2] / "campaigns" / "appointment_reminder"
     return load_campaign(path)
 
 
 def rung(store: Store, campaign: Campaign, at: datetime) -> str:
-    """The attempt that is begun at an instant."""
+    """Begin the contact's next attempt at an instant, and return its id."""
     store.clock_ms = int(at.timestamp() * 1000)
     (attempt_id,) = claim(store, campaign, lines=1)
     case = store.case(attempt_id)
@@ -125,9 +125,7 @@ def test_every_disposition_that_a_bot_reports_leads_to_the_retries_that_the_camp
         at = due or at
 
 
-def test_a_call_that_the_person_asked_for_comes_on_top_of_the_campaigns_own_number_of_attempts_but_only_once(
-    store: Store, sample: Campaign
-) -> None:
+def test_a_call_back_comes_on_top_of_the_campaigns_max_attempts_but_only_once(store: Store, sample: Campaign) -> None:
     enlisted(store, sample)
     at, most = NOON, sample.retry.max_attempts + 1
     for made in range(1, most + 1):
@@ -210,16 +208,16 @@ def test_a_retry_comes_after_its_delay_and_inside_the_window(reminder: Campaign)
     assert retries.next_attempt(day_only, busy, 1, NEW_YORK, late) == datetime(2026, 11, 24, 14, tzinfo=UTC)
 
 
-def test_a_callback_that_was_asked_for_beats_the_list(reminder: Campaign) -> None:
+def test_a_callback_comes_at_the_time_that_the_person_named(reminder: Campaign) -> None:
     at = NOON + timedelta(hours=3)
     asked = Settled(Disposition.CALLBACK, "", callback_at=at)
     assert retries.next_attempt(reminder, asked, 1, NEW_YORK, NOON) == at
 
 
 @pytest.mark.parametrize("disposition", ["completed", "do_not_call", "wrong_number", "invalid_number", "rejected"])
-def test_some_ends_are_final(reminder: Campaign, disposition: str) -> None:
+def test_no_attempt_follows_a_final_disposition(reminder: Campaign, disposition: str) -> None:
     assert retries.next_attempt(reminder, Settled(Disposition(disposition), ""), 1, NEW_YORK, NOON) is None
 
 
-def test_the_last_attempt_is_the_last(reminder: Campaign) -> None:
+def test_no_attempt_follows_the_last_that_the_campaign_allows(reminder: Campaign) -> None:
     assert retries.next_attempt(reminder, Settled(Disposition.BUSY, ""), 3, NEW_YORK, NOON) is None

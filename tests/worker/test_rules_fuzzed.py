@@ -1,4 +1,4 @@
-"""The rules against a naive oracle, which looks at a wall clock in every zone, minute by minute, and knows nothing else."""
+"""The rules against a naive oracle, which looks at a wall clock in each zone, minute by minute."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -24,7 +24,7 @@ from worker.rules.settlement import Settled
 PHONE = "+12125550111"
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
-# Whole, half and quarter hours; clocks that change by an hour, by half an hour, at midnight, never.
+# Offsets of whole, half and quarter hours; clocks that change by an hour, by half an hour, at midnight, or never.
 ZONES = [
     "America/New_York", "America/Chicago", "America/Los_Angeles", "America/Phoenix", "America/St_Johns", "America/Havana",
     "America/Sao_Paulo", "Europe/London", "Europe/Lisbon", "Asia/Kolkata", "Asia/Kathmandu", "Asia/Beirut",
@@ -81,7 +81,7 @@ def campaigns_under_rules(draw: st.DrawFn, campaign: Campaign) -> Campaign:
 
 
 class Oracle:
-    """What a clerk with a wall clock and the printed rules would say. Shares the table of laws with us, and no code."""
+    """What a clerk with wall clocks and the printed rules would say. It shares the table of laws with our code, and no code."""
 
     def __init__(self, campaign: Campaign, place: Place) -> None:
         self.window, self.place = campaign.calling_window, place
@@ -127,7 +127,7 @@ def base(reminder: Campaign) -> Campaign:
 
 @given(data=st.data(), place=places, after=instants)
 @examples(80)
-def test_no_minute_that_may_ring_allows_is_outside_the_rules(
+def test_may_ring_allows_no_minute_to_which_the_oracle_objects(
     base: Campaign, data: st.DataObject, place: Place, after: datetime
 ) -> None:
     campaign = data.draw(campaigns_under_rules(base))
@@ -140,7 +140,7 @@ def test_no_minute_that_may_ring_allows_is_outside_the_rules(
 
 
 @given(data=st.data(), place=places, after=instants)
-def test_an_opening_is_allowed_and_nothing_allowed_was_left_out_before_it_but_where_clocks_are_set_back(
+def test_an_opening_is_the_first_allowed_time_except_near_a_change_of_the_clocks(
     base: Campaign, data: st.DataObject, place: Place, after: datetime
 ) -> None:
     campaign = data.draw(campaigns_under_rules(base))
@@ -165,7 +165,7 @@ def test_an_opening_is_allowed_and_nothing_allowed_was_left_out_before_it_but_wh
 @example(data=None, place=Place(("America/New_York",), ("US-NY",)), at=datetime(2026, 11, 1, 5, 30, tzinfo=UTC)).via(
     "the hour that comes twice"
 )
-def test_a_refusal_for_the_hour_is_withdrawn_when_it_said(
+def test_a_held_contact_may_be_rung_at_the_moment_that_the_verdict_names(
     base: Campaign, data: Any, place: Place, at: datetime
 ) -> None:
     campaign = data.draw(campaigns_under_rules(base)) if data else base.model_copy(update={"rehearsed": False})
@@ -182,7 +182,7 @@ def test_a_refusal_for_the_hour_is_withdrawn_when_it_said(
     made=st.integers(1, 10),
     callback_h=st.none() | st.floats(-48, 24 * 30),
 )
-def test_whoever_is_rung_again_may_be_at_that_instant(
+def test_the_next_attempt_comes_at_a_time_at_which_the_contact_may_be_rung(
     base: Campaign,
     data: st.DataObject,
     place: Place,
@@ -203,12 +203,12 @@ def test_whoever_is_rung_again_may_be_at_that_instant(
 
 
 @given(
-    rung_at=st.sets(st.integers(0, 60 * 12), min_size=15, max_size=60),  # of five minutes
+    rung_at=st.sets(st.integers(0, 60 * 12), min_size=15, max_size=60),  # in steps of five minutes
     own=st.none() | st.integers(1, 3),
     purpose=st.sampled_from(["informational", "marketing"]),
     regions=st.sampled_from([("US-NY",), ("US-ME",), ("US-FL",), ("US",), ("GB",)]),
 )
-def test_a_number_is_never_rung_oftener_than_any_cap_in_any_period(
+def test_a_number_is_never_rung_more_often_than_a_cap_allows_in_any_period(
     base: Campaign, rung_at: set[int], own: int | None, purpose: str, regions: tuple[str, ...]
 ) -> None:
     start = datetime(2026, 6, 1, tzinfo=UTC)
@@ -233,11 +233,11 @@ def test_a_number_is_never_rung_oftener_than_any_cap_in_any_period(
 
 
 def fresh(campaign: Campaign, place: Place, **known: Any) -> Facts:
-    """Facts to which only the clock can object."""
+    """Return facts of which only the time can be wrong."""
     return Facts(campaign, PHONE, place, registries={"us-dnc": Registry(date(2200, 1, 1), "marketing")}, **known)
 
 
 def clocks_change(zone: str, at: datetime) -> bool:
-    """Whether a zone's clock is set within four hours: what is shown twice, or not at all, is refused and not argued about."""
+    """Whether a zone's clock is set within four hours of `at`. There our rules may refuse a time that the oracle allows."""
     offsets = {(at + hours * HOUR).astimezone(ZoneInfo(zone)).utcoffset() for hours in (-4, -2, 0, 2, 4)}
     return len(offsets) > 1

@@ -69,7 +69,7 @@ def asked(heard: Evidence, after_s: float, *, found: bool = False) -> Evidence:
     return replace(heard, asked_at=at, not_found_at=None if found else at)
 
 
-def test_an_unanswered_post_asks_the_carrier_again_and_again_and_is_settled_when_it_still_knows_nothing() -> None:
+def test_the_carrier_is_asked_about_an_unanswered_post_until_it_counts_as_never_placed() -> None:
     doubt = evidence(dial=DialAnswer(unconfirmed=True, reason="timeout"))
     assert [step(doubt, s) for s in (0, 11.9, 12)] == [Step.WAIT, Step.WAIT, Step.ASK]
     doubt = asked(doubt, 12)
@@ -80,20 +80,20 @@ def test_an_unanswered_post_asks_the_carrier_again_and_again_and_is_settled_when
     assert "timeout" in settled.reason
 
 
-def test_a_dial_that_the_carrier_took_is_not_given_up_because_its_list_is_late() -> None:
+def test_a_dial_that_the_carrier_took_is_not_given_up_while_its_list_is_late() -> None:
     taken = asked(evidence(dial=DialAnswer(call_sid="v3:1")), 61)
     assert step(taken, 61) is Step.WAIT
     assert step(taken, 73) is Step.ASK
 
 
-def test_a_call_that_is_on_its_way_or_in_talk_is_left_alone_for_a_while() -> None:
+def test_the_carrier_is_not_asked_at_once_about_a_call_that_rings_or_is_in_talk() -> None:
     ringing = evidence(told=((NOW, CallEvent("v3:1", CallState.RINGING)),))
     assert [step(ringing, s) for s in (44, 45)] == [Step.WAIT, Step.ASK]
     talking = evidence(told=((NOW, CallEvent("v3:1", CallState.ANSWERED)),), joined=Joined(attempt_id="x", call_sid=""))
     assert [step(talking, s) for s in (119, 120)] == [Step.WAIT, Step.ASK]
 
 
-def test_whoever_answers_and_hears_no_bot_is_released_after_the_carrier_was_asked() -> None:
+def test_a_call_that_no_bot_joins_is_hung_up_after_the_carrier_was_asked() -> None:
     alone = evidence(told=((NOW, CallEvent("v3:1", CallState.ANSWERED)),))
     assert [step(alone, s) for s in (19, 20)] == [Step.WAIT, Step.ASK]
     alone = asked(alone, 20, found=True)
@@ -102,7 +102,7 @@ def test_whoever_answers_and_hears_no_bot_is_released_after_the_carrier_was_aske
     assert step(joined, 30) is Step.WAIT
 
 
-def test_a_call_that_outlives_its_lease_is_hung_up_until_it_is_or_until_nobody_can_hope_any_more() -> None:
+def test_a_call_that_outlives_its_lease_is_hung_up_and_in_the_end_unconfirmed() -> None:
     lease_s = 90.0
     long = evidence(dial=DialAnswer(call_sid="v3:1"), lease_until=NOW + timedelta(seconds=lease_s))
     assert step(long, lease_s) is Step.HANG_UP
@@ -114,7 +114,7 @@ def test_a_call_that_outlives_its_lease_is_hung_up_until_it_is_or_until_nobody_c
         assert (settled.disposition, settled.guess) == (Disposition.UNCONFIRMED, True)
 
 
-def test_what_the_carriers_list_says_is_a_guess_that_its_callback_corrects() -> None:
+def test_an_end_from_the_carriers_list_is_a_guess_that_a_callback_corrects() -> None:
     call = FoundCall("v3:1", "+1", "+1", None, ended(Disposition.FAILED)[1])
     listed = settlement.settle(evidence(found=((NOW, call),)), NOW)
     told = settlement.settle(evidence(found=((NOW, call),), told=(ended(Disposition.REJECTED),)), NOW)
@@ -124,7 +124,7 @@ def test_what_the_carriers_list_says_is_a_guess_that_its_callback_corrects() -> 
     assert (told.disposition, told.guess) == (Disposition.REJECTED, False)
 
 
-def test_what_the_carriers_list_shows_settles_what_no_callback_told() -> None:
+def test_the_carriers_list_settles_an_attempt_about_which_no_callback_came() -> None:
     call = FoundCall("v3:1", "+1", "+1", None, ended(Disposition.BUSY)[1])
     settled = settlement.settle(evidence(dial=DialAnswer(unconfirmed=True), found=((NOW, call),)), NOW)
     assert isinstance(settled, Settled)
@@ -146,7 +146,7 @@ def test_the_order_of_the_evidence_does_not_matter() -> None:
 ASKED = OptOut(attempt_id="a#1", call_sid="v3:1", reason="enough of this")
 
 
-def test_who_asked_not_to_be_called_again_is_not_even_if_no_report_ever_comes() -> None:
+def test_an_opt_out_holds_even_if_no_report_ever_comes() -> None:
     talked = evidence(told=(ended(Disposition.COMPLETED),), opt_out=ASKED)
     assert settlement.settle(talked, NOW) == Waiting(NOW + settlement.REPORT_GRACE), "the report has answers to give"
     settled = settlement.settle(talked, NOW + settlement.REPORT_GRACE)
@@ -158,7 +158,7 @@ def test_who_asked_not_to_be_called_again_is_not_even_if_no_report_ever_comes() 
 
 
 @pytest.mark.parametrize("disposition", list(Disposition))
-def test_no_report_takes_back_what_the_person_asked_for(disposition: Disposition) -> None:
+def test_no_report_takes_back_an_opt_out(disposition: Disposition) -> None:
     said = report(disposition).model_copy(update={"answers": {"yes": True}, "callback_at": NOW})
     settled = settlement.settle(
         evidence(opt_out=ASKED, report=said, reported_at=NOW, told=(ended(Disposition.COMPLETED),)), NOW
@@ -166,7 +166,7 @@ def test_no_report_takes_back_what_the_person_asked_for(disposition: Disposition
     assert settled == Settled(Disposition.DO_NOT_CALL, "enough of this", duration_s=7, answers={"yes": True})
 
 
-def test_who_asked_to_be_left_alone_was_not_alone_with_silence() -> None:
+def test_an_opt_out_shows_that_a_bot_was_on_the_call() -> None:
     talking = evidence(told=((NOW, CallEvent("", CallState.ANSWERED)),), opt_out=ASKED)
     assert step(talking, 119) is Step.WAIT
     assert talking.call_sid == "v3:1"
