@@ -19,13 +19,13 @@ from pipecat.processors.aggregators.llm_response_universal import (
 from pipecat.workers.runner import WorkerRunner
 
 from bot import services
+from bot.callee import Callee
 from bot.connection import Connection
 from bot.conversation import Conversation
 from bot.dialer_client import DialerClient, NoScript
 from bot.floor import Floor
 from bot.hearing import ContactSpeech, Signals
 from bot.parting import Parting
-from bot.callee import Callee
 from bot.saying import PipelineSpeaker, WordsHeard, WordsToSay
 from bot.services import RATE, Senses
 from bot.settings import BotSettings

@@ -10,10 +10,10 @@ from pipecat.services.cartesia.tts import CartesiaTTSService
 from pipecat.services.openai.llm import OpenAILLMService
 
 from bot import silence
+from bot.callee import Callee
 from bot.conversation import Conversation
 from bot.floor import Floor
 from bot.parting import Parting
-from bot.callee import Callee
 from bot.services import Ears
 from bot.settings import BotSettings
 from bot.speaker import Speaker
