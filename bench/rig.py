@@ -13,9 +13,10 @@ from typing import Any, Final
 import httpx
 from nacl.signing import SigningKey
 
-from campaigns.campaign import RELEASED, CallingWindow, CallRules, Campaign, Pacing, Retry, load_campaign
+from campaigns.campaign import Campaign, load_campaign
 from campaigns.contacts import Contact
 from campaigns.places import Place
+from campaigns.tables import RELEASED, CallingWindow, CallRules, Pacing, Retry
 from worker.machine.embedded import EmbeddedRedis
 from worker.machine.processes import BEAT, CALLBACKS, WORKER, Processes, free_port, wait_for_port
 from worker.rehearsal.ensemble import Ensemble

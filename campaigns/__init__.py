@@ -1,1 +1,1 @@
-"""The vocabulary: what to say, to whom, when. Pure: no network, no clock, no Redis."""
+"""What to say, to whom, and when: campaigns, contacts, numbers, places. Pure: no network, no clock, no Redis."""

@@ -1,10 +1,11 @@
-"""The contract between the dialer and the bot: the Brief that goes out, the Report that comes back.
+"""The contract between the dialer and the bot: the Brief that goes out, and the Report that comes back.
 
-Both sides hold one secret. The brief travels as flat strings, the `<Parameter>`s of the TeXML document, and arrives
-in the stream's `start` message; the report comes back over HTTP. Each is signed, so that whoever finds the agent's
-open WebSocket gets no contact's conversation, and whoever finds the callbacks server cannot write an outcome.
+Both sides hold one secret. A brief travels as flat strings, the `<Parameter>`s of the TeXML document, and arrives in the
+stream's `start` message. A report comes back over HTTP. Each is signed. So a stranger who finds the agent's open WebSocket
+gets no contact's conversation, and a stranger who finds the callbacks server cannot write an outcome.
 
-This module is one of the two files of ours in the bot's image. It needs pydantic and nothing else.
+The bot's image holds this module and no other one of `campaigns`, so it needs pydantic and nothing else. It has more than
+300 lines because both sides are easier to compare with a contract that stands in one file.
 """
 
 import hashlib
@@ -30,13 +31,13 @@ from pydantic import (
 )
 
 BRIEF_TTL_S: Final = 900
-"""A brief older than this is refused: longer than any ring (120 s at most) plus the queue before it."""
+"""The bot refuses an older brief. A call rings for at most 120 s, and waits in Telnyx's queue before that."""
 
 CLOCK_SKEW_S: Final = 60
-"""How far ahead of ours the other side's clock may be."""
+"""How far the other side's clock may be ahead of ours."""
 
 CALLBACK_LIMIT: Final = timedelta(days=366)
-"""Nobody who asks to be called again means a time farther from the call than this."""
+"""A time to call again that is farther from the call than this is a mistake: of the model, or of its clock."""
 
 SIGNATURE_HEADER: Final = "dialout-signature"
 
@@ -45,23 +46,23 @@ _CONTACT = "contact_"
 
 
 Moment = Annotated[AwareDatetime, Field(ge=datetime(2000, 1, 1, tzinfo=UTC), lt=datetime(3000, 1, 1, tzinfo=UTC))]
-"""What a clock may show: times beyond it cannot be reckoned with in every zone."""
+"""An instant that a working clock may show. Python cannot convert instants near year 1 or 9999 to every time zone."""
 
 
 class Disposition(StrEnum):
-    """How an attempt ended. Closed: every attempt ends in exactly one of these."""
+    """How an attempt ended. The list is closed: every attempt ends in exactly one of these."""
 
-    COMPLETED = "completed"  # a conversation was had
+    COMPLETED = "completed"  # the bot and the contact had their conversation
     CALLBACK = "callback"  # the person asked to be called at another time
-    DO_NOT_CALL = "do_not_call"  # the person asked never to be called again, or was on the list already
+    DO_NOT_CALL = "do_not_call"  # the person asked never to be called again, or was already on the do-not-call list
     WRONG_NUMBER = "wrong_number"  # somebody answered, but not our contact
     VOICEMAIL = "voicemail"  # a machine answered
-    NO_ANSWER = "no_answer"  # it rang until the time was up
+    NO_ANSWER = "no_answer"  # it rang until the ring timeout
     BUSY = "busy"
-    REJECTED = "rejected"  # the callee, or their network, declined
-    INVALID_NUMBER = "invalid_number"  # nobody can be reached there, now or later
-    CANCELED = "canceled"  # we took it back: stopped, or hung up before an answer
-    FAILED = "failed"  # our fault (account, network, bot), never the contact's
+    REJECTED = "rejected"  # the contact or their network declined the call
+    INVALID_NUMBER = "invalid_number"  # the number reaches nobody, now or later
+    CANCELED = "canceled"  # we took it back: the campaign was stopped, or we hung up before an answer
+    FAILED = "failed"  # the fault is ours (account, network, bot), never the contact's
     UNCONFIRMED = "unconfirmed"  # we asked the carrier to dial and cannot learn whether it did
 
 
@@ -73,11 +74,11 @@ class Direction(StrEnum):
 
 
 class BriefRefused(ValueError):
-    """The parameters are not a brief of ours, or not of now: end the call before a provider is asked for anything."""
+    """The parameters are no brief of ours, or too old: end the call before it costs anything at a provider."""
 
 
 class MessageRefused(ValueError):
-    """The body was not signed with our secret, or too long ago: answer 403 and change nothing."""
+    """The body was not signed with our secret, or was signed too long ago: answer 403 and change nothing."""
 
 
 class _Frozen(BaseModel):
@@ -85,7 +86,7 @@ class _Frozen(BaseModel):
 
 
 class Question(_Frozen):
-    """One answer to collect: what to ask, and what counts as an answer."""
+    """One answer to collect: what the bot asks, and what counts as an answer."""
 
     key: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
     ask: str
@@ -104,7 +105,7 @@ class Question(_Frozen):
 
 
 class Voice(_Frozen):
-    """How the bot sounds. Empty means the bot's own default."""
+    """How the bot sounds. An empty field means the bot's own default."""
 
     id: str = ""  # Cartesia's voice id
     model: str = ""
@@ -112,40 +113,38 @@ class Voice(_Frozen):
     speed: float | None = Field(default=None, ge=0.6, le=1.5)  # Cartesia's range for sonic-3
     volume: float | None = Field(default=None, ge=0.5, le=2)
     emotion: str = ""
-    fallback: str = ""  # the voice to go on with if this one fails
+    fallback: str = ""  # the voice id that takes over if this one fails
 
 
 Option = str | int | float | bool
 
 
 class Model(_Frozen):
-    """The language model that thinks. Empty means the bot's own default."""
+    """The language model that decides what to say. An empty field means the bot's own default."""
 
     name: str = ""
     temperature: float | None = Field(default=None, ge=0, le=2)
-    fallback: str = ""  # the model to go on with if this one fails
-    options: Mapping[str, Option] = Field(default_factory=dict)  # passed on to OpenAI as they are
+    fallback: str = ""  # the model that takes over if this one fails
+    options: Mapping[str, Option] = Field(default_factory=dict)  # passed to OpenAI unchanged
 
 
 class Listening(_Frozen):
-    """How the bot hears, and how turns are taken. Seconds."""
+    """How the bot hears, and when it takes its turn. Times are in seconds."""
 
-    turn_end: Literal["smart", "pause"] = "smart"  # a turn ends by the sound of the voice, or by a pause alone
-    pause_s: float = Field(
-        default=0.8, ge=0.2, le=3
-    )  # that pause; with "smart", how long an open sentence is waited for
-    voice_s: float = Field(default=0.2, ge=0.1, le=1)  # so much voice over the bot's stops it
+    # What ends the contact's turn: the melody of their voice ("smart"), or a pause alone.
+    turn_end: Literal["smart", "pause"] = "smart"
+    # With "pause", the length of that pause. With "smart", how long the bot waits for the rest of an unfinished sentence.
+    pause_s: float = Field(default=0.8, ge=0.2, le=3)
+    voice_s: float = Field(default=0.2, ge=0.1, le=1)  # the bot stops after this much voice over its own
     opening: Literal["plays_on", "yields"] = "plays_on"  # what the greeting does when somebody says "hello?" over it
-    patience_s: float = Field(
-        default=5, ge=2, le=30
-    )  # of silence before "are you still there?", and again before the end
+    patience_s: float = Field(default=5, ge=2, le=30)  # silence before "are you still there?", and again before the end
     model: str = ""  # Deepgram's; empty: the bot's own
-    keyterms: tuple[str, ...] = ()  # words to expect, beside the contact's own
-    options: Mapping[str, Option] = Field(default_factory=dict)  # passed on to Deepgram as they are
+    keyterms: tuple[str, ...] = ()  # words that Deepgram should expect, in addition to those of the contact's columns
+    options: Mapping[str, Option] = Field(default_factory=dict)  # passed to Deepgram unchanged
 
 
 class Hours(_Frozen):
-    """When the contact may be called again, in their own zone: what `call_back_later` is held against."""
+    """When the contact may be called again, in their own zone. The bot accepts no other time for a call back."""
 
     zone: str  # IANA
     start: time
@@ -154,16 +153,16 @@ class Hours(_Frozen):
 
 
 class Script(_Frozen):
-    """The long part of a brief: inline where it fits, else fetched from `brief_url` during the greeting."""
+    """The long part of a brief. It travels inside the brief if it fits; else the bot fetches it during the greeting."""
 
     instructions: str = ""
-    voicemail: str = ""  # what to leave on a machine; empty: leave nothing
-    screening: str = ""  # what to tell a call screen; empty: the greeting
+    voicemail: str = ""  # the message for a machine; empty: leave none
+    screening: str = ""  # the answer to a call screen; empty: the greeting
     answers: tuple[Question, ...] = ()
-    transfers: Mapping[str, str] = Field(default_factory=dict)  # name -> E.164: to whom a call may be handed over
-    menus: Literal["hang_up", "press_keys"] = "hang_up"  # what to do about "press 1 for sales"
+    transfers: Mapping[str, str] = Field(default_factory=dict)  # name -> E.164: the people who may take over a call
+    menus: Literal["hang_up", "press_keys"] = "hang_up"  # what the bot does about "press 1 for sales"
     hours: Hours | None = None
-    time_limit_s: int = Field(default=540, ge=20)  # the bot says goodbye then: before the carrier cuts
+    time_limit_s: int = Field(default=540, ge=20)  # when the bot says goodbye, before the carrier cuts the call
     model: Model = Model()
 
 
@@ -173,60 +172,60 @@ class Brief(_Frozen):
     attempt_id: str
     campaign: str
     direction: Direction = Direction.OUTBOUND
-    greeting: str  # the first words, rendered: spoken at once
+    greeting: str  # the first words, rendered: the bot speaks them at once
     contact: Mapping[str, str] = Field(default_factory=dict)  # the columns that the templates use
     voice: Voice = Voice()
     listening: Listening = Listening()
     report_url: str
-    brief_url: str = ""  # where the script is, if it is not here
+    brief_url: str = ""  # where the bot fetches the script, if it is not in this brief
     issued_at: int = Field(ge=0, lt=10**12)  # Unix seconds
-    script: Script | None = None  # None: at brief_url
+    script: Script | None = None  # None: it is at brief_url
 
 
 class Turn(_Frozen):
-    """One side's uninterrupted say."""
+    """What one side says before the other one speaks."""
 
     role: Literal["bot", "contact"]
     text: str
-    at_s: FiniteFloat  # when it began, in seconds since the stream's start
+    at_s: FiniteFloat  # when it began, in seconds since the start of the stream
     interrupted: bool = False
-    latency_ms: int | None = None  # of the bot's: from the contact's last sound to its first
+    latency_ms: int | None = None  # only for the bot's turns: from the contact's last sound to the bot's first
 
 
 AnsweredBy = Literal["human", "voicemail", "screening", "fax", "menu", "nobody", "unknown"]
-"""Who picked up, as the bot and the carrier's detection together see it."""
+"""Who or what picked up, in the judgement of the bot together with the carrier's detection."""
 
 
 class Joined(_Frozen):
-    """The bot says that it is on the call. Without it, whoever answered is listening to nobody."""
+    """The bot says that it is on the call. Until it has, we do not know that the person who answered hears anybody."""
 
     attempt_id: str
     call_sid: str = ""
 
 
 class OptOut(_Frozen):
-    """The person asks not to be called again. Sent during the call: it is a fact at once, whatever the report says."""
+    """The person asks not to be called again. The bot sends it during the call, and it counts whatever the report says."""
 
-    attempt_id: str  # empty: the bot had no brief, and the dialer asks the carrier who is on the call
+    attempt_id: str  # empty: the bot had no brief, so the dialer asks the carrier who is on the call
     call_sid: str = ""
     reason: str = ""
 
 
 class DetectionQuery(_Frozen):
-    """The bot asks what the carrier's answering-machine detection has heard; the answer waits for it for a while."""
+    """The bot asks for the carrier's answering-machine detection. The dialer holds the answer back until there is news."""
 
     attempt_id: str
-    known: str = ""  # what it has been told already: answered when something else is known
+    known: str = ""  # what the bot has been told already: only something else is news
 
 
 class DetectionAnswer(_Frozen):
-    """What it has heard so far."""
+    """What the carrier's detection has heard so far."""
 
-    answered_by: Literal["human", "machine", "machine_ready", "fax", ""] = ""  # empty: nothing yet
+    answered_by: Literal["human", "machine", "machine_ready", "fax", ""] = ""  # empty: it has heard nothing yet
 
 
 class Report(_Frozen):
-    """What the bot says came of a call. Sent again with the same `report_id` until it is acknowledged."""
+    """What came of a call. The bot sends it with the same `report_id` until the dialer acknowledges it."""
 
     report_id: str
     attempt_id: str
@@ -237,46 +236,44 @@ class Report(_Frozen):
     call_sid: str = ""
     started_at: Moment
     ended_at: Moment
-    callback_at: datetime | None = None  # with a zone, or it is left out
-    first_audio_ms: int | None = None  # `start` received -> first frame of the greeting sent
+    callback_at: datetime | None = None  # it has a zone, or it is dropped
+    first_audio_ms: int | None = None  # from receiving `start` to sending the first frame of the greeting
     ended_by: Literal["bot", "contact", "unknown"] = "unknown"
     answered_by: AnsweredBy = "unknown"
-    message_left: bool = False  # on a machine: it need not be left again
-    usage: Mapping[str, float] = Field(
-        default_factory=dict
-    )  # "openai.prompt_tokens", "deepgram.seconds", … -> how many
-    problems: tuple[str, ...] = ()  # what went wrong on the way, e.g. that the script could not be fetched
+    message_left: bool = False  # a machine has the message, so later attempts need not leave it again
+    usage: Mapping[str, float] = Field(default_factory=dict)  # such as "openai.prompt_tokens" or "deepgram.seconds"
+    problems: tuple[str, ...] = ()  # what went wrong during the call, such as a script that could not be fetched
 
     @field_validator("callback_at")
     @classmethod
-    def _only_what_can_be_meant(cls, at: datetime | None, info: ValidationInfo) -> datetime | None:
-        # A model may have made it up. Without it, the campaign's own delay decides.
+    def _only_a_plausible_time(cls, at: datetime | None, info: ValidationInfo) -> datetime | None:
+        # The model may have made the time up. Without one, the campaign's own delay decides.
         ended = info.data.get("ended_at")
         return at if at and at.tzinfo and ended and abs(at - ended) <= CALLBACK_LIMIT else None
 
 
 REPORTS_PATH: Final = "/reports"
-"""Where, below the dialer's PUBLIC_URL, the bot reports. A brief says it in full; without one, the bot goes by its setting."""
+"""The path of reports below the dialer's PUBLIC_URL. A brief holds the whole URL; a bot without a brief has a setting for it."""
 
 JOINED_PATH: Final = "/joined"
-"""Where, below a brief's `report_url`, the bot says that it is on the call."""
+"""The path, below a brief's `report_url`, to which the bot posts Joined."""
 
 OPT_OUT_PATH: Final = "/opt-out"
-"""Where it says that the person wants no more calls."""
+"""The path, below `report_url`, to which the bot posts OptOut."""
 
 DETECTION_PATH: Final = "/detection"
-"""Where it asks who the carrier believes has answered."""
+"""The path, below `report_url`, to which the bot posts DetectionQuery."""
 
 
 # --- the brief on the wire --------------------------------------------------------------------------------------------
 
 
 def to_parameters(brief: Brief, secret: str, *, parameter_limit: int = 500) -> dict[str, str]:
-    """Flatten a brief into the named strings that travel as `<Parameter>`s, signed.
+    """Flatten a brief into the named strings that travel as `<Parameter>`s, and sign them.
 
-    A value is the inside of a JSON string: control characters and line breaks survive an XML attribute, and `{{`, which
-    Telnyx would interpret, never appears. A value whose name and text pass `parameter_limit` characters is split over
-    `name.1`, `name.2`, …
+    Each value is the inside of a JSON string. So control characters and line breaks survive an XML attribute, and `{{`,
+    which Telnyx would interpret, never appears. If name and value together have more than `parameter_limit` characters, the
+    value is split over `name.1`, `name.2`, and so on.
     """
     wire = dict(_split(_flatten(brief), parameter_limit))
     wire["signature"] = _sign(secret, "brief", _canonical(wire))
@@ -284,17 +281,17 @@ def to_parameters(brief: Brief, secret: str, *, parameter_limit: int = 500) -> d
 
 
 def from_parameters(parameters: Mapping[str, str], secret: str, now: float) -> Brief:
-    """Read a brief back; raises `BriefRefused` if it is unsigned, altered, cut, or not of now (Unix seconds)."""
+    """Read a brief back. Raises `BriefRefused` if it is unsigned, altered, cut or too old at `now` (Unix seconds)."""
     wire = dict(parameters)
     signature = wire.pop("signature", "")
     if not hmac.compare_digest(signature.encode(errors="replace"), _sign(secret, "brief", _canonical(wire)).encode()):
         raise BriefRefused(
-            "the signature does not fit the parameters: check that BRIEF_SECRET is the same on both sides"
+            "the signature does not match the parameters: check that BRIEF_SECRET is the same on both sides"
         )
     try:
         brief = _unflatten(_join(wire))
     except (ValidationError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BriefRefused(f"the parameters are signed but are no brief: {error}") from error
+        raise BriefRefused(f"the parameters are signed but are not a brief: {error}") from error
     age_s = now - brief.issued_at
     if not -CLOCK_SKEW_S <= age_s <= BRIEF_TTL_S:
         raise BriefRefused(f"the brief is {age_s:.0f} s old; it may be at most {BRIEF_TTL_S} s")
@@ -323,8 +320,8 @@ def _flatten(brief: Brief) -> Iterator[tuple[str, str]]:
 def _unflatten(flat: Mapping[str, str]) -> Brief:
     script = None
     if "instructions" in flat:
-        long = {name: flat[name] for name in ("instructions", "voicemail")}
-        script = Script.model_validate_json(flat["script"]).model_copy(update=long)
+        texts = {name: flat[name] for name in ("instructions", "voicemail")}
+        script = Script.model_validate_json(flat["script"]).model_copy(update=texts)
     return Brief(
         attempt_id=flat["attempt_id"],
         campaign=flat["campaign"],
@@ -367,7 +364,7 @@ def _join(wire: Mapping[str, str]) -> dict[str, str]:
 
 
 def _escape(text: str) -> str:
-    # XML attributes turn a line break into a space, and U+FFFE/U+FFFF and lone surrogates into a parse error.
+    # An XML attribute turns a line break into a space. U+FFFE, U+FFFF and lone surrogates make it unreadable.
     value = json.dumps(text, ensure_ascii=False)[1:-1].replace("{{", "{\\u007b")
     return re.sub("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]", lambda m: f"\\u{ord(m[0]):04x}", value)
 
@@ -384,21 +381,21 @@ def _canonical(wire: Mapping[str, str]) -> bytes:
 
 
 def sign_message(body: bytes, secret: str, *, purpose: str, now: float) -> str:
-    """Return the value of the `dialout-signature` header for a body sent at `now` (Unix seconds).
+    """Return the value of the `dialout-signature` header for a body that is sent at `now` (Unix seconds).
 
-    `purpose` ("report", "joined", "opt-out", "detection", "script") keeps a signature made for one door from opening another.
+    `purpose` is "report", "joined", "opt-out", "detection" or "script". A signature for one purpose is refused for another.
     """
     at = int(now)
     return f"t={at},v1={_sign(secret, purpose, str(at).encode() + b'.' + body)}"
 
 
 def verify_message(body: bytes, header: str, secret: str, *, purpose: str, now: float, tolerance_s: int = 300) -> None:
-    """Raise `MessageRefused` unless `header` is `sign_message`'s for this body, at most `tolerance_s` ago."""
+    """Raise `MessageRefused` unless `sign_message` made `header` for this body, at most `tolerance_s` seconds ago."""
     match = re.fullmatch(r"t=([0-9]{1,12}),v1=([0-9a-f]{64})", header)
     if match is None:
-        raise MessageRefused(f"the {SIGNATURE_HEADER} header is missing or not of the form t=…,v1=…")
+        raise MessageRefused(f"the {SIGNATURE_HEADER} header is missing, or does not have the form t=…,v1=…")
     if not hmac.compare_digest(match[2], _sign(secret, purpose, match[1].encode() + b"." + body)):
-        raise MessageRefused("the signature does not fit: check that BRIEF_SECRET is the same on both sides")
+        raise MessageRefused("the signature does not match: check that BRIEF_SECRET is the same on both sides")
     if abs(now - int(match[1])) > tolerance_s:
         raise MessageRefused(f"the message was signed more than {tolerance_s} s ago, or its clock is wrong")
 

@@ -1,9 +1,8 @@
-"""Contacts: a CSV as people keep it, read as a stream. Each row becomes a Contact, or a RowError that says why not."""
+"""Contacts: a CSV as people keep it, read as a stream. Each row becomes a Contact, or a RowError that says why it cannot."""
 
 import csv
 import json
-from array import array
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,16 +10,9 @@ from typing import Final, Protocol, TextIO
 from zoneinfo import ZoneInfo
 
 from campaigns import numbers
+from campaigns.fastpath.first_seen import FirstSeen
 from campaigns.places import PLACE_COLUMNS, UnknownPlace, place_of
-
-FIELD_LIMIT: Final = 32_768
-"""Characters of one field. A name is shorter; a quote that was never closed is longer."""
-
-ROW_LIMIT: Final = 4 * FIELD_LIMIT
-"""Bytes of one row. What is longer is no table of contacts, and is never held in memory as a whole."""
-
-LINES_LIMIT: Final = 200
-"""Lines of one row: each is read again when the row turns out to be none, and files may be long."""
+from campaigns.text import FIELD_LIMIT, LINES_LIMIT, ROW_LIMIT, RereadableText, Source
 
 _DELIMITERS: Final = ",;\t"
 _SHOWN: Final = 60
@@ -32,21 +24,23 @@ class ContactsError(ValueError):
     """The file cannot be read as contacts at all. The message says what to change."""
 
 
-class Source(Protocol):
-    """A file opened in binary mode, as far as it is needed."""
-
-    def readline(self, size: int, /) -> bytes: ...
-
-
 class Rules(Protocol):
-    """What reading contacts needs to know of their campaign."""
+    """What reading contacts needs of their campaign."""
 
     @property
-    def default_region(self) -> str: ...
+    def default_region(self) -> str:
+        """The country that a number without + belongs to (ISO 3166, two letters)."""
+        ...
+
     @property
-    def allowed_countries(self) -> tuple[str, ...]: ...
+    def allowed_countries(self) -> tuple[str, ...]:
+        """The countries whose numbers may be called."""
+        ...
+
     @property
-    def required_columns(self) -> frozenset[str]: ...
+    def required_columns(self) -> frozenset[str]:
+        """The columns that the templates cannot do without."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,19 +48,19 @@ class Contact:
     """A person to call."""
 
     phone: str  # E.164
-    columns: Mapping[str, str]  # the row's own columns but for the phone, the unused ones too
-    line: int  # of the file, as an editor counts
+    columns: Mapping[str, str]  # all columns of the row but the phone, even those that no template uses
+    line: int  # the line of the file that the row begins on, as an editor counts
 
 
 @dataclass(frozen=True, slots=True)
 class RowError:
-    """A row that is no contact, and why."""
+    """A row that is no contact, and the reason."""
 
-    line: int
-    column: str  # empty: the row as a whole
-    value: str
-    reason: str
-    row: tuple[str, ...]  # as it stood in the file
+    line: int  # the line of the file that the row begins on
+    column: str  # the column that is wrong; empty: the row as a whole
+    value: str  # what stands in that column
+    reason: str  # continues the sentence "line 4: phone: "+1555" …"
+    row: tuple[str, ...]  # the fields as they stand in the file
 
     def __str__(self) -> str:
         if not self.column:
@@ -77,34 +71,34 @@ class RowError:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The first row: what the columns are called, and how they are separated."""
+    """The first row: the names of the columns, and the character between them."""
 
     names: tuple[str, ...]
     delimiter: str
 
     def row_of(self, contact: Contact) -> tuple[str, ...]:
-        """Return a contact as a row of this file, its number as it is dialed."""
+        """Return a contact as a row of this file, with its number in E.164."""
         return tuple(contact.phone if name == _PHONE else contact.columns[name] for name in self.names)
 
 
 class ContactsReader:
-    """Iterates over the contacts and the bad rows of a file, in its order, holding one row at a time.
+    """Iterate over the contacts and the bad rows of a file, in its order, with one row in memory at a time.
 
-    What grows with the file is the memory of the numbers seen: 16 bytes a row, for duplicates.
+    Only what finds duplicates grows with the file, by at most 36 bytes for each number.
     """
 
     def __init__(self, file: Source, rules: Rules) -> None:
-        """Read the header; raises ContactsError if the file cannot be one of contacts for this campaign."""
+        """Read the header; raises ContactsError if this file cannot hold contacts for this campaign."""
         self._file = file
         self._rules = rules
         self.header = self._read_header()
         self._tell_places = not PLACE_COLUMNS.isdisjoint(self.header.names)
         self._required = sorted(rules.required_columns)
-        self._seen = _FirstLines()
+        self._seen = FirstSeen()  # a dict[str, int] would do, at three times the memory
 
     def __iter__(self) -> Iterator[Contact | RowError]:
         csv.field_size_limit(FIELD_LIMIT)
-        text = _Text(self._file, start=self._header_lines)
+        text = RereadableText(self._file, start=self._header_lines)
         rows = csv.reader(text, delimiter=self.header.delimiter, strict=True)
         while True:
             line = text.begin_row()
@@ -113,8 +107,8 @@ class ContactsReader:
             except StopIteration:
                 return
             except csv.Error as error:
-                # The parser has lost its place. A quote that was never closed has swallowed the lines behind its own:
-                # they are rows of their own until they prove otherwise.
+                # The parser has lost its place: most likely, a quote that was never closed has swallowed the lines after
+                # its own. Each of those is read again as a row of its own.
                 first = text.keep_first_line()
                 yield RowError(line, "", "", _csv_reason(error), (first.rstrip("\r\n")[:200],))
                 rows = csv.reader(text, delimiter=self.header.delimiter, strict=True)
@@ -134,7 +128,7 @@ class ContactsReader:
                 raise ContactsError("the header is not UTF-8: save the file as UTF-8 (in Excel: “CSV UTF-8”)") from None
             if text.strip():
                 return self._checked(_header(text))
-        raise ContactsError("the file is empty: its first line must name the columns, one of them phone")
+        raise ContactsError("the file is empty: its first line must name the columns, and one of them must be phone")
 
     def _checked(self, header: Header) -> Header:
         names = header.names
@@ -156,44 +150,47 @@ class ContactsReader:
             count = f"{len(row)} field{'s' * (len(row) != 1)}"
             return RowError(line, "", "", f"has {count}, but the header has {len(names)}", tuple(row))
         values = {name: value.strip() for name, value in zip(names, row, strict=True)}
-
-        def bad(column: str, reason: str) -> RowError:
+        if wrong := self._wrong_cell(values):
+            column, reason = wrong
             return RowError(line, column, values[column], reason, tuple(row))
-
-        for name, value in values.items():
-            if "\ufffd" in value:
-                return bad(name, "is not UTF-8: save the file as UTF-8")
-            if "\0" in value:
-                return bad(name, "has a NUL character")
-        for name in self._required:
-            if not values[name]:
-                return bad(name, "is empty, and the campaign's templates use it")
-        if (zone := values.get(_TIMEZONE)) and not _is_zone(zone):
-            return bad(_TIMEZONE, "is not a time zone; write one such as America/New_York")
         raw = values.pop(_PHONE)
         try:
             phone = numbers.parse(raw, self._rules.default_region, self._rules.allowed_countries)
         except numbers.BadNumber as error:
             return RowError(line, _PHONE, raw, str(error), tuple(row))
-        if first := self._seen.first_line(phone, line):
+        if first := self._seen.line_of(phone, line):
             return RowError(line, _PHONE, raw, f"is the same number as on line {first}", tuple(row))
         contact = Contact(phone, values, line)
         if self._tell_places:
             try:
                 place_of(contact)
             except UnknownPlace as error:
-                return bad(error.column, str(error))
+                return RowError(line, error.column, values[error.column], str(error), tuple(row))
         return contact
+
+    def _wrong_cell(self, values: Mapping[str, str]) -> tuple[str, str] | None:
+        """Return the first column whose text cannot be used, and the reason; the phone is examined later."""
+        for name, value in values.items():
+            if "\ufffd" in value:
+                return name, "is not UTF-8: save the file as UTF-8"
+            if "\0" in value:
+                return name, "has a NUL character"
+        for name in self._required:
+            if not values[name]:
+                return name, "is empty, and the campaign's templates use it"
+        if (zone := values.get(_TIMEZONE)) and not _is_zone(zone):
+            return _TIMEZONE, "is not a time zone; write one such as America/New_York"
+        return None
 
 
 def read_contacts(file: Source, rules: Rules) -> ContactsReader:
-    """Read contacts from a file opened in binary mode; raises ContactsError about the file as a whole."""
+    """Read contacts from a file that is open in binary mode; raises ContactsError about the file as a whole."""
     return ContactsReader(file, rules)
 
 
 def rejects_writer(file: TextIO, header: Header) -> Callable[[RowError], None]:
-    """Begin a file of bad rows as they stood, with a column `reason` behind; returns what writes one more."""
-    # With "\n" alone, the writer would leave a lone carriage return unquoted, which is no CSV.
+    """Begin a file of bad rows with a last column `reason`; returns the function that writes one row."""
+    # With "\n", the writer would not quote a lone carriage return, and the file would be no CSV.
     writer = csv.writer(file, delimiter=header.delimiter, lineterminator="\r\n")
     writer.writerow([*header.names, "reason"])
 
@@ -206,92 +203,11 @@ def rejects_writer(file: TextIO, header: Header) -> Callable[[RowError], None]:
 
 
 def write_rejects(file: TextIO, header: Header, errors: Iterable[RowError]) -> int:
-    """Write bad rows (see `rejects_writer`); returns how many there were."""
+    """Write all bad rows as `rejects_writer` does; returns how many there were."""
     write, count = rejects_writer(file, header), 0
     for count, error in enumerate(errors, 1):  # noqa: B007 - the count is the answer
         write(error)
     return count
-
-
-class _Text:
-    """The lines after the header as text, counted. What is not UTF-8 becomes U+FFFD, and its row is refused."""
-
-    def __init__(self, file: Source, *, start: int) -> None:
-        self._file = file
-        self._line = start
-        self._row: list[bytes] = []
-        self._size = 0
-        self._again: deque[bytes] = deque()
-
-    def begin_row(self) -> int:
-        """Return the number of the line that comes next."""
-        self._row, self._size = [], 0
-        return self._line + 1
-
-    def keep_first_line(self) -> str:
-        """Return the first line of the row that was begun; those behind it come again."""
-        self._again.extendleft(reversed(self._row[1:]))
-        self._line -= len(self._row) - 1
-        return self._row[0].decode("utf-8", "replace")
-
-    def __iter__(self) -> "_Text":
-        return self
-
-    def __next__(self) -> str:
-        line = self._again.popleft() if self._again else self._read()
-        self._line += 1
-        self._row.append(line)
-        self._size += len(line)
-        if len(self._row) > LINES_LIMIT or self._size > ROW_LIMIT:
-            raise csv.Error("row larger than the limit")
-        return line.decode("utf-8", "replace")
-
-    def _read(self) -> bytes:
-        line = rest = self._file.readline(ROW_LIMIT + 1)
-        if not line:
-            raise StopIteration
-        while rest and not rest.endswith(b"\n"):  # of a line without end, only as much is kept as shows that it is one
-            rest = self._file.readline(ROW_LIMIT)
-        return line
-
-
-class _FirstLines:
-    """On which line each number was first seen. An open-addressed table in two arrays: a dict of a million is 100 MB."""
-
-    def __init__(self) -> None:
-        self._mask = (1 << 12) - 1
-        self._keys = array("Q", bytes(8 * (self._mask + 1)))
-        self._lines = array("I", bytes(4 * (self._mask + 1)))
-        self._count = 0
-
-    def first_line(self, phone: str, line: int) -> int:
-        """Return the line of the number's first appearance, or 0 if this is it."""
-        key = int(phone[1:])  # at most 15 digits (E.164), and never 0
-        slot = self._slot(key)
-        if self._keys[slot]:
-            return self._lines[slot]
-        self._keys[slot], self._lines[slot] = key, line
-        self._count += 1
-        if 3 * self._count > 2 * self._mask:
-            self._grow()
-        return 0
-
-    def _slot(self, key: int) -> int:
-        mask, keys = self._mask, self._keys
-        slot = (key * 0x9E3779B97F4A7C15 >> 20) & mask
-        while keys[slot] and keys[slot] != key:
-            slot = (slot + 1) & mask
-        return slot
-
-    def _grow(self) -> None:
-        keys, lines = self._keys, self._lines
-        self._mask = 2 * self._mask + 1
-        self._keys = array("Q", bytes(8 * (self._mask + 1)))
-        self._lines = array("I", bytes(4 * (self._mask + 1)))
-        for key, line in zip(keys, lines, strict=True):
-            if key:
-                slot = self._slot(key)
-                self._keys[slot], self._lines[slot] = key, line
 
 
 def _header(text: str) -> Header:

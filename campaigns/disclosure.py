@@ -1,4 +1,4 @@
-"""What every person must be told, looked for in the templates before anything is rung: who calls, and that nobody does."""
+"""Who is calling, and that it is a machine: the templates are searched for both before anybody is rung."""
 
 import re
 from typing import Final
@@ -11,16 +11,16 @@ DISCLOSURES: Final = {
     "es": ("automatizado", "automatizada", "automático", "automática", "ia", "virtual", "asistente"),
     "fr": ("automatisé", "automatisée", "automatique", "ia", "virtuel", "virtuelle", "assistant", "assistante"),
 }
-"""One of these words tells the person, in the first utterance, that no human is speaking (EU AI Act, art. 50(1))."""
+"""The first sentence must have one of these words, so that the person knows that no human speaks (EU AI Act, art. 50(1))."""
 
 NOTICES: Final = {"en": "This call is recorded."}
-"""What is said of a recording where the campaign says nothing of its own: consent of all parties is the law in many places."""
+"""What people hear about a recording if the campaign has no sentence of its own. In many places, all parties must agree."""
 
 _FIRST_WORDS: Final = ("greeting", "screening", "inbound_greeting", "unknown_greeting")
 
 
 def problems(templates: Templates, *, language: str, business_name: str, callback_number: str) -> list[str]:
-    """Return a sentence for each thing that the templates fail to say, or may not use; none: all is well."""
+    """Return one sentence for each thing that the templates fail to say, or use but may not; empty if all is well."""
     texts: dict[str, str] = templates.model_dump()
     broken = [f"{name}.j2: {problem}" for name, text in texts.items() if (problem := syntax_problem(text))]
     if broken:
@@ -28,7 +28,7 @@ def problems(templates: Templates, *, language: str, business_name: str, callbac
     found: list[str] = []
     for name in _FIRST_WORDS:
         if name == "screening" and not texts[name].strip():
-            continue  # the greeting is said to a call screen then
+            continue  # a call screen then hears the greeting
         default = Templates.model_fields[name].default
         if language != "en" and texts[name] == default:
             found.append(f"{name}.j2: this template is missing, and its default is English: write it in {language!r}")
@@ -40,7 +40,9 @@ def problems(templates: Templates, *, language: str, business_name: str, callbac
         found.append(f"voicemail.j2: the message must say the number to call back: {callback_number}")
     for name in ("unknown_greeting", "unknown_instructions"):
         if used := sorted(variables_of(texts[name]) - {"campaign"}):
-            found.append(f"{name}.j2: nothing is known of this caller, so it may use only campaign, not {used[0]}")
+            found.append(
+                f"{name}.j2: we know nothing about this caller, so the template may use only campaign, not {used[0]}"
+            )
     return found
 
 

@@ -1,4 +1,4 @@
-"""Where a contact may be: every zone whose clock may be theirs, every region whose law may protect them. Nothing guessed."""
+"""Where a contact may be: every time zone, and every region whose law may protect them. All candidates count; none is guessed."""
 
 import tomllib
 from dataclasses import dataclass
@@ -9,40 +9,47 @@ from typing import Final, Protocol
 from campaigns import numbers
 
 _TERRITORIES: Final = frozenset({"AS", "GU", "MP", "PR", "VI"})
-"""Countries by their numbers, but under the law of the United States."""
+"""Territories that have a country's code of their own but are under the law of the United States (ISO 3166)."""
 
 _POSTAL_COLUMNS: Final = ("postal_code", "zip")
 PLACE_COLUMNS: Final = frozenset({"state", *_POSTAL_COLUMNS})
-"""The columns that may name a place that there is not."""
+"""The columns whose text is examined: a place that does not exist makes the row a bad one."""
 
 _ZIP_DIGITS: Final = 5
 _AREA: Final = len("+1212")
-"""So much of a number tells its country, and within North America its area code."""
+"""The first 5 characters of a number tell its country and, within North America, its area code."""
 
 
 class Located(Protocol):
-    """What of a contact tells where they may be."""
+    """What `place_of` needs of a contact."""
 
     @property
-    def phone(self) -> str: ...
+    def phone(self) -> str:
+        """The number in E.164."""
+        ...
+
     @property
-    def columns(self) -> "Columns": ...
+    def columns(self) -> "Columns":
+        """The row's other columns."""
+        ...
 
 
 class Columns(Protocol):
-    """A row's own columns."""
+    """The columns of a row, by name."""
 
-    def get(self, name: str, default: str, /) -> str: ...
+    def get(self, name: str, default: str, /) -> str:
+        """Return the text of a column, or the default if the file has no such column."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a contact may be: candidates, all of which count.
+    """Where a contact may be. All candidates count.
 
-    The calling window must be open in every zone, and the strictest of the regions' laws is kept.
+    The calling window must be open in every zone, and we obey the strictest law of all regions.
     """
 
-    zones: tuple[str, ...] = ()  # IANA, sorted; none: not known
+    zones: tuple[str, ...] = ()  # IANA, sorted; empty: not known
     regions: tuple[str, ...] = ()  # ISO 3166, sorted: "GB", "US-FL", or "US" where the state is not known
 
     @property
@@ -58,7 +65,7 @@ def read_label(label: str) -> Place:
 
 
 class UnknownPlace(ValueError):
-    """A column names a place that there is not. `column` is its name, the message the reason."""
+    """A column names a place that does not exist. `column` is the column's name; the message is the reason."""
 
     def __init__(self, column: str, reason: str) -> None:
         super().__init__(reason)
@@ -80,14 +87,15 @@ class _States:
     by_code: dict[str, State]
     by_name: dict[str, State]
     by_area_code: dict[str, State]
-    by_postal: dict[str, tuple[State, ...]]  # of three digits
+    by_postal: dict[str, tuple[State, ...]]  # by the first three digits of a ZIP code
 
 
 def place_of(contact: Located) -> Place:
     """Return where a contact may be; raises UnknownPlace.
 
-    The clock: the column `timezone`, else the states of `state` and of `postal_code` or `zip`, else the number's area.
-    The law: those states and, if there are none or if its law presumes it, the state of the number's area code.
+    The time zone comes from the column `timezone`; else from the states that `state` and `postal_code` (or `zip`) name;
+    else from the number. The law is that of those states. The state of the area code is added if no column names a state,
+    or if its law presumes that everybody with its area code lives there.
     """
     columns, phone = contact.columns, contact.phone
     timezone, state = columns.get("timezone", ""), columns.get("state", "")
@@ -97,7 +105,7 @@ def place_of(contact: Located) -> Place:
 
 
 def regions_of(phone: str) -> tuple[str, ...]:
-    """Return the regions that an E.164 number tells by itself: the state of its area code, or its country; none: ()."""
+    """Return the regions that an E.164 number alone tells: the state of its area code, or its country; () if neither is known."""
     return _told(phone[:_AREA], len(phone), "", "", ("", ""))[1]
 
 
@@ -105,15 +113,15 @@ def regions_of(phone: str) -> tuple[str, ...]:
 def _told(
     area: str, length: int, timezone: str, state: str, postal: tuple[str, str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the zones and regions that all but the rest of the number tell; no zones: that must tell them."""
+    """Return the zones and regions that columns and area code tell. Without zones, the whole number must tell them."""
     zones = (timezone,) if timezone else ()
     country = numbers.country(area, length)
     if country != "US" and country not in _TERRITORIES:
         return zones, (country,) if country else ()
-    told = {*_by_name(state), *_by_postal(*postal)}
-    zones = zones or tuple(sorted({zone for one in told for zone in one.zones}))
-    its_own = _states().by_area_code.get(area[2:])
-    lawful = told | ({its_own} if its_own and (its_own.presumes_residence or not told) else set[State]())
+    named = {*_by_name(state), *_by_postal(*postal)}
+    zones = zones or tuple(sorted({zone for one in named for zone in one.zones}))
+    of_number = _states().by_area_code.get(area[2:])
+    lawful = named | ({of_number} if of_number and (of_number.presumes_residence or not named) else set[State]())
     return zones, tuple(sorted(f"US-{one.code}" for one in lawful)) or ("US",)
 
 
@@ -123,7 +131,7 @@ def _by_name(text: str) -> tuple[State, ...]:
     words = " ".join(text.replace(".", "").upper().removeprefix("US-").split())
     found = _states().by_code.get(words) or _states().by_name.get(words)
     if found is None:
-        raise UnknownPlace("state", "is no state of the United States; write its two letters, such as NY")
+        raise UnknownPlace("state", "is not a state of the United States; write two letters, such as NY")
     return (found,)
 
 
@@ -131,10 +139,10 @@ def _by_postal(column: str, text: str) -> tuple[State, ...]:
     if not text:
         return ()
     digits = text.partition("-")[0].strip()
-    # A spreadsheet may have eaten the zeros in front.
+    # A spreadsheet may have removed the zeros in front.
     found = _states().by_postal.get(digits.zfill(_ZIP_DIGITS)[:3], ()) if _is_zip(digits) else ()
     if not found:
-        raise UnknownPlace(column, "is no ZIP code of a state; write its five digits, such as 10001")
+        raise UnknownPlace(column, "is not a ZIP code of any state; write five digits, such as 10001")
     return found
 
 

@@ -1,6 +1,6 @@
-"""Templates: what a campaign says, what that asks of a row, and what comes of it for one contact.
+"""Templates: what a campaign says, which columns that needs, and the text for one contact.
 
-Values are data and are never compiled.
+A contact's values are data: they are never compiled as templates.
 """
 
 import re
@@ -19,18 +19,18 @@ SPOKEN_LIMIT: Final = 1_000
 INSTRUCTIONS_LIMIT: Final = 20_000
 
 OURS: Final = frozenset({"campaign", "called_at"})
-"""What templates may use besides columns: the campaign itself and, when someone rings back, when we rang."""
+"""What templates may use besides columns: the campaign and, for a person who rings back, the time of our call."""
 
-# Characters that no voice can speak and no XML can carry.
+# Characters that no voice can speak and that XML cannot hold.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
 
 
 class RenderError(ValueError):
-    """A template cannot be rendered for this contact. The message names the template and what is missing."""
+    """A template cannot be rendered for this contact. The message names the template and the reason."""
 
 
 class Templates(BaseModel):
-    """The texts of a campaign's templates. Those with a default here need no file in an English campaign."""
+    """The texts of a campaign's templates. An English campaign needs no file for those that have a default here."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -59,7 +59,7 @@ Someone rings {{ campaign.business_name }} whom we never called: you know neithe
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All of them."""
+        """The texts of all templates, in the order of the fields."""
         return tuple(self.model_dump().values())
 
 
@@ -67,9 +67,9 @@ _environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoesca
 
 
 def columns_of(source: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the columns that a template needs, and those that it can do without.
+    """Return the columns that a template needs, and the optional ones. Raises TemplateSyntaxError.
 
-    It can do without a column that it only asks for by `is defined` or `| default(…)`. Raises TemplateSyntaxError.
+    A column is optional if the template also asks for it by `is defined` or `| default(…)`.
     """
     tree = _environment.parse(source)
     used = variables_of(source) - OURS
@@ -84,12 +84,12 @@ def columns_of(source: str) -> tuple[frozenset[str], frozenset[str]]:
 
 
 def variables_of(source: str) -> frozenset[str]:
-    """Return every name that a template takes from outside, ours included. Raises TemplateSyntaxError."""
+    """Return every name that a template uses but does not set: columns and the names of OURS. Raises TemplateSyntaxError."""
     return frozenset(find_undeclared_variables(_environment.parse(source)))
 
 
 def syntax_problem(source: str) -> str:
-    """Return what is wrong with a template's syntax, with its line, or nothing."""
+    """Return what is wrong with a template's syntax, and on which line; empty if nothing is."""
     try:
         columns_of(source)
     except TemplateSyntaxError as error:
@@ -103,12 +103,12 @@ def _compiled(source: str) -> Template:
 
 
 def render(name: str, source: str, values: Mapping[str, Any], *, limit: int, spoken: bool) -> str:
-    """Render one template; raises RenderError. Spoken text becomes one line."""
+    """Render one template; raises RenderError. In spoken text, line breaks become spaces."""
     try:
         text = _CONTROL.sub("", _compiled(source).render(values))
     except (TemplateError, TypeError, ValueError, ArithmeticError) as error:
         raise RenderError(f"{name} cannot be rendered: {error}") from error
     text = " ".join(text.split()) if spoken else text.strip()
     if len(text) > limit:
-        raise RenderError(f"{name} comes to {len(text):,} characters; at most {limit:,} can be used")
+        raise RenderError(f"{name} has {len(text):,} characters for this contact; at most {limit:,} are possible")
     return text

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from campaigns.campaign import RELEASED, WEEKDAYS, CallingWindow, Campaign, load_campaign
+from campaigns.campaign import Campaign, load_campaign
+from campaigns.tables import RELEASED, WEEKDAYS, CallingWindow
 from tests.search import be_steady
 from worker.machine.embedded import EmbeddedRedis
 from worker.store import Store

@@ -120,7 +120,7 @@ def test_all_first_words_must_say_who_speaks_and_that_nobody_human_does(folder: 
 def test_of_a_caller_whom_we_never_rang_nothing_is_known(folder: Path, name: str, word: str) -> None:
     text = f"Hello {{{{ {word} }}}}, this is the automated assistant of Harbour Dental."
     (folder / f"{name}.j2").write_text(text, "utf-8")
-    assert f"{name}.j2: nothing is known of this caller, so it may use only campaign, not {word}" in refusal(folder)
+    assert f"{name}.j2: we know nothing about this caller, so the template may use only campaign, not {word}" in refusal(folder)
 
 
 def test_a_greeting_for_strangers_that_cannot_be_rendered_is_told_at_once(folder: Path) -> None:
@@ -184,7 +184,7 @@ def test_a_columns_value_is_never_compiled(folder: Path, name: str) -> None:
 
 def test_a_greeting_that_never_ends_is_refused_for_its_contact(folder: Path) -> None:
     columns = {"name": "x" * 10_000, "day": "Tuesday", "time": "nine"}
-    with pytest.raises(RenderError, match=r"greeting\.j2 comes to 10,"):
+    with pytest.raises(RenderError, match=r"greeting\.j2 has 10,"):
         load_campaign(folder).brief(Contact("+12125550111", columns, 2), ZONES, **ADDRESSED)
 
 
@@ -211,7 +211,7 @@ def test_a_brief_says_what_the_bot_may_do_how_it_listens_and_when_the_contact_ma
     change(folder, 'menus = "hang_up"', 'menus = "press_keys"')
     change(folder, "patience_s = 5", "patience_s = 7.5")
     change(folder, "[calling_window]", "[listening.options]\nnumerals = true\n[calling_window]")
-    change(folder, "options = {}                            # passed on to Deepgram", "#")
+    change(folder, "options = {}                            # passed to Deepgram", "#")
     brief = brief_of(folder)
     assert brief.listening == Listening(patience_s=7.5, keyterms=("Harbour Dental",), options={"numerals": True})
     script = brief.script

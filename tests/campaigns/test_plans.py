@@ -13,7 +13,8 @@ from phonenumbers import (
 )
 from phonenumbers.timezone import time_zones_for_number
 
-from campaigns import numbers, plans
+from campaigns import numbers
+from campaigns.fastpath import plans
 from tests.search import examples
 
 TYPES = sorted(value for name, value in vars(PhoneNumberType).items() if name.isupper())

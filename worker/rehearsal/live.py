@@ -10,9 +10,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from campaigns.campaign import RELEASED, WEEKDAYS, CallingWindow, Campaign, Pacing, Retry
+from campaigns.campaign import Campaign
 from campaigns.contacts import Contact, RowError, read_contacts
 from campaigns.places import Place, place_of
+from campaigns.tables import RELEASED, WEEKDAYS, CallingWindow, Pacing, Retry
 from worker.machine.embedded import EmbeddedRedis
 from worker.machine.processes import Processes, free_port, wait_for_port
 from worker.rehearsal import compare
