@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final, Self
@@ -181,3 +181,12 @@ class SandboxOutput:
             time.sleep(0.05)
         pairs = (line.partition("=") for line in self._lines if not line.startswith("#"))
         return {name: value for name, _, value in pairs}
+
+
+def until_interrupted(look: Callable[[], None]) -> None:
+    """Look at things a few times a second, until Ctrl-C or SIGTERM comes."""
+    ended = threading.Event()
+    for number in _ENDINGS:
+        signal.signal(number, lambda _number, _frame: ended.set())
+    while not ended.wait(0.3):
+        look()
