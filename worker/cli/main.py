@@ -1,5 +1,6 @@
 """The `dialout` command. Exit codes: 0 done, 1 the input or the state forbids it (with a sentence), 2 wrong usage."""
 
+import gc
 import signal
 import sys
 from importlib import import_module
@@ -49,7 +50,12 @@ class Commands(TyperGroup):
 
 def load(name: str) -> Any:
     """Import a command: a function, or a Typer that has commands of its own."""
+    # Imports make a hundred thousand objects that live until the process ends. The garbage collector would search them
+    # again and again meanwhile, and twice more at the end: two fifths of the time that `dialout status` takes.
+    gc.disable()
     found = getattr(import_module(f"worker.cli.{_MODULES.get(name, name)}"), name)
+    gc.freeze()
+    gc.enable()
     if not isinstance(found, typer.Typer):
         function, found = found, typer.Typer(**PLAIN)
         found.command(name)(function)
