@@ -28,7 +28,7 @@ def sandbox(  # noqa: PLR0917 - Typer's options
 ) -> None:
     """Run the stand-ins (and, without REDIS_URL, an embedded Redis) in the foreground; print the settings for them."""
     settings = load_settings()
-    server = None if settings.redis_url else EmbeddedRedis(settings.data_dir).start()
+    server = None if settings.redis_url else EmbeddedRedis(settings.data_dir, binary=settings.redis_server_bin).start()
     ours = {
         "REDIS_URL": settings.redis_url or (server.url if server else ""),
         "PUBLIC_URL": f"http://127.0.0.1:{callbacks_port}",

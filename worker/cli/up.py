@@ -18,7 +18,7 @@ def up(port: Annotated[int, typer.Option(help="Of the callbacks server.")] = 800
     """Run worker, beat, callbacks and, without REDIS_URL, an embedded Redis, in this terminal."""
     settings = load_settings()
     settings.require_carrier()
-    server = None if settings.redis_url else EmbeddedRedis(settings.data_dir).start()
+    server = None if settings.redis_url else EmbeddedRedis(settings.data_dir, binary=settings.redis_server_bin).start()
     environment = {"REDIS_URL": server.url} if server else {}
     try:
         _ask_whose_numbers(Store.at(server.url if server else settings.redis_url), settings)
@@ -47,6 +47,6 @@ def _ask_whose_numbers(store: Store, settings: Settings) -> None:
 def _revive(processes: Processes, server: EmbeddedRedis | None) -> None:
     """Start again what has died: nothing is lost by it, and nobody need watch."""
     if server and server.revive():
-        err.print("The embedded Redis ended by itself, and was started again.", style="yellow")
+        err.print("The embedded Redis stopped unexpectedly, and was started again.", style="yellow")
     for name in processes.revive():
-        err.print(f"The {name} ended by itself, and was started again.", style="yellow")
+        err.print(f"The {name} stopped unexpectedly, and was started again.", style="yellow")
