@@ -42,7 +42,7 @@ def test_no_redis_binary_for_this_platform(tmp_path: Path) -> None:
 
 def test_a_missing_setting(tmp_path: Path) -> None:
     done = dialout("up", cwd=tmp_path, TELNYX_API_KEY="k")
-    assert "TELNYX_TEXML_APP_ID and CALLER_IDS and PUBLIC_URL and BRIEF_SECRET are not set" in complaint(done)
+    assert "TELNYX_TEXML_APP_ID, CALLER_IDS, PUBLIC_URL and BRIEF_SECRET are not set" in complaint(done)
 
 
 def test_a_wrong_setting(tmp_path: Path) -> None:
@@ -73,3 +73,8 @@ def test_a_file_that_is_not_there(tmp_path: Path, words: tuple[str, ...]) -> Non
 
 def test_a_wrong_word_is_wrong_usage(tmp_path: Path) -> None:
     assert dialout("ring", cwd=tmp_path).returncode == 2
+
+
+def test_the_redis_server_of_the_dotenv_file_is_started(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("REDIS_SERVER_BIN=/elsewhere/valkey-server\n", "utf-8")
+    assert "REDIS_SERVER_BIN names /elsewhere/valkey-server" in complaint(dialout("sandbox", cwd=tmp_path))

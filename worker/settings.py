@@ -1,4 +1,4 @@
-"""Settings: the only reader of the environment. `.env.example` explains each."""
+"""The dialer's settings, which nothing else reads from the environment. `.env.example` explains each of them."""
 
 import hashlib
 import os
@@ -13,11 +13,11 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 _LONGEST_SOCKET: Final = 100
-"""Bytes of a Unix socket's path: Linux allows 108, macOS 104."""
+"""The longest path of a Unix socket, in bytes. Linux allows 108, macOS 104."""
 
 
 def embedded_socket(folder: Path) -> Path:
-    """Return where the embedded Redis of a data folder listens: in it, or in a short place if its path is too long."""
+    """Return the socket of a data folder's embedded Redis: in the folder, or in the temporary one if its path is too long."""
     socket = folder.resolve() / "redis.sock"
     if len(os.fsencode(socket)) <= _LONGEST_SOCKET:
         return socket
@@ -26,15 +26,16 @@ def embedded_socket(folder: Path) -> Path:
 
 
 class SettingsError(ValueError):
-    """A setting is missing or wrong. The message says which, and what to do."""
+    """A setting is missing or wrong. The message says which one, and what to do."""
 
 
 class Settings(BaseSettings):
-    """What the dialer needs to know of the world. One name, one environment variable."""
+    """One field, one environment variable of the same name. An empty variable counts as not set."""
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
 
     redis_url: str = ""
+    redis_server_bin: str = ""
     data_dir: Path = Field(default=Path(".dialout"), validation_alias="DIALOUT_DATA")
 
     telnyx_api_key: SecretStr = SecretStr("")
@@ -56,11 +57,11 @@ class Settings(BaseSettings):
     calls_per_second: float = Field(default=1.0, gt=0)
     lines: int = Field(default=10, ge=1)
     lines_for_inbound: int = Field(default=0, ge=0)
-    lines_per_caller_id: int = Field(default=0, ge=0)  # 0: as many as there are lines
-    warm_bots: int = Field(default=0, ge=0)  # 0: as many as are needed
+    lines_per_caller_id: int = Field(default=0, ge=0)  # 0: no limit but `lines`
+    warm_bots: int = Field(default=0, ge=0)  # 0: see bots_at_once
     bot_rest_s: float = Field(default=30.0, ge=0, le=300)
-    calls_per_caller_id_per_day: int = Field(default=0, ge=0)  # 0: any
-    caller_id_cool_down_s: float = Field(default=0.0, ge=0)  # between two calls from one number
+    calls_per_caller_id_per_day: int = Field(default=0, ge=0)  # 0: no limit
+    caller_id_cool_down_s: float = Field(default=0.0, ge=0)  # between two calls from one caller ID
     document_limit: int = Field(default=4000, ge=1000)
     parameter_limit: int = Field(default=500, ge=100)
     expected_answer_rate: float = Field(default=0.3, gt=0, le=1)
@@ -81,15 +82,15 @@ class Settings(BaseSettings):
     def _some_lines_are_left(self) -> Self:
         if self.lines_for_inbound >= self.lines:
             raise ValueError(
-                f"LINES_FOR_INBOUND ({self.lines_for_inbound}) leaves none of LINES ({self.lines}): lower it"
+                f"LINES_FOR_INBOUND ({self.lines_for_inbound}) leaves none of LINES ({self.lines}) for outbound calls: lower it"
             )
         return self
 
     @property
     def bots_at_once(self) -> int | None:
-        """How many bots are warm at once, if Pipecat Cloud does not say; None: as many as are needed.
+        """How many bots are warm at once, while Pipecat Cloud does not say; None: as many as calls need.
 
-        With a private key they are counted, so the setting is what to fall back to: LINES unless it is set.
+        With a private key, Pipecat Cloud is asked. WARM_BOTS counts while it does not answer, or LINES if that is 0.
         """
         if self.warm_bots:
             return self.warm_bots
@@ -97,42 +98,47 @@ class Settings(BaseSettings):
 
     @property
     def rings_phones(self) -> bool:
-        """True if the carrier is Telnyx itself, and no stand-in."""
+        """True if the carrier is Telnyx itself, and not the sandbox."""
         return (urlsplit(self.telnyx_base_url).hostname or "").endswith("telnyx.com")
 
     @property
     def price_per_minute(self) -> float:
-        """What a minute of talk costs, in the currency of the prices; 0: none was set."""
+        """What a minute of talk costs, in the currency of the prices; 0 if no price is set."""
         return self.price_telnyx + self.price_agent + self.price_stt + self.price_tts + self.price_llm
 
     @property
     def store_url(self) -> str:
-        """Where the store is: `REDIS_URL`, else the embedded Redis that runs in this folder, if one does."""
+        """The store's address: REDIS_URL, else the embedded Redis that runs in this folder; raises SettingsError for neither."""
         if self.redis_url:
             return self.redis_url
         socket = embedded_socket(self.data_dir)
         if socket.exists():
             return f"unix://{socket}?db=0"
         raise SettingsError(
-            "REDIS_URL is not set and no embedded Redis runs in this folder: "
-            "set REDIS_URL=redis://HOST:6379/0, or start `dialout up` or `dialout sandbox` here first"
+            "REDIS_URL is not set, and no embedded Redis is running in this folder: "
+            "set REDIS_URL=redis://HOST:6379/0, or start `dialout up` or `dialout sandbox` in this folder first"
         )
 
     def require(self, *names: str) -> None:
-        """Raise a SettingsError that names every one of these settings that is empty."""
+        """Raise SettingsError if some of these settings are empty; the message names them all."""
         missing = [name.upper() for name in names if not _given(getattr(self, name))]
         if missing:
-            verb = "is" if len(missing) == 1 else "are"
+            are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
             raise SettingsError(
-                f"{' and '.join(missing)} {verb} not set: put {'it' if len(missing) == 1 else 'them'} into the "
-                "environment or into .env (.env.example explains each)"
+                f"{_listed(missing)} {are} not set: put {them} into the environment or into .env "
+                "(.env.example explains each setting)"
             )
 
     def require_carrier(self) -> None:
-        """Raise a SettingsError unless everything that a dial needs is there."""
+        """Raise SettingsError unless all settings are there that a dial needs."""
         self.require("telnyx_api_key", "telnyx_texml_app_id", "caller_ids", "public_url", "brief_secret")
         if not self.stream_url:
             self.require("pipecat_agent", "pipecat_organization")
+
+
+def _listed(names: list[str]) -> str:
+    """Return "A", "A and B", or "A, B and C"."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _given(value: object) -> bool:
@@ -140,14 +146,14 @@ def _given(value: object) -> bool:
 
 
 def _problem(error: ErrorDetails) -> str:
-    if not error["loc"]:  # several settings that contradict each other: the sentence names them
+    if not error["loc"]:  # settings that contradict each other, which the sentence names
         return error["msg"].removeprefix("Value error, ")
     return f"{str(error['loc'][0]).upper()}: {error['msg'][0].lower()}{error['msg'][1:]}"
 
 
 @lru_cache(maxsize=1)
 def load_settings() -> Settings:
-    """Read the environment and `.env` once; raises SettingsError with a sentence per wrong value."""
+    """Read the environment and `.env`, once; raises SettingsError with a sentence for each wrong value."""
     try:
         return Settings()
     except ValidationError as error:

@@ -120,7 +120,10 @@ def test_all_first_words_must_say_who_speaks_and_that_nobody_human_does(folder: 
 def test_of_a_caller_whom_we_never_rang_nothing_is_known(folder: Path, name: str, word: str) -> None:
     text = f"Hello {{{{ {word} }}}}, this is the automated assistant of Harbour Dental."
     (folder / f"{name}.j2").write_text(text, "utf-8")
-    assert f"{name}.j2: we know nothing about this caller, so the template may use only campaign, not {word}" in refusal(folder)
+    assert (
+        f"{name}.j2: we know nothing about this caller, so the template may use only campaign, not {word}"
+        in refusal(folder)
+    )
 
 
 def test_a_greeting_for_strangers_that_cannot_be_rendered_is_told_at_once(folder: Path) -> None:

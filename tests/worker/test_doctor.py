@@ -12,7 +12,7 @@ from callbacks_server import KEY as SIGNING_KEY
 from callbacks_server import Server as Callbacks
 from test_carrier_socket import Handler, Server, answer, listening
 
-from worker.cli.examination import Finding, examine
+from worker.cli.doctor import Finding, examine
 from worker.machine.embedded import EmbeddedRedis
 from worker.settings import Settings
 from worker.store import Store

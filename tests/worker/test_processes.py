@@ -49,7 +49,7 @@ def test_what_dies_under_dialout_up_is_started_again(tmp_path: Path) -> None:
             for what, name in (("celery -A worker worker", "worker"), ("valkey", "embedded Redis")):
                 (pid,) = [pid for command, pid in before.items() if what in command]
                 os.kill(pid, signal.SIGKILL)
-                until_said(log, f"The {name} ended by itself, and was started again.")
+                until_said(log, f"The {name} stopped unexpectedly, and was started again.")
             assert len(children(up.pid)) == len(before) == 4
         finally:
             up.terminate()
@@ -59,7 +59,7 @@ def test_what_dies_under_dialout_up_is_started_again(tmp_path: Path) -> None:
 def test_what_dies_at_once_is_not_started_again_and_its_log_is_named(tmp_path: Path) -> None:
     with Processes(tmp_path) as processes:
         processes.start("worker", ["worker.no_such_module"], {}).wait()
-        with pytest.raises(ProcessDied, match=r"the worker ended by itself .*worker\.log"):
+        with pytest.raises(ProcessDied, match=r"the worker stopped unexpectedly .*worker\.log"):
             processes.revive()
 
 

@@ -10,7 +10,7 @@ from campaigns.call import Disposition, OptOut
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
 from campaigns.places import place_of
-from worker.cli.stories import stories
+from worker.cli.why import stories
 from worker.dialing import concluding
 from worker.machine.embedded import EmbeddedRedis
 from worker.rules.evidence import CallEvent, CallState

@@ -1,4 +1,4 @@
-"""Many things, some at a time, as `itertools.batched` of Python 3.12 does it."""
+"""Items in batches, as Python 3.12's `itertools.batched` makes them."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 def batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield lists of so many items in order, the last one shorter; no more is read than is yielded."""
+    """Yield the items in lists of `size`, the last one shorter. Nothing is read ahead of the list that is yielded."""
     left = iter(items)
     while batch := list(islice(left, size)):
         yield batch

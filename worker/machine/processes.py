@@ -1,4 +1,4 @@
-"""Child processes of a command: started together, watched, and ended in order. Only our own are ever ended."""
+"""The child processes of a command: started together, watched, and ended in order."""
 
 import os
 import signal
@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,22 +17,21 @@ WORKER: Final = ("celery", "-A", "worker", "worker")
 BEAT: Final = ("celery", "-A", "worker", "beat")
 CALLBACKS: Final = ("uvicorn", "worker.callbacks:app", "--no-access-log")
 
-
 READY_S: Final = 90.0
-"""How long the sandbox may take to start on a small machine."""
-
+"""How long the sandbox may take to start. A small machine needs a minute for it."""
 
 _ENDINGS: Final = (signal.SIGINT, signal.SIGTERM)
 
 SHORTEST_LIFE_S: Final = 10.0
-"""What ends sooner after its start is not started again."""
+"""A child that dies sooner than this after its start is not started again: it would only die again."""
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Put off Ctrl-C and SIGTERM: between its start and our note of it, a child would be left behind for ever.
+    """Delay Ctrl-C and SIGTERM until the block ends.
 
-    Only the main thread is interrupted by either. A child inherits nothing of this.
+    A signal between the start of a child and our note of it would leave the child running for ever. Both signals
+    interrupt the main thread only, so other threads need no delay. A child inherits nothing of this.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -49,11 +48,14 @@ def undisturbed() -> Iterator[None]:
 
 
 class ProcessDied(RuntimeError):
-    """A process ended that should not have. The message says which, and where its log is."""
+    """A child process died. The message says which one, and where its log is."""
 
 
 class Processes:
-    """Named children, each with a log file in `folder` (or this terminal, without one), working in `cwd` (or here)."""
+    """Named child processes.
+
+    Each writes a log file in `folder`, or to this terminal without one, and works in `cwd`, or in this process's folder.
+    """
 
     def __init__(self, folder: Path | None = None, *, cwd: Path | None = None) -> None:
         self._folder, self._cwd = folder, cwd
@@ -63,11 +65,11 @@ class Processes:
     def start(
         self, name: str, module: Sequence[str], environment: Mapping[str, str], *, piped: bool = False
     ) -> subprocess.Popen[str]:
-        """Start `python -m module…`; with `piped`, its standard output is for the caller to read."""
+        """Start `python -m module…`. With `piped`, the caller reads its standard output."""
         log: IO[str] | None = None
-        if self._folder:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            log = (self._folder / f"{name}.log").open("a", encoding="utf-8")
+        if path := self._log_of(name):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            log = path.open("a", encoding="utf-8")
         with undisturbed():
             process = self._running[name] = subprocess.Popen(  # noqa: S603 - our own arguments
                 [sys.executable, "-m", *module],
@@ -76,7 +78,7 @@ class Processes:
                 stderr=log,
                 cwd=self._cwd,
                 text=True,
-                start_new_session=True,  # Ctrl-C reaches us alone, and we end them in order
+                start_new_session=True,  # Ctrl-C reaches this process only, which ends the children in order
             )
         if log:
             log.close()  # the child has its own
@@ -90,7 +92,7 @@ class Processes:
         self.start("beat", BEAT, environment)
 
     def start_sandbox(self, options: Sequence[str], environment: Mapping[str, str]) -> "SandboxOutput":
-        """Start the sandbox with our agent in it, ringing the callbacks server that `environment` names."""
+        """Start the sandbox with our bot in it. It calls the callbacks server at `environment["PUBLIC_URL"]`."""
         if not all(find_spec(name) for name in ("sandbox", "bot", "pipecat")):
             raise ProcessDied(
                 "this installation holds no sandbox and no bot: install dialout[rehearsal] (see README.md), or run the rehearsal "
@@ -100,19 +102,20 @@ class Processes:
         agent = ["--agent", "bot:bot"]
         doors = ["--voice-url", f"{public_url}/telnyx/inbound", "--status-url", f"{public_url}/telnyx/status"]
         quiet = {**environment, "LOGURU_LEVEL": "INFO"}
-        return SandboxOutput(self.start("sandbox", ["sandbox", *agent, *doors, *options], quiet, piped=True))
+        sandbox = self.start("sandbox", ["sandbox", *agent, *doors, *options], quiet, piped=True)
+        return SandboxOutput(sandbox, str(self._log_of("sandbox") or "its output above"))
 
     def check(self) -> None:
-        """Raise ProcessDied if one has ended by itself."""
+        """Raise ProcessDied if a child has died."""
         for name, process in self._running.items():
             if (code := process.poll()) is not None:
-                where = f"; see {self._folder / f'{name}.log'}" if self._folder else ""
-                raise ProcessDied(f"the {name} ended by itself (exit code {code}){where}")
+                where = f": see {log}" if (log := self._log_of(name)) else ""
+                raise ProcessDied(f"the {name} stopped unexpectedly (exit code {code}){where}")
 
     def revive(self) -> list[str]:
-        """Start again what has ended by itself, and return its names.
+        """Start every child that has died again, and return their names.
 
-        Raises ProcessDied for one that did not live for ten seconds: it would only die again.
+        Raises ProcessDied for one that lived for less than SHORTEST_LIFE_S.
         """
         dead = [name for name, process in self._running.items() if process.poll() is not None]
         for name in dead:
@@ -122,8 +125,11 @@ class Processes:
             self.start(name, module, environment)
         return dead
 
+    def _log_of(self, name: str) -> Path | None:
+        return self._folder / f"{name}.log" if self._folder else None
+
     def stop(self, patience_s: float = 15.0) -> None:
-        """End all, the last started first."""
+        """End all children, the last started first. One that has not ended after `patience_s` is killed."""
         for process in reversed(self._running.values()):
             if process.poll() is None:
                 process.send_signal(signal.SIGTERM)
@@ -146,14 +152,14 @@ class Processes:
 
 
 def free_port() -> int:
-    """Return a port on which nobody listens now."""
+    """Return a port on which no process listens now."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
 
 
 def wait_for_port(port: int, processes: Processes, timeout_s: float = 30.0) -> None:
-    """Wait until somebody listens; raises ProcessDied if they died, or never came."""
+    """Wait until a process listens on a port; raises ProcessDied if a child dies first, or none does in time."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         processes.check()
@@ -162,15 +168,15 @@ def wait_for_port(port: int, processes: Processes, timeout_s: float = 30.0) -> N
             if sock.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.1)
-    raise ProcessDied(f"nothing listens on port {port} after {timeout_s:.0f} s")
+    raise ProcessDied(f"no process listens on port {port} after {timeout_s:.0f} s")
 
 
 class SandboxOutput:
-    """What the sandbox prints: its settings, and how far it is."""
+    """What the sandbox prints while it starts: its settings, and milestones such as `# ready`."""
 
-    def __init__(self, sandbox: subprocess.Popen[str]) -> None:
+    def __init__(self, sandbox: subprocess.Popen[str], log: str = "its output above") -> None:
         self._lines: list[str] = []
-        self._sandbox = sandbox
+        self._sandbox, self._log = sandbox, log
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -179,11 +185,20 @@ class SandboxOutput:
             self._lines.append(line.strip())
 
     def read(self, milestone: str) -> dict[str, str]:
-        """Return the settings once the milestone is printed; raises ProcessDied if it never is."""
+        """Wait for a milestone and return the settings printed by then; raises ProcessDied if it does not come in time."""
         deadline = time.monotonic() + READY_S
         while milestone not in self._lines:
             if not self._reader.is_alive() or time.monotonic() > deadline:
-                raise ProcessDied("the sandbox did not start; its own words are above, or in sandbox.log")
+                raise ProcessDied(f"the sandbox did not start: see {self._log}")
             time.sleep(0.05)
         pairs = (line.partition("=") for line in self._lines if not line.startswith("#"))
         return {name: value for name, _, value in pairs}
+
+
+def until_interrupted(look: Callable[[], None]) -> None:
+    """Call `look` three times a second, until Ctrl-C or SIGTERM comes."""
+    ended = threading.Event()
+    for number in _ENDINGS:
+        signal.signal(number, lambda _number, _frame: ended.set())
+    while not ended.wait(0.3):
+        look()

@@ -18,6 +18,7 @@ from worker.machine.embedded import EmbeddedRedis
 from worker.machine.processes import Processes, free_port, wait_for_port
 from worker.rehearsal import compare
 from worker.rehearsal.ensemble import Ensemble
+from worker.settings import load_settings
 from worker.store import Store
 from worker.store.views import Status
 
@@ -68,7 +69,7 @@ class Stage(Ensemble):
         self.port = free_port()
         self.environment: dict[str, str] = {}
         self._people, self._record, self._overrides = people, record, overrides or {}
-        super().__init__(EmbeddedRedis(folder), Processes(folder))
+        super().__init__(EmbeddedRedis(folder, binary=load_settings().redis_server_bin), Processes(folder))
 
     def close_the_books(self) -> None:
         """End the processes, so that every record is written."""

@@ -113,7 +113,7 @@ def rehearse(
     """Run a campaign's days from `start` on, in this process, and audit them. The limits are those of the settings."""
     began = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
-    with EmbeddedRedis(folder, durable=False) as server:
+    with EmbeddedRedis(folder, durable=False, binary=load_settings().redis_server_bin) as server:
         _settle_in(server.url, folder, campaign)
         # The salt: one seed, one order of claims, one outcome.
         store = Store(redis_server.connect(server.url, 5.0), salt=f"rehearsal {odds.seed}".encode())

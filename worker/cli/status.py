@@ -1,22 +1,17 @@
-"""While it rings: status, numbers, pause, resume, stop."""
+"""`dialout status`: campaigns in numbers, and what all their calls hold together."""
 
 import time
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import typer
-from rich.live import Live
-from rich.table import Table
 
 from campaigns.campaign import Campaign
-from worker.cli.given import Json, Name, Refused, name_of, open_store
-from worker.cli.printing import SHOWN, iso, out, print_json, status_table, when
-from worker.dialing import braking
-from worker.rules import brakes, caller_ids
-from worker.rules.brakes import Brake
-from worker.rules.caller_ids import CallerId, CallerIdLimits, NumberState
+from worker.cli.inputs import open_store
+from worker.cli.options import Json, name_of
+from worker.cli.printing import SHOWN, iso, out, print_json, status_table
+from worker.rules import brakes
 from worker.rules.hours import next_opening
-from worker.rules.states import CampaignState
 from worker.settings import load_settings
 from worker.store import Store
 from worker.store.views import Status
@@ -36,6 +31,8 @@ def status(
     elif not names:
         out.print("No campaign was enqueued yet: `dialout enqueue CAMPAIGN CONTACTS`.")
     elif watch:
+        from rich.live import Live  # not for the one look that most of these are
+
         with Live(console=out, refresh_per_second=4) as live:
             while True:
                 live.update(status_table([store.status(name) for name in names], _account_line(store)))
@@ -43,77 +40,6 @@ def status(
     else:
         out.print(status_table([store.status(name) for name in names], _account_line(store)))
         _show_brakes(store, names)
-
-
-def numbers(as_json: Json = False) -> None:
-    """Show each number that we call from: its calls today, how it is answered, and whether it rests."""
-    store, settings = open_store(), load_settings()
-    now = store.now()
-    found = store.own_numbers(braking.all_caller_ids(store, settings), now)
-    limits = braking.caller_id_limits(settings)
-    if as_json:
-        print_json([one.facts(limits, now) for one in found])
-        return
-    if not found:
-        out.print("No caller ID is set: put CALLER_IDS into .env, or caller_ids into a campaign.")
-        return
-    table = Table("number", "today", "answered", "before", "", box=None, pad_edge=False)
-    for one in found:
-        rates = ("" if rate is None else f"{rate:.0%}" for rate in (one.answer_rate, one.past_rate))
-        table.add_row(one.number, f"{one.today:,}", *rates, _standing_of(one, limits, now))
-    out.print(table)
-
-
-def _standing_of(one: CallerId, limits: CallerIdLimits, now: datetime) -> str:
-    until = when(caller_ids.free_at(one, limits, now))
-    return {
-        NumberState.FREE: "",
-        NumberState.NOT_OURS: f"[red]not used: {braking.NOT_OURS}[/]",
-        NumberState.RESTS: f"[yellow]rests until {until}: it was answered far less than before[/]",
-        NumberState.DONE: f"has made its calls of the day; the next is {until}",
-        NumberState.COOLS: "cools down",
-    }[caller_ids.state_of(one, limits, now)]
-
-
-def pause(campaign: Name) -> None:
-    """Hold a campaign. Takes effect on the very next dial; calls under way go on."""
-    _set_state(campaign, CampaignState.PAUSED, "paused by the operator")
-
-
-def resume(campaign: Name) -> None:
-    """Let a paused campaign ring again. This approves what its brakes have shown you (docs/brakes.md)."""
-    held, _ = open_store().held(name_of(campaign))
-    _set_state(campaign, CampaignState.RUNNING, "")
-    if held:
-        approved = "its first attempts are approved" if held == Brake.CANARY else "attempts are counted anew"
-        out.print(f"The brake {held} is released: {approved}.")
-
-
-def stop(
-    campaign: Name, hang_up: Annotated[bool, typer.Option("--hang-up", help="End the calls under way too.")] = False
-) -> None:
-    """End a campaign for good: who was not rung yet is canceled."""
-    _set_state(campaign, CampaignState.STOPPED, "stopped by the operator")
-    if hang_up:
-        from worker.app import carrier
-        from worker.telnyx.carrier import CarrierError
-
-        store, failed = open_store(), list[str]()
-        for attempt_id in store.live(name_of(campaign)):
-            case = store.case(attempt_id)
-            if case and case.begun and (sid := case.evidence.call_sid):
-                try:
-                    carrier().hang_up(sid)
-                except CarrierError as error:
-                    failed.append(f"{case.phone}: {error}")
-        if failed:
-            raise Refused("\n".join(["These calls could not be ended; say it again:", *failed]))
-
-
-def _set_state(campaign: str, state: CampaignState, why: str) -> None:
-    name = name_of(campaign)
-    open_store().set_state(name, state, why)
-    out.print(f"{name} is {state.value}.")
 
 
 def _status_facts(store: Store, found: Status) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A campaign against a telephone network on this machine: rehearse."""
+"""`dialout rehearse`: a campaign against a telephone network on this machine."""
 
 import logging
 from collections.abc import Iterator
@@ -12,7 +12,8 @@ from rich.live import Live
 from rich.table import Table
 
 from campaigns.campaign import load_campaign
-from worker.cli.given import SAMPLE, Json, Refused, contacts_in
+from worker.cli.inputs import contacts_in
+from worker.cli.options import SAMPLE, Json, Refused
 from worker.cli.printing import SHOWN, err, out, print_json, results_table, show_errors, status_table
 from worker.settings import load_settings
 from worker.store.views import Status

@@ -8,12 +8,15 @@ from typing import Annotated, Final
 
 import typer
 
-from worker.cli.given import Json, Refused, Region, any_number, open_store
+from worker.cli.inputs import any_number, open_store
+from worker.cli.options import PLAIN, Json, Refused, Region
 from worker.cli.printing import describe, err, listing_facts, out, print_json, when
 from worker.machine.batches import batches
 from worker.rules.do_not_call import Listing, Registry, scope_of
 
-dnc = typer.Typer(no_args_is_help=True, help="The do-not-call list: numbers that nobody may ring, in any campaign.")
+dnc = typer.Typer(
+    no_args_is_help=True, help="The do-not-call list: numbers that nobody may ring, in any campaign.", **PLAIN
+)
 
 _DNC_BATCH: Final = 1000
 _US_LINE: Final = re.compile(r"(?:\+?1[ -]?)?([2-9]\d{2}),?([2-9]\d{6})(?:,|$)")

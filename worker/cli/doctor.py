@@ -5,6 +5,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -12,9 +13,13 @@ from urllib.parse import urlsplit
 
 import httpx
 import redis
+import typer
 
+from worker.cli.inputs import open_carrier
+from worker.cli.options import Json
+from worker.cli.printing import out, print_json
 from worker.dialing import braking, briefing
-from worker.settings import Settings, SettingsError
+from worker.settings import Settings, SettingsError, load_settings
 from worker.store import Store, redis_server
 from worker.store.redis_server import connect
 from worker.telnyx.carrier import Carrier, CarrierError
@@ -39,6 +44,21 @@ class Finding:
         return asdict(self)
 
 
+def doctor(as_json: Json = False) -> None:
+    """Look at everything that a call needs (Redis, Telnyx, numbers, callbacks, agent), and say what is to be mended."""
+    findings = []
+    for one in examine(load_settings()):
+        findings.append(one)
+        if not as_json:
+            verdict = {True: "[green]ok[/]  ", False: "[red]mend[/]", None: "[yellow]note[/]"}[one.ok]
+            out.print(f"{verdict}  {one.check:<12}{one.says}", highlight=False, soft_wrap=True)
+    well = all(one.ok is not False for one in findings)
+    if as_json:
+        print_json({"ok": well, "checks": [one.facts() for one in findings]})
+    if not well:
+        raise typer.Exit(1)
+
+
 def examine(settings: Settings) -> Iterator[Finding]:
     """Yield a finding or more about each thing, in the order in which they are to be mended."""
     yield from _settings(settings)
@@ -48,16 +68,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     except SettingsError as error:
         yield Finding("telnyx", ok=False, says=str(error))
     else:
-        carrier = Carrier(
-            api_key=settings.telnyx_api_key.get_secret_value(),
-            app_id=settings.telnyx_texml_app_id,
-            base_url=settings.telnyx_base_url,
-            timeout_s=_WITHIN_S,
-        )
-        try:
+        with closing(open_carrier(settings, timeout_s=_WITHIN_S)) as carrier:
             yield from _telnyx(settings, carrier)
-        finally:
-            carrier.close()
     yield from _callbacks(settings)
     yield from _agent(settings)
 

@@ -1,8 +1,7 @@
-"""What became of it: results, why."""
+"""`dialout results`: how each contact of a campaign ended."""
 
 import csv
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -12,12 +11,10 @@ from textwrap import indent
 from typing import Annotated, Any, Final, TextIO
 
 import typer
-from rich.table import Table
 
-from worker.cli.given import Json, Name, Region, any_number, name_of, open_store
-from worker.cli.printing import describe, err, listing_facts, out, print_json, results_table, when
-from worker.cli.stories import Decision, stories
-from worker.store.views import contact_of
+from worker.cli.inputs import open_store
+from worker.cli.options import Json, Name, name_of
+from worker.cli.printing import err, out, results_table
 
 _ROWS_SHOWN: Final = 1000
 
@@ -42,37 +39,6 @@ def results(
             err.print("… and more; -o FILE writes them all.", style="yellow")
     else:
         _write_csv(rows, sys.stdout)
-
-
-def why(number: str, region: Region = "US", as_json: Json = False) -> None:
-    """Tell each decision about a number, or an attempt's: why it was rung, or was not, by which rule, and who says so."""
-    store = open_store()
-    named = store.standing(contact_of(number)) if re.fullmatch(r"[a-z2-7]{16}(#\w+)?", number) else None
-    phone = named.phone if named else any_number(number, region)
-    told, listed, lists = stories(store, phone), store.listed(phone), store.registries()
-    if as_json:
-        entries = [listing_facts(listing, lists) for listing in listed]
-        print_json({"phone": phone, "do_not_call": entries, "campaigns": [story.facts() for story in told]})
-        return
-    for listing in listed:
-        out.print(f"{phone} is {describe(listing, lists)}.", style="magenta", highlight=False)
-    if not told:
-        out.print(f"No campaign has {phone}.")
-    for story in told:
-        zones = ", ".join(story.zones) or "no known zone"
-        out.print(
-            f"\n[bold]{story.campaign}[/], line {story.line}, {zones}: {story.state}, {story.now}.", highlight=False
-        )
-        out.print(_decisions_table(story.decisions))
-
-
-def _decisions_table(decisions: tuple[Decision, ...]) -> Table:
-    table = Table("when", "attempt", "what", "rule", "witness", "", box=None, pad_edge=False)
-    for one in decisions:
-        due = f"; due {when(one.due)}" if one.due else ""
-        at = f"{one.at.astimezone():%m-%d %H:%M:%S}"
-        table.add_row(at, one.attempt, one.event, one.rule, one.witness, one.reason + due)
-    return table
 
 
 def _write_csv(rows: Iterable[dict[str, Any]], file: TextIO) -> int:

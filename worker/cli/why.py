@@ -1,16 +1,22 @@
-"""Why a number was rung, or was not: each decision about it, with its rule, its time and its witness."""
+"""`dialout why`: each decision about a number, with its rule, its time and its witness."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from rich.table import Table
+
 from campaigns.call import Disposition
+from worker.cli.inputs import any_number, open_store
+from worker.cli.options import Json, Region
+from worker.cli.printing import describe, listing_facts, out, print_json, when
 from worker.rules.may_ring import may_ring
 from worker.rules.rule import Rule
 from worker.rules.states import ContactState
 from worker.store import Store, ledger
-from worker.store.views import Standing
+from worker.store.views import Standing, contact_of
 
 _WITNESSES: Final = {
     "dial": "the carrier's answer to our POST",
@@ -75,6 +81,37 @@ class Story:
         """Return it as JSON facts: see docs/json.md."""
         names = ("campaign", "line", "zones", "state", "disposition", "now", "rule")
         return {name: getattr(self, name) for name in names} | {"decisions": [d.facts() for d in self.decisions]}
+
+
+def why(number: str, region: Region = "US", as_json: Json = False) -> None:
+    """Tell each decision about a number, or an attempt's: why it was rung, or was not, by which rule, and who says so."""
+    store = open_store()
+    named = store.standing(contact_of(number)) if re.fullmatch(r"[a-z2-7]{16}(#\w+)?", number) else None
+    phone = named.phone if named else any_number(number, region)
+    told, listed, lists = stories(store, phone), store.listed(phone), store.registries()
+    if as_json:
+        entries = [listing_facts(listing, lists) for listing in listed]
+        print_json({"phone": phone, "do_not_call": entries, "campaigns": [story.facts() for story in told]})
+        return
+    for listing in listed:
+        out.print(f"{phone} is {describe(listing, lists)}.", style="magenta", highlight=False)
+    if not told:
+        out.print(f"No campaign has {phone}.")
+    for story in told:
+        zones = ", ".join(story.zones) or "no known zone"
+        out.print(
+            f"\n[bold]{story.campaign}[/], line {story.line}, {zones}: {story.state}, {story.now}.", highlight=False
+        )
+        out.print(_decisions_table(story.decisions))
+
+
+def _decisions_table(decisions: tuple[Decision, ...]) -> Table:
+    table = Table("when", "attempt", "what", "rule", "witness", "", box=None, pad_edge=False)
+    for one in decisions:
+        due = f"; due {when(one.due)}" if one.due else ""
+        at = f"{one.at.astimezone():%m-%d %H:%M:%S}"
+        table.add_row(at, one.attempt, one.event, one.rule, one.witness, one.reason + due)
+    return table
 
 
 def stories(store: Store, phone: str) -> list[Story]:

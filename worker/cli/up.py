@@ -1,0 +1,52 @@
+"""`dialout up`: worker, beat and callbacks server in one terminal."""
+
+from contextlib import closing
+from typing import Annotated
+
+import typer
+
+from worker.cli.inputs import open_carrier
+from worker.cli.printing import err
+from worker.dialing import braking
+from worker.machine.embedded import EmbeddedRedis
+from worker.machine.processes import Processes, until_interrupted
+from worker.settings import Settings, load_settings
+from worker.store import Store
+
+
+def up(port: Annotated[int, typer.Option(help="Of the callbacks server.")] = 8000) -> None:
+    """Run worker, beat, callbacks and, without REDIS_URL, an embedded Redis, in this terminal."""
+    settings = load_settings()
+    settings.require_carrier()
+    server = None if settings.redis_url else EmbeddedRedis(settings.data_dir, binary=settings.redis_server_bin).start()
+    environment = {"REDIS_URL": server.url} if server else {}
+    try:
+        _ask_whose_numbers(Store.at(server.url if server else settings.redis_url), settings)
+        with Processes() as processes:
+            processes.start_dialer(environment, port=port)
+            err.print("Worker, beat and callbacks are running. Ctrl-C ends them.")
+            until_interrupted(lambda: _revive(processes, server))
+    finally:
+        if server:
+            server.stop()
+
+
+def _ask_whose_numbers(store: Store, settings: Settings) -> None:
+    from worker.telnyx.carrier import CarrierError  # takes most of a second to import
+
+    try:
+        with closing(open_carrier(settings)) as carrier:
+            strangers = braking.ask_whose(store, carrier, braking.all_caller_ids(store, settings))
+    except CarrierError as error:
+        err.print(braking.UNKNOWN % error, style="yellow", highlight=False)
+        return
+    for number in strangers:
+        err.print(f"Nobody is called from {number}: {braking.NOT_OURS}.", style="red", highlight=False)
+
+
+def _revive(processes: Processes, server: EmbeddedRedis | None) -> None:
+    """Start again what has died: nothing is lost by it, and nobody need watch."""
+    if server and server.revive():
+        err.print("The embedded Redis stopped unexpectedly, and was started again.", style="yellow")
+    for name in processes.revive():
+        err.print(f"The {name} stopped unexpectedly, and was started again.", style="yellow")
