@@ -243,14 +243,15 @@ def _dial(ready: _Ready, turn: datetime) -> None:
         _hear(case.attempt_id, DialAnswer(refused=Disposition.FAILED, reason=ready.problem), token)
         return
     try:
-        answer = DialAnswer(call_sid=carrier().dial(replace(order, caller_id=leave.caller_id), leave.given))
+        dialed = carrier().dial(replace(order, caller_id=leave.caller_id), leave.given)
+        answer, left_at = DialAnswer(call_sid=dialed.call_sid), dialed.left_at
     except DialWithheld:
         _not_dialed(case, token, leave.rule, leave.reason, leave.until)
         return
     except DialRefused as refusal:
-        answer = DialAnswer(refused=refusal.disposition, reason=str(refusal))
+        answer, left_at = DialAnswer(refused=refusal.disposition, reason=str(refusal)), refusal.left_at
     except DialUnconfirmed as doubt:
-        answer = DialAnswer(unconfirmed=True, reason=str(doubt))
+        answer, left_at = DialAnswer(unconfirmed=True, reason=str(doubt)), doubt.left_at
     except CarrierBusy as busy:
         delay = timedelta(seconds=busy.retry_after_s) if busy.retry_after_s else BUSY_DELAY
         slow_to = _slow_to(min(settings.calls_per_second, case.campaign.pacing.calls_per_second))
@@ -261,7 +262,7 @@ def _dial(ready: _Ready, turn: datetime) -> None:
         _not_dialed(case, token, "account_blocked", str(blocked), store().now())
         _pause(case, str(blocked))
         return
-    _hear(case.attempt_id, answer, token, leave.taken_at(carrier().left_at))
+    _hear(case.attempt_id, answer, token, leave.taken_at(left_at))
 
 
 class _Leave:

@@ -22,7 +22,7 @@ PACKAGES = ("worker", "campaigns", "sandbox")
 REDIALS_AFTER_A_TIMEOUT = [
     (
         "worker/tasks.py",
-        "        answer = DialAnswer(unconfirmed=True, reason=str(doubt))\n",
+        "        answer, left_at = DialAnswer(unconfirmed=True, reason=str(doubt)), doubt.left_at\n",
         '        _not_dialed(case, token, "again", str(doubt), store().now())\n        return\n',
     )
 ]
@@ -31,12 +31,12 @@ DIALS_BEFORE_WRITING = [
     (
         "worker/tasks.py",
         "    if not leave.begin():",
-        "    early = carrier().dial(replace(order, caller_id=settings.caller_ids[0]))\n    if not leave.begin():",
+        "    early = carrier().dial(replace(order, caller_id=settings.caller_ids[0]), lambda: True)\n    if not leave.begin():",
     ),
     (
         "worker/tasks.py",
-        "DialAnswer(call_sid=carrier().dial(replace(order, caller_id=leave.caller_id), leave.given))",
-        "DialAnswer(call_sid=early)",
+        "dialed = carrier().dial(replace(order, caller_id=leave.caller_id), leave.given)",
+        "dialed = early",
     ),
 ]
 DROPS_THE_FENCE = [

@@ -6,7 +6,6 @@ What it says is read in `telnyx_reading`, its refusals in `telnyx_refusals`, its
 import base64
 import json
 import re
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from nacl.exceptions import BadSignatureError
 from nacl.signing import VerifyKey
 
 from worker.rules.evidence import CallState, FoundCall
+from worker.telnyx.fence import Fence, FencedClient, Withheld
 from worker.telnyx.reading import read_call, read_detection, read_status
 from worker.telnyx.refusals import (
     AccountBlocked,
@@ -48,6 +48,7 @@ __all__ = [
     "DialRefused",
     "DialUnconfirmed",
     "DialWithheld",
+    "Dialed",
     "Forged",
     "Usual",
     "read_detection",
@@ -58,13 +59,11 @@ EVENTS: Final = "initiated ringing answered completed"
 TOLERANCE_S: Final = 300
 """How old a signed request may be: Telnyx's own SDK allows as much."""
 
-_READY: Final = "http11.send_request_headers.started"
-_WRITTEN: Final = "http11.send_request_body.complete"
-_ANSWERED: Final = "http11.receive_response_headers.complete"
-"""Steps of httpcore's: https://www.encode.io/httpcore/extensions/#trace. Before the first, nothing of a request is sent."""
-
 _LONGEST_WAY_S: Final = 0.25
 """The most by which a slow answer counts as a request that was held up: the rest was the carrier's own doing."""
+
+_CONNECTIONS: Final = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
+"""As many as the SDK's own client keeps."""
 
 _ENDED_ALREADY: Final = "90018"
 _PAGES: Final = 10
@@ -77,14 +76,6 @@ _NOT_OURS: Final = frozenset({"purchase-pending", "purchase-failed", "port-faile
 _CLOCKS_APART_S: Final = 5
 _POST_TAKES_S: Final = 30
 """How long after an attempt was begun its call may have been created: a POST that leaves later is not sent."""
-
-
-class _Mine(threading.local):
-    """A thread's own: of the dial that it sends."""
-
-    may_leave: Callable[[], bool] | None = None
-    left_at: float | None = None
-    answered_at: float | None = None
 
 
 class Usual:
@@ -106,14 +97,6 @@ class Usual:
         return excess
 
 
-class _Withheld(Exception):
-    """We send nothing after all."""
-
-
-def _always() -> bool:
-    return True
-
-
 @dataclass(frozen=True, slots=True)
 class DialOrder:
     """One call to place."""
@@ -128,47 +111,50 @@ class DialOrder:
     record: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Dialed:
+    """What is known of a dial that the carrier has taken."""
+
+    call_sid: str  # "" if the carrier named none
+    left_at: float | None
+    """When the dial must have been with the carrier, by the monotonic clock (s): when its last byte was written, and, if
+    the answer took longer than nearly all do, so much later, for the request may have been held up on its way."""
+
+
 class Carrier:
     """Telnyx, for one account and one TeXML application. Safe to share between threads."""
 
     def __init__(
-        self, *, api_key: str, app_id: str, base_url: str, public_key: str = "", timeout_s: float = 5.0
+        self,
+        *,
+        api_key: str,
+        app_id: str,
+        base_url: str,
+        public_key: str = "",
+        timeout_s: float = 5.0,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
-        """Build the client. Its retries are off, for each is another call; so are redirects, which repeat a POST."""
+        """Build the client. `transport` replaces the one that leads to the network."""
         self._app_id = app_id
         self._public_key = public_key
-        self._mine, self._usual = _Mine(), Usual()
+        self._usual = Usual()
         self._options: dict[str, Any] = {"api_key": api_key.strip(), "base_url": base_url, "timeout": timeout_s}
+        self._transport = transport
 
     @cached_property
-    def _client(self) -> "telnyx.Telnyx":
-        # The SDK takes seconds to import, and who only verifies signatures need not wait for it.
+    def _clients(self) -> "tuple[telnyx.Telnyx, FencedClient]":
+        """The SDK's client, and the HTTP client through which it sends."""
+        # The SDK takes seconds to import, and a process that only verifies signatures need not wait for it.
         import telnyx
 
         _check(self._options["api_key"], self._options["base_url"])
-        hooks = {"request": [self._watch]}
-        http = telnyx.DefaultHttpxClient(follow_redirects=False, event_hooks=hooks)
-        return telnyx.Telnyx(**self._options, max_retries=0, http_client=http)
-
-    def _watch(self, request: httpx.Request) -> None:
-        request.extensions["trace"] = self._note
-
-    def _note(self, step: str, _info: Mapping[str, Any]) -> None:
-        if step == _READY and not (self._mine.may_leave or _always)():
-            raise _Withheld
-        if step == _WRITTEN:
-            self._mine.left_at = time.monotonic()
-        elif step == _ANSWERED:
-            self._mine.answered_at = time.monotonic()
+        # No redirects and no retries: each repeats a POST, and each POST is another call.
+        http = FencedClient(transport=self._transport, limits=_CONNECTIONS, follow_redirects=False)
+        return telnyx.Telnyx(**self._options, max_retries=0, http_client=http), http
 
     @property
-    def left_at(self) -> float | None:
-        """When this thread's last dial must have been with the carrier, by the monotonic clock; None: it was never sent.
-
-        That is when its last byte was written; and, if its answer took longer than nearly all do, so much later: it may have
-        been held up on the way.
-        """
-        return self._mine.left_at
+    def _client(self) -> "telnyx.Telnyx":
+        return self._clients[0]
 
     def warm_up(self) -> None:
         """Do now, once, what the first dial would wait for. Raises AccountBlocked if no request can be made at all."""
@@ -185,32 +171,35 @@ class Carrier:
             client.texml.calls.create("none", from_="none", to="none").to_dict()
         return True
 
-    def dial(self, order: DialOrder, may_leave: Callable[[], bool] | None = None) -> str:
-        """Send the one POST and return the call's sid, or "" if the carrier took the call and named none.
+    def dial(self, order: DialOrder, may_leave: Callable[[], bool]) -> Dialed:
+        """Send the one POST, if `may_leave` says yes.
 
-        `may_leave` is asked when all is ready and the connection stands; it returns when the time has come, and False to
+        `may_leave` is asked when all is ready and the connection stands. It returns when the time has come, and False to
         send nothing. Raises DialWithheld then, else DialRefused, CarrierBusy, AccountBlocked or DialUnconfirmed.
         """
+        client, http = self._clients
+        with http.fence(may_leave) as fence:
+            try:
+                return Dialed(self._place(client, order, fence), self._arrived_at(fence))
+            except CarrierError as error:
+                error.left_at = self._arrived_at(fence)
+                raise
+
+    def _place(self, client: "telnyx.Telnyx", order: DialOrder, fence: Fence) -> str:
         import telnyx
 
-        self._mine.left_at, self._mine.answered_at, self._mine.may_leave = None, None, may_leave
         try:
-            answer = self._client.texml.calls.create(
+            answer = client.texml.calls.create(
                 self._app_id, from_=order.caller_id, to=order.to, texml=order.texml, extra_body=_options(order)
             )
         except telnyx.APIStatusError as error:
             raise refusal(error, self._options["api_key"]) from error
         except telnyx.APIConnectionError as error:
-            if isinstance(error.__cause__, _Withheld):
+            if isinstance(error.__cause__, Withheld) and not fence.passed:
                 raise DialWithheld("its moment had passed before it was sent") from None
             raise unreached(error) from error
         except (telnyx.TelnyxError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise DialUnconfirmed(f"the carrier's answer could not be read ({type(error).__name__})") from error
-        finally:
-            self._mine.may_leave = None
-            if self._mine.left_at and self._mine.answered_at:
-                took_s = self._mine.answered_at - self._mine.left_at
-                self._mine.left_at += min(_LONGEST_WAY_S, self._usual.excess_of(took_s))
         if not isinstance(answer, telnyx.BaseModel):
             # The SDK hands on a 200 whose body is not JSON as it is.
             raise DialUnconfirmed("the carrier answered 200 with something that is no JSON object")
@@ -218,6 +207,11 @@ class Carrier:
         if errors_of(told):
             raise DialUnconfirmed("the carrier answered 200 and named errors")
         return _call_sid(told)
+
+    def _arrived_at(self, fence: Fence) -> float | None:
+        if not fence.left_at or not fence.answered_at:
+            return fence.left_at
+        return fence.left_at + min(_LONGEST_WAY_S, self._usual.excess_of(fence.answered_at - fence.left_at))
 
     def find(self, to: str, begun_at: datetime) -> list[FoundCall]:
         """Return the calls to a number that a dial begun at an instant may have placed.
@@ -323,7 +317,7 @@ class Carrier:
 
     def close(self) -> None:
         """Close the connections."""
-        if "_client" in self.__dict__:
+        if "_clients" in self.__dict__:
             self._client.close()
 
     def verify(self, body: bytes, headers: Mapping[str, str]) -> None:

@@ -21,6 +21,9 @@ _CAUTION: Final = (Refusal.AMBIGUOUS, Refusal.ACCOUNT, Refusal.BUSY, Refusal.CAL
 class CarrierError(Exception):
     """The carrier did not do what was asked. Each kind is named for what the caller does next."""
 
+    left_at: float | None = None
+    """Of a dial: see Dialed.left_at."""
+
 
 class DialRefused(CarrierError):
     """The carrier will not place this call: settle the attempt with `disposition`."""

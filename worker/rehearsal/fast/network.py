@@ -20,7 +20,15 @@ from worker.rehearsal.fast.timeline import Timeline
 from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
 from worker.store import Store, ledger
 from worker.store.views import Heard
-from worker.telnyx.carrier import Carrier, CarrierBusy, DialOrder, DialRefused, DialUnconfirmed, DialWithheld
+from worker.telnyx.carrier import (
+    Carrier,
+    CarrierBusy,
+    Dialed,
+    DialOrder,
+    DialRefused,
+    DialUnconfirmed,
+    DialWithheld,
+)
 from worker.web import inbound
 from worker.web.body import hear
 
@@ -125,9 +133,9 @@ class Network(Carrier):
     def warm_up(self) -> None:
         """Nothing takes any time here that is not slept."""
 
-    def dial(self, order: DialOrder, may_leave: Callable[[], bool] | None = None) -> str:
+    def dial(self, order: DialOrder, may_leave: Callable[[], bool]) -> Dialed:
         """Take the one POST, and let it ring; raises as the carrier's own `dial` does."""
-        if may_leave and not may_leave():
+        if not may_leave():
             raise DialWithheld("its moment had passed before it was sent")
         attempt_id = parse_qs(urlsplit(order.status_url).query)["attempt"][0]
         post = Post(attempt_id, order.to, order.caller_id, self._timeline.now_ms, PostAnswer.TAKEN)
@@ -150,11 +158,7 @@ class Network(Carrier):
                 self._timeline.sleep(4.0)
                 raise DialUnconfirmed("the carrier's answer did not come")
             case _:
-                return post.call_sid
-
-    @property
-    def left_at(self) -> None:
-        """Whatever leaves here does so on time."""
+                return Dialed(post.call_sid, None)  # whatever leaves here does so on time
 
     def numbers(self) -> dict[str, str]:
         """Return the numbers that may call: all that do."""
