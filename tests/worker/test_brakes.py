@@ -13,7 +13,7 @@ from campaigns.call import Disposition, Joined, Report
 from campaigns.campaign import Brakes, Campaign, Pacing
 from campaigns.contacts import Contact
 from campaigns.places import place_of
-from worker.dialing import braking, concluding
+from worker.dialing import bids, concluding
 from worker.rules import brakes
 from worker.rules.brakes import Counted, Ended, Mark
 from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection
@@ -199,7 +199,7 @@ def enlist(store: Store, campaign: Campaign, count: int) -> None:
 
 
 def claimed(store: Store, campaign: Campaign, most: int = 1000) -> list[str]:
-    room = braking.room(store, campaign, SETTINGS, store.now(), within=SECOND)
+    room = bids.room(store, campaign, SETTINGS, store.now(), within=SECOND)
     return claim(store, campaign, lines=1000, ahead=1000, most=most if room is None else min(room, most))
 
 
@@ -247,7 +247,7 @@ def test_never_more_than_the_canarys_attempts_are_dialed_before_somebody_approve
         case = store.case(attempt_id)
         assert case
         if not case.begun:
-            concluding.give_back(store, case, "", "canary", "for a reason", store.now())
+            concluding.give_back(store, case, "", concluding.NotNow("canary", "for a reason", store.now()))
     assert claimed(store, campaign) == []
     for attempt_id in under_way:
         assert store.campaign(campaign.name)[1] is CampaignState.RUNNING
@@ -309,9 +309,9 @@ def test_too_many_failures_pause_a_campaign_and_after_a_resume_it_is_counted_ane
     enlist(store, campaign, 60)
     attempts = list(dialed(store, campaign))
     for attempt_id in attempts[:20]:
-        assert braking.room(store, campaign, SETTINGS, store.now(), within=SECOND) is None
+        assert bids.room(store, campaign, SETTINGS, store.now(), within=SECOND) is None
         fail(store, attempt_id)
-    assert braking.room(store, campaign, SETTINGS, store.now(), within=SECOND) == 0
+    assert bids.room(store, campaign, SETTINGS, store.now(), within=SECOND) == 0
     _, state, why = store.campaign(campaign.name)
     assert state is CampaignState.PAUSED
     assert why.startswith("failed: 20 of the last 20 attempts failed")
@@ -320,9 +320,9 @@ def test_too_many_failures_pause_a_campaign_and_after_a_resume_it_is_counted_ane
     assert store.held(campaign.name) == ("", [])
     for attempt_id in attempts[20:39]:
         fail(store, attempt_id)
-        assert braking.room(store, campaign, SETTINGS, store.now(), within=SECOND) is None
+        assert bids.room(store, campaign, SETTINGS, store.now(), within=SECOND) is None
     fail(store, attempts[39])
-    assert braking.room(store, campaign, SETTINGS, store.now(), within=SECOND) == 0
+    assert bids.room(store, campaign, SETTINGS, store.now(), within=SECOND) == 0
 
 
 def totals(store: Store, campaign: Campaign) -> Mapping[str, int]:

@@ -15,17 +15,10 @@ from telnyx.types.texml.accounts import call_resource
 from campaigns.call import Disposition
 from worker.rules.evidence import AnsweredBy, CallState
 from worker.telnyx import codes
-from worker.telnyx.carrier import (
-    AccountBlocked,
-    Carrier,
-    CarrierBusy,
-    DialOrder,
-    DialRefused,
-    DialUnconfirmed,
-    Usual,
-    read_detection,
-    read_status,
-)
+from worker.telnyx.carrier import Carrier, Usual
+from worker.telnyx.order import DialOrder
+from worker.telnyx.reading import read_detection, read_status
+from worker.telnyx.refusals import AccountBlocked, CarrierBusy, DialRefused, DialUnconfirmed
 
 NUMBER = "+12125550142"
 

@@ -24,6 +24,7 @@ from worker.rules import policy
 from worker.rules.do_not_call import Listing, Registry, in_force
 from worker.rules.law import Cap, law_of, national_law
 from worker.rules.policy import Facts
+from worker.rules.rule import Rule
 from worker.rules.states import CampaignState
 from worker.store import Store
 
@@ -428,4 +429,4 @@ def test_a_rehearsal_is_not_rung_by_telnyx(
     subprocess.run([sys.executable, "-c", program, attempt_id], check=True, cwd=ROOT)
     (row,) = store.outcomes(reminder.name)
     assert (row["state"], row["attempts"]) == ("refused", 0)
-    assert "of a rehearsal" in row["reason"]
+    assert row["reason"] == Rule.REHEARSED.sentence

@@ -16,7 +16,7 @@ from campaigns.numbers import BadNumber, parse
 from campaigns.places import UnknownPlace, place_of
 from worker.cli.given import File, Folder, Json, Refused, Rejects, contacts_in, open_store, store_if_any
 from worker.cli.printing import SHOWN, err, out, print_json, show_errors, when
-from worker.dialing import braking, preflight
+from worker.dialing import own_numbers, preflight
 from worker.dialing.enlisting import enlist, error_facts
 from worker.rules import policy
 from worker.rules.admission import admitted, check_header
@@ -47,7 +47,7 @@ def check(campaign: Folder, contacts: File, rejects: Rejects = None, as_json: Js
         "caller_ids_not_ours": _strangers(definition, settings),
     }
     for number in facts["caller_ids_not_ours"] or ():
-        err.print(f"{number} would not be used: {braking.NOT_OURS}.", style="red", highlight=False)
+        err.print(f"{number} would not be used: {own_numbers.NOT_OURS}.", style="red", highlight=False)
     if as_json:
         print_json(facts | {"errors": [error_facts(error) for error in errors]})
     else:
@@ -101,7 +101,7 @@ def _strangers(definition: Campaign, settings: Settings) -> list[str] | None:
         return None
     finally:
         carrier.close()
-    return [number for number in braking.pool_of(definition, settings) if number not in owned]
+    return [number for number in own_numbers.pool_of(definition, settings) if number not in owned]
 
 
 def enqueue(

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import redis
 
-from worker.dialing import braking, briefing
+from worker.dialing import briefing, own_numbers
 from worker.settings import Settings, SettingsError
 from worker.store import Store, redis_server
 from worker.store.redis_server import connect
@@ -147,7 +147,7 @@ def _wrong_with(application: dict[str, Any], base: str) -> Iterator[str]:
 
 def _numbers(settings: Settings, carrier: Carrier) -> Iterator[Finding]:
     try:
-        pool = braking.all_caller_ids(Store.at(settings.store_url), settings)
+        pool = own_numbers.all_numbers(Store.at(settings.store_url), settings)
     except (redis.RedisError, SettingsError):
         pool = list(settings.caller_ids)
     try:
@@ -157,7 +157,7 @@ def _numbers(settings: Settings, carrier: Carrier) -> Iterator[Finding]:
         return
     for number in pool:
         if number not in owned:
-            yield Finding("numbers", ok=False, says=f"{number}: {braking.NOT_OURS}")
+            yield Finding("numbers", ok=False, says=f"{number}: {own_numbers.NOT_OURS}")
         elif owned[number] != settings.telnyx_texml_app_id:
             says = f"{number} is ours, but calls to it do not reach the application: assign it in Telnyx's portal"
             yield Finding("numbers", ok=None, says=says)

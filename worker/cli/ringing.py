@@ -11,7 +11,7 @@ from rich.table import Table
 from campaigns.campaign import Campaign
 from worker.cli.given import Json, Name, Refused, name_of, open_store
 from worker.cli.printing import SHOWN, iso, out, print_json, status_table, when
-from worker.dialing import braking
+from worker.dialing import own_numbers
 from worker.rules import brakes, caller_ids, policy
 from worker.rules.caller_ids import CallerId, NumberState
 from worker.rules.caller_ids import Limits as CallerIdLimits
@@ -48,8 +48,8 @@ def numbers(as_json: Json = False) -> None:
     """Show each number that we call from: its calls today, how it is answered, and whether it rests."""
     store, settings = open_store(), load_settings()
     now = store.now()
-    found = store.own_numbers(braking.all_caller_ids(store, settings), now)
-    limits = braking.caller_id_limits(settings)
+    found = store.own_numbers(own_numbers.all_numbers(store, settings), now)
+    limits = own_numbers.limits(settings)
     if as_json:
         print_json([one.facts(limits, now) for one in found])
         return
@@ -67,7 +67,7 @@ def _standing_of(one: CallerId, limits: CallerIdLimits, now: datetime) -> str:
     until = when(caller_ids.free_at(one, limits, now))
     return {
         NumberState.FREE: "",
-        NumberState.NOT_OURS: f"[red]not used: {braking.NOT_OURS}[/]",
+        NumberState.NOT_OURS: f"[red]not used: {own_numbers.NOT_OURS}[/]",
         NumberState.RESTS: f"[yellow]rests until {until}: it was answered far less than before[/]",
         NumberState.DONE: f"has made its calls of the day; the next is {until}",
         NumberState.COOLS: "cools down",
@@ -94,15 +94,16 @@ def stop(
     """End a campaign for good: who was not rung yet is canceled."""
     _set_state(campaign, CampaignState.STOPPED, "stopped by the operator")
     if hang_up:
-        from worker.app import carrier
-        from worker.telnyx.carrier import CarrierError
+        from worker.telnyx.carrier import Carrier, CarrierError
 
-        store, failed = open_store(), list[str]()
+        settings = load_settings()
+        settings.require_carrier()
+        carrier, store, failed = Carrier.of(settings), open_store(), list[str]()
         for attempt_id in store.live(name_of(campaign)):
             case = store.case(attempt_id)
             if case and case.begun and (sid := case.evidence.call_sid):
                 try:
-                    carrier().hang_up(sid)
+                    carrier.hang_up(sid)
                 except CarrierError as error:
                     failed.append(f"{case.phone}: {error}")
         if failed:

@@ -14,7 +14,7 @@ import typer
 
 from worker.cli.given import SAMPLE, Json
 from worker.cli.printing import err, out, print_json
-from worker.dialing import braking
+from worker.dialing import own_numbers
 from worker.machine.embedded import EmbeddedRedis
 from worker.machine.processes import Processes
 from worker.settings import Settings, load_settings
@@ -39,16 +39,15 @@ def up(port: Annotated[int, typer.Option(help="Of the callbacks server.")] = 800
 
 
 def _ask_whose_numbers(store: Store, settings: Settings) -> None:
-    from worker.app import carrier
-    from worker.telnyx.carrier import CarrierError
+    from worker.telnyx.carrier import Carrier, CarrierError
 
     try:
-        strangers = braking.ask_whose(store, carrier(), braking.all_caller_ids(store, settings))
+        strangers = own_numbers.ask_whose(store, Carrier.of(settings), own_numbers.all_numbers(store, settings))
     except CarrierError as error:
-        err.print(braking.UNKNOWN % error, style="yellow", highlight=False)
+        err.print(own_numbers.UNKNOWN % error, style="yellow", highlight=False)
         return
     for number in strangers:
-        err.print(f"Nobody is called from {number}: {braking.NOT_OURS}.", style="red", highlight=False)
+        err.print(f"Nobody is called from {number}: {own_numbers.NOT_OURS}.", style="red", highlight=False)
 
 
 def _revive(processes: Processes, server: EmbeddedRedis | None) -> None:

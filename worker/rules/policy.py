@@ -19,9 +19,7 @@ from campaigns.places import Place
 from worker.rules.do_not_call import Listing, Registry, in_force
 from worker.rules.law import CONSENTS, NO_LAW, Cap, Law, UnknownRegion, law_of, national_law, public_holidays
 from worker.rules.settlement import Settled
-
-LINGER: Final = timedelta(seconds=60)
-"""How long a call may outlast its ring and its time limit before its line is taken to be free."""
+from worker.rules.timing import LINGER
 
 _SEARCH_DAYS: Final = 62
 """How far ahead an opening is searched: past any combination of weekdays, holidays and a blackout of some weeks."""

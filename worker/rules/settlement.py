@@ -5,43 +5,24 @@ What follows for the contact, policy decides. Times are zone-aware datetimes, du
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 from campaigns.call import Disposition, Joined, OptOut, Report
 from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
-
-REPORT_GRACE: Final = timedelta(seconds=30)
-"""How long after a call's end the bot's report is waited for: its retries take most of this when we were away."""
-
-END_GRACE: Final = timedelta(seconds=15)
-"""How long after the bot's report the carrier's last callback is waited for."""
-
-FIRST_LOOK: Final = timedelta(seconds=12)
-"""How long after a dial of which nothing was heard the carrier is asked, and asked again."""
-
-RING_LOOK: Final = timedelta(seconds=45)
-"""How long a call that is on its way may say nothing before the carrier is asked: longer than most ring."""
-
-TALK_LOOK: Final = timedelta(seconds=120)
-"""How long a talk may go on before the carrier is asked whether it does: the bot reports when it is over."""
-
-NOT_PLACED: Final = timedelta(seconds=60)
-"""A dial that the carrier still does not know after so long was never placed, or so we guess: its list of calls is only
-eventually complete."""
-
-BOT_GRACE: Final = timedelta(seconds=20)
-"""How long after an answer the bot may take to say that it is there, before the carrier is asked about the call."""
-
-HANG_UP_AFTER: Final = timedelta(seconds=10)
-"""How much longer it may take then, before we hang up: nobody is kept listening to silence."""
-
-HANG_UP_GRACE: Final = timedelta(seconds=60)
-"""How long we try to hang up, and then wait to hear that the call is over."""
-
-ASK_AGAIN: Final = timedelta(seconds=10)
-"""When a request to the carrier that may have been lost is made again."""
+from worker.rules.timing import (
+    ASK_AGAIN,
+    BOT_GRACE,
+    END_GRACE,
+    FIRST_LOOK,
+    HANG_UP_AFTER,
+    HANG_UP_GRACE,
+    NOT_PLACED,
+    REPORT_GRACE,
+    RING_LOOK,
+    TALK_LOOK,
+)
 
 _MACHINES: Final = frozenset({AnsweredBy.MACHINE, AnsweredBy.MACHINE_READY, AnsweredBy.FAX})
 
