@@ -2,6 +2,7 @@
 
 from kombu.entity import Exchange, Queue
 
+from worker.rules.timing import BEAT_EXPIRES_S, BEAT_S, COUNT_BEAT_S, TEND_BEAT_S
 from worker.settings import load_settings
 from worker.store.redis_server import broker
 
@@ -68,13 +69,16 @@ worker_send_task_events = False  # a third of the throughput otherwise
 worker_hijack_root_logger = False
 worker_eta_task_limit = 100
 
-# Doubled and piled-up ticks are harmless: the store takes one at a time (Store.tick). `expires` bounds the pile while no
-# worker is there; it is far above any difference between the clocks of two machines, which would void every tick.
+# Doubled and piled-up beats are harmless: the store takes one of each kind at a time (Store.tick).
+beat_scheduler = "worker.app:Scheduler"
 beat_max_loop_interval = 0.2
 beat_schedule_filename = str(load_settings().data_dir / "beat-schedule")
 beat_schedule = {
-    "claim": {"task": "worker.tasks.claim_due", "schedule": 0.25, "options": {"expires": 300}},
-    "bots": {"task": "worker.tasks.count_bots", "schedule": 3.0, "options": {"expires": 300}},
-    "caller-ids": {"task": "worker.tasks.tend_caller_ids", "schedule": 5.0, "options": {"expires": 300}},
-    "sweep": {"task": "worker.tasks.sweep", "schedule": 0.25, "options": {"expires": 300}},
+    name: {"task": f"worker.tasks.{task}", "schedule": every_s, "options": {"expires": BEAT_EXPIRES_S}}
+    for name, task, every_s in (
+        ("claim", "claim_due", BEAT_S),
+        ("bots", "count_bots", COUNT_BEAT_S),
+        ("caller-ids", "tend_caller_ids", TEND_BEAT_S),
+        ("sweep", "sweep", BEAT_S),
+    )
 }

@@ -16,7 +16,7 @@ from campaigns.contacts import Contact, read_contacts
 from campaigns.places import place_of
 from sandbox.speech import synthesize
 from worker.rehearsal import compare
-from worker.rehearsal.live import RETRY_AFTER, Stage, hurried
+from worker.rehearsal.live import RETRY_AFTER, LiveStage, hurried
 from worker.telnyx import texml
 
 pytestmark = pytest.mark.calls
@@ -29,15 +29,15 @@ HOSTILE = ["</Parameter><Hangup/>", "{{ 7*7 }}", "{% raw %}", "Ann & Bob", 'Ann 
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveStage]:
     folder = tmp_path_factory.mktemp("stage")
     people = folder / "people.csv"
     people.write_text(HEADER, "utf-8")
-    with Stage(folder, people, overrides={"LINES": "60", "CALLS_PER_SECOND": "20"}) as stage:
+    with LiveStage(folder, people, overrides={"LINES": "60", "CALLS_PER_SECOND": "20"}) as stage:
         yield stage
 
 
-def window(stage: Stage, server: str, path: str) -> list[dict]:
+def window(stage: LiveStage, server: str, path: str) -> list[dict]:
     base = {"telnyx": "TELNYX_BASE_URL", "providers": "OPENAI_BASE_URL"}[server]
     return httpx.get(stage.environment[base].rsplit("/", 1)[0] + path, timeout=30).json()
 
@@ -47,7 +47,7 @@ def campaign(name: str) -> Campaign:
     return definition.model_copy(update={"name": name, "pacing": Pacing(calls_per_second=20, lines=60)})
 
 
-def enlist(stage: Stage, definition: Campaign, rows: str, tmp_path: Path) -> list[Contact]:
+def enlist(stage: LiveStage, definition: Campaign, rows: str, tmp_path: Path) -> list[Contact]:
     file = tmp_path / "contacts.csv"
     file.write_text(HEADER + rows, "utf-8")
     with file.open("rb") as lines:
@@ -61,7 +61,7 @@ def enlist(stage: Stage, definition: Campaign, rows: str, tmp_path: Path) -> lis
     return contacts
 
 
-def until_done(stage: Stage, name: str, limit_s: float) -> list[dict]:
+def until_done(stage: LiveStage, name: str, limit_s: float) -> list[dict]:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         stage.check()
@@ -72,7 +72,7 @@ def until_done(stage: Stage, name: str, limit_s: float) -> list[dict]:
     pytest.fail(f"not done after {limit_s} s: {stage.store.status(name)}")
 
 
-def until_ended(stage: Stage, call_sid: str, limit_s: float) -> dict:
+def until_ended(stage: LiveStage, call_sid: str, limit_s: float) -> dict:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         (call,) = [c for c in window(stage, "telnyx", "/sandbox/calls") if c["call_sid"] == call_sid]
@@ -82,7 +82,7 @@ def until_ended(stage: Stage, call_sid: str, limit_s: float) -> dict:
     pytest.fail(f"the call did not end within {limit_s} s")
 
 
-def heard(stage: Stage, call_sid: str) -> np.ndarray:
+def heard(stage: LiveStage, call_sid: str) -> np.ndarray:
     network = stage.environment["TELNYX_BASE_URL"].rsplit("/", 1)[0]
     data = httpx.get(f"{network}/sandbox/calls/{call_sid}/heard", timeout=30).content
     return np.frombuffer(data, np.int16).astype(np.float64)
@@ -109,7 +109,7 @@ def pieces(sound: np.ndarray, word: str) -> int:
     return int(((frames @ windows.T / norms).max(axis=1) > 0.97).sum())
 
 
-def test_one_row_becomes_a_conversation_and_its_outcome(stage: Stage, tmp_path: Path) -> None:
+def test_one_row_becomes_a_conversation_and_its_outcome(stage: LiveStage, tmp_path: Path) -> None:
     definition = campaign("journey")
     (contact,) = enlist(stage, definition, "(212) 555-0111,Ada Lovelace,Tuesday,half past nine,talks\n", tmp_path)
     (outcome,) = until_done(stage, definition.name, 90)
@@ -139,7 +139,7 @@ def test_one_row_becomes_a_conversation_and_its_outcome(stage: Stage, tmp_path: 
 
 
 def test_markup_templates_and_commands_in_a_name_reach_the_bot_as_the_same_characters(
-    stage: Stage, tmp_path: Path
+    stage: LiveStage, tmp_path: Path
 ) -> None:
     definition = campaign("hostile")
     rows = "".join(f'+1303555{110 + n:04d},"{name}",Tuesday,nine,hangs_up\n' for n, name in enumerate(HOSTILE))
@@ -155,7 +155,7 @@ def test_markup_templates_and_commands_in_a_name_reach_the_bot_as_the_same_chara
         assert f"Hello {contact.columns['name']}," in spoken
 
 
-def test_whoever_rings_back_is_told_why_they_were_called(stage: Stage, tmp_path: Path) -> None:
+def test_whoever_rings_back_is_told_why_they_were_called(stage: LiveStage, tmp_path: Path) -> None:
     definition = campaign("ringback")
     (contact,) = enlist(stage, definition, "+13125550113,Marie Curie,Thursday,ten,busy>talks\n", tmp_path)
     until_done(stage, definition.name, 90)
@@ -171,7 +171,7 @@ def test_whoever_rings_back_is_told_why_they_were_called(stage: Stage, tmp_path:
     assert outcome["disposition"] == "completed"
 
 
-def test_whoever_rings_while_the_dialer_is_away_is_put_on_the_list_by_the_carriers_word(stage: Stage) -> None:
+def test_whoever_rings_while_the_dialer_is_away_is_put_on_the_list_by_the_carriers_word(stage: LiveStage) -> None:
     network = stage.environment["TELNYX_BASE_URL"].rsplit("/", 1)[0]
     ours = f"{stage.environment['PUBLIC_URL']}/telnyx/inbound"
     static = texml.static_document(stage.environment["STREAM_URL"])
@@ -190,7 +190,7 @@ def test_whoever_rings_while_the_dialer_is_away_is_put_on_the_list_by_the_carrie
 
 
 @pytest.mark.timeout(400)
-def test_fifty_people_called_at_once_each_hear_their_own_words(stage: Stage, tmp_path: Path) -> None:
+def test_fifty_people_called_at_once_each_hear_their_own_words(stage: LiveStage, tmp_path: Path) -> None:
     names = [f"{first}{last}" for first in ("Aber", "Bram", "Cole", "Dun", "Eld") for last in
              ("acre", "borough", "chester", "dale", "field", "gate", "holm", "kirk", "minster", "stead")]  # fmt: skip
     # A small machine cannot set up fifty pipelines in the same second; it can hold fifty.
@@ -217,7 +217,7 @@ def test_fifty_people_called_at_once_each_hear_their_own_words(stage: Stage, tmp
         assert others <= 3, f"{name} heard {others} pieces of {other}"
 
 
-def test_the_dialers_books_agree_with_the_networks(stage: Stage) -> None:
+def test_the_dialers_books_agree_with_the_networks(stage: LiveStage) -> None:
     """Last: over all that the tests above have rung."""
     outcomes = [row for name in stage.store.campaigns() for row in stage.store.outcomes(name)]
     called_back = {row["phone"] for row in outcomes if row["phone"] == "+13125550113"}

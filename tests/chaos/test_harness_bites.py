@@ -19,28 +19,36 @@ from .stage import ROOT, Stage
 
 PACKAGES = ("worker", "campaigns", "sandbox")
 
+DIAL = "worker/dialing/dial.py"
+
 REDIALS_AFTER_A_TIMEOUT = [
     (
-        "worker/tasks.py",
-        "        answer = DialAnswer(unconfirmed=True, reason=str(doubt))\n",
-        '        _not_dialed(case, token, "again", str(doubt), store().now())\n        return\n',
+        DIAL,
+        "        _record(dialer, case, leave, DialAnswer(unconfirmed=True, reason=str(doubt)), doubt.left_at)\n",
+        "        _give_back(dialer, case, leave.token, _no(case, Rule.CARRIER_BUSY, dialer.store.now(), str(doubt)))\n",
     )
 ]
-RETRIES_IN_THE_SDK = [("worker/telnyx/carrier.py", "max_retries=0", "max_retries=2")]
+# Either of the two keeps a dial from being sent again: the client that never retries, and the fence that opens once.
+RETRIES_IN_THE_SDK = [
+    ("worker/telnyx/carrier.py", "max_retries=0", "max_retries=2"),
+    ("worker/telnyx/fence.py", "self._open = not self.passed and self._may_leave()", "self._open = self._may_leave()"),
+    ("worker/telnyx/fence.py", "        if self.passed or not self._open:", "        if not self._open:"),
+]
 DIALS_BEFORE_WRITING = [
     (
-        "worker/tasks.py",
+        DIAL,
         "    if not leave.begin():",
-        "    early = carrier().dial(replace(order, caller_id=settings.caller_ids[0]))\n    if not leave.begin():",
+        "    early = dialer.phone.dial(replace(order, caller_id=dialer.settings.caller_ids[0]), lambda: True)\n"
+        "    if not leave.begin():",
     ),
     (
-        "worker/tasks.py",
-        "DialAnswer(call_sid=carrier().dial(replace(order, caller_id=leave.caller_id), leave.given))",
-        "DialAnswer(call_sid=early)",
+        DIAL,
+        "dialed = dialer.phone.dial(replace(order, caller_id=leave.caller_id), leave.given)",
+        "dialed = early",
     ),
 ]
 DROPS_THE_FENCE = [
-    ("worker/tasks.py", "    if case.begun:\n        return None\n", ""),
+    (DIAL, "    if case.begun:\n        return None\n", ""),
     ("worker/store/lua/begin.lua", "elseif redis.call('EXISTS', KEYS[1]) == 1 then\n  return {'no', 'gone', 0}\n", ""),
     (
         "worker/store/lua/begin.lua",

@@ -13,11 +13,13 @@ from campaigns.call import Disposition, Joined, Report
 from campaigns.campaign import Brakes, Campaign, Pacing
 from campaigns.contacts import Contact
 from campaigns.places import place_of
-from worker.dialing import braking, concluding
+from worker.dialing import bids, concluding
 from worker.rules import brakes, hours
 from worker.rules.brakes import Counted, Ended, Mark
 from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection
+from worker.rules.rule import Rule
 from worker.rules.settlement import DialAnswer, Evidence, Settled
+from worker.rules.verdict import Verdict
 from worker.rules.states import CampaignState
 from worker.settings import Settings
 from worker.store import Store, ledger
@@ -197,7 +199,7 @@ def enlist(store: Store, campaign: Campaign, count: int) -> None:
 
 
 def claimed(store: Store, campaign: Campaign, most: int = 1000) -> list[str]:
-    room = braking.room(store, campaign, SETTINGS, store.now(), within=SECOND)
+    room = bids.room(store, campaign, SETTINGS, store.now(), within=SECOND)
     return claim(store, campaign, lines=1000, ahead=1000, most=most if room is None else min(room, most))
 
 
@@ -245,7 +247,7 @@ def test_no_more_attempts_than_the_canarys_are_dialed_before_the_operator_approv
         case = store.case(attempt_id)
         assert case
         if not case.begun:
-            concluding.give_back(store, case, "", "canary", "for a reason", store.now())
+            concluding.give_back(store, case, "", Verdict(Rule.CANARY, "for a reason", store.now()))
     assert claimed(store, campaign) == []
     for attempt_id in under_way:
         assert store.campaign(campaign.name)[1] is CampaignState.RUNNING
@@ -306,9 +308,9 @@ def test_too_many_failures_pause_a_campaign_and_a_resume_counts_from_zero(store:
     enlist(store, campaign, 60)
     attempts = list(dialed(store, campaign))
     for attempt_id in attempts[:20]:
-        assert braking.room(store, campaign, SETTINGS, store.now(), within=SECOND) is None
+        assert bids.room(store, campaign, SETTINGS, store.now(), within=SECOND) is None
         fail(store, attempt_id)
-    assert braking.room(store, campaign, SETTINGS, store.now(), within=SECOND) == 0
+    assert bids.room(store, campaign, SETTINGS, store.now(), within=SECOND) == 0
     _, state, why = store.campaign(campaign.name)
     assert state is CampaignState.PAUSED
     assert why.startswith("failed: 20 of the last 20 attempts failed")
@@ -317,9 +319,9 @@ def test_too_many_failures_pause_a_campaign_and_a_resume_counts_from_zero(store:
     assert store.held(campaign.name) == ("", [])
     for attempt_id in attempts[20:39]:
         fail(store, attempt_id)
-        assert braking.room(store, campaign, SETTINGS, store.now(), within=SECOND) is None
+        assert bids.room(store, campaign, SETTINGS, store.now(), within=SECOND) is None
     fail(store, attempts[39])
-    assert braking.room(store, campaign, SETTINGS, store.now(), within=SECOND) == 0
+    assert bids.room(store, campaign, SETTINGS, store.now(), within=SECOND) == 0
 
 
 def totals(store: Store, campaign: Campaign) -> Mapping[str, int]:

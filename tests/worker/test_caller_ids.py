@@ -13,7 +13,7 @@ from test_carrier_socket import Numbers, Server, answer, listening, owned
 
 from campaigns.call import Disposition
 from campaigns.campaign import Campaign
-from worker.dialing import braking
+from worker.dialing import bids, own_numbers
 from worker.machine.embedded import EmbeddedRedis
 from worker.rules import caller_ids
 from worker.rules.caller_ids import CallerId, CallerIdLimits
@@ -190,12 +190,12 @@ def test_no_contact_is_claimed_while_no_number_may_call(store: Store, reminder: 
     campaign = wide(reminder.model_copy(update={"caller_ids": (NEW_YORK, BOSTON)}))
     enlist(store, campaign, 9)
     settings = Settings(calls_per_caller_id_per_day=3, caller_id_cool_down_s=60)
-    assert braking.room(store, campaign, settings, store.now(), within=SECOND) == 2
+    assert bids.room(store, campaign, settings, store.now(), within=SECOND) == 2
     for attempt_id in claimed(store, campaign)[:2]:
-        assert begin(store, attempt_id, pool=[NEW_YORK, BOSTON], limits=braking.caller_id_limits(settings)) == ""
-    assert braking.room(store, campaign, settings, store.now(), within=SECOND) == 0
+        assert begin(store, attempt_id, pool=[NEW_YORK, BOSTON], limits=own_numbers.limits(settings)) == ""
+    assert bids.room(store, campaign, settings, store.now(), within=SECOND) == 0
     store.clock_ms += 60_000
-    assert braking.room(store, campaign, settings, store.now(), within=SECOND) == 2
+    assert bids.room(store, campaign, settings, store.now(), within=SECOND) == 2
 
 
 MOMENTS = st.integers(0, 120).map(lambda seconds: NOON - seconds * SECOND)
@@ -267,7 +267,7 @@ def call(store: Store, attempt_id: str, *, answered: bool) -> None:
 
 def tend(store: Store, telnyx: Server, settings: Settings) -> None:
     carrier = Carrier(api_key="k", app_id="129", base_url=telnyx.url, timeout_s=5)
-    braking.tend_caller_ids(store, carrier, settings)
+    own_numbers.tend(store, carrier, settings)
     carrier.close()
 
 

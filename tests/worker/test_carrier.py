@@ -15,17 +15,10 @@ from telnyx.types.texml.accounts import call_resource
 from campaigns.call import Disposition
 from worker.rules.evidence import AnsweredBy, CallState
 from worker.telnyx import codes
-from worker.telnyx.carrier import (
-    AccountBlocked,
-    Carrier,
-    CarrierBusy,
-    DialOrder,
-    DialRefused,
-    DialUnconfirmed,
-    Usual,
-    read_detection,
-    read_status,
-)
+from worker.telnyx.carrier import Carrier, Usual
+from worker.telnyx.order import DialOrder
+from worker.telnyx.reading import read_detection, read_status
+from worker.telnyx.refusals import AccountBlocked, CarrierBusy, DialRefused, DialUnconfirmed
 
 NUMBER = "+12125550142"
 
@@ -90,7 +83,7 @@ def test_every_answer_leads_to_what_the_dialer_does_next_after_exactly_one_post(
     httpx.post(f"{network}/sandbox/faults", json={"create": [{"kind": fault, "seconds": 3}]})
     before = posts(network)
     with pytest.raises(expected) as caught:
-        carrier.dial(order())
+        carrier.dial(order(), lambda: True)
     assert type(caught.value) is expected
     assert posts(network) == before + 1
     assert "KEYsandbox" not in str(caught.value)
@@ -100,13 +93,13 @@ def test_every_answer_leads_to_what_the_dialer_does_next_after_exactly_one_post(
 def test_nothing_rang_when_nobody_listens() -> None:
     carrier = Carrier(api_key="k", app_id="1", base_url="http://127.0.0.1:9/v2", timeout_s=2)
     with pytest.raises(CarrierBusy, match="cannot be reached"):
-        carrier.dial(order())
+        carrier.dial(order(), lambda: True)
     carrier.close()
 
 
 def test_a_call_is_placed_found_and_hung_up_twice(carrier: Carrier, network: str) -> None:
     httpx.post(f"{network}/sandbox/people", json={"+12125550143": "no_answer"})
-    sid = carrier.dial(order("+12125550143"))
+    sid = carrier.dial(order("+12125550143"), lambda: True).call_sid
     assert sid.startswith("v3:")
     assert [call.call_sid for call in carrier.find("+12125550143", datetime.now(UTC) - timedelta(seconds=10))] == [sid]
     carrier.hang_up(sid)

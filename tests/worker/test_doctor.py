@@ -95,7 +95,7 @@ def test_where_all_is_well_nothing_is_to_be_mended(well: Settings) -> None:
         ({"redis_url": "redis://127.0.0.1:1/0"}, "redis", "cannot reach Redis"),
         ({"telnyx_texml_app_id": "130"}, "application", "there is no TeXML application 130"),
         ({"telnyx_base_url": "http://127.0.0.1:1"}, "telnyx", "could not be asked"),
-        ({"caller_ids": "+13125550100"}, "numbers", "+13125550100: it is no number of this Telnyx account"),
+        ({"caller_ids": "+13125550100"}, "numbers", "+13125550100: it is not one of this Telnyx account's numbers"),
         ({"public_url": "http://127.0.0.1:1"}, "callbacks", "cannot be reached from here"),
         ({"stream_url": "ws://127.0.0.1:1/ws"}, "agent", "127.0.0.1:1 cannot be reached"),
     ],

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from campaigns.campaign import Campaign, load_campaign
 from campaigns.contacts import Contact, RowError, read_contacts
 from campaigns.places import place_of
-from worker.rehearsal.fast.auditor import Limits, Verdict, audit
-from worker.rehearsal.fast.network import Call, Post
+from worker.rehearsal.fast.days import friday_before_the_clocks_change
+from worker.rehearsal.fast.event_clock import EventClock
+from worker.rehearsal.fast.findings import Allowance, Findings, audit
+from worker.rehearsal.fast.network import NetworkCall, Post
 from worker.rehearsal.fast.odds import Odds, PostAnswer
-from worker.rehearsal.fast.rehearsal import friday_before_the_clocks_change
 from worker.rehearsal.fast.sample import NoFiction, write_contacts
-from worker.rehearsal.fast.timeline import Timeline
 from worker.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -74,9 +74,9 @@ def at(hours: float = 0) -> int:
 
 def talked(
     sid: str, attempt_id: str, number: str, from_ms: int, *, inbound: bool = False, says: str = "completed"
-) -> Call:
+) -> NetworkCall:
     """A call of a minute, answered after ten seconds."""
-    return Call(
+    return NetworkCall(
         sid, attempt_id, number, OURS, inbound, from_ms, from_ms + 10 * SECOND, from_ms + 11 * SECOND,
         ended_ms=from_ms + 70 * SECOND, status="completed", says=says,
     )  # fmt: skip
@@ -96,9 +96,11 @@ class Books:
             Post("ada#2", ADA, OURS, at(1), PostAnswer.TAKEN, "s3"),
         ]
     )
-    calls: list[Call] = field(
+    calls: list[NetworkCall] = field(
         default_factory=lambda: [
-            Call("s1", "ada#1", ADA, OURS, inbound=False, created_ms=at(), ended_ms=at() + 5 * SECOND, status="busy"),
+            NetworkCall(
+                "s1", "ada#1", ADA, OURS, inbound=False, created_ms=at(), ended_ms=at() + 5 * SECOND, status="busy"
+            ),
             talked("s2", "bob#1", BOB, at(0.01)),
             talked("s3", "ada#2", ADA, at(1)),
         ]
@@ -111,9 +113,9 @@ class Books:
     )
     approved_ms: int = at(0.5)
     calls_per_day: int = 0
-    limits: Limits = field(default_factory=lambda: Limits(calls_per_second=1, lines=2))
+    limits: Allowance = field(default_factory=lambda: Allowance(calls_per_second=1, lines=2))
 
-    def audited(self, campaign: Campaign) -> Verdict:
+    def audited(self, campaign: Campaign) -> Findings:
         pacing = campaign.pacing.model_copy(update={"calls_per_day": self.calls_per_day})
         return audit(
             campaign.model_copy(update={"pacing": pacing}),
@@ -192,7 +194,7 @@ def faster_than_the_pace(books: Books) -> None:
 
 
 def more_calls_than_lines(books: Books) -> None:
-    books.limits = Limits(calls_per_second=1, lines=1)
+    books.limits = Allowance(calls_per_second=1, lines=1)
     books.calls[0].ended_ms = at(0.011)
 
 
@@ -205,11 +207,11 @@ def too_many_in_a_day(books: Books) -> None:
 
 
 def too_often_from_one_number(books: Books) -> None:
-    books.limits = Limits(calls_per_second=1, lines=2, calls_per_caller_id_per_day=2)
+    books.limits = Allowance(calls_per_second=1, lines=2, calls_per_caller_id_per_day=2)
 
 
 def too_soon_from_one_number(books: Books) -> None:
-    books.limits = Limits(calls_per_second=1, lines=2, cool_down_s=37)
+    books.limits = Allowance(calls_per_second=1, lines=2, cool_down_s=37)
 
 
 def no_bot_is_warm(books: Books) -> None:
@@ -301,7 +303,7 @@ def test_whoever_hears_no_bot_within_two_seconds_is_counted(sample: Campaign) ->
 @given(st.lists(st.tuples(st.integers(0, 50), st.lists(st.integers(0, 50), max_size=3)), max_size=8))
 def test_whoever_sleeps_wakes_at_its_instant_and_one_at_a_time(plans: list[tuple[int, list[int]]]) -> None:
     moments: list[int] = []
-    timeline = Timeline(1000, moments.append)
+    timeline = EventClock(1000, moments.append)
     heard: list[int] = []
     running: list[int] = []
 
@@ -330,7 +332,7 @@ def test_what_an_action_raises_is_raised_where_the_timeline_is_moved() -> None:
         timeline.sleep(1)
         raise LookupError
 
-    timeline = Timeline(0, lambda _ms: None)
+    timeline = EventClock(0, lambda _ms: None)
     timeline.after(1, fails)
     timeline.step()
     with pytest.raises(LookupError):

@@ -28,13 +28,15 @@ def test_metrics_tell_lines_contacts_and_silence_and_nothing_of_people(
     samples = [line for line in answer.text.splitlines() if not line.startswith("#")]
     assert [line for line in samples if not SAMPLE.fullmatch(line)] == []
     for expected in (
-        'dialout_lines_busy{direction="outbound"} 1',
-        'dialout_lines_busy{direction="inbound"} 1',
-        "dialout_ringing 0",
-        f'dialout_contacts{{campaign="{reminder.name}",state="live"}} 1',
-        f'dialout_silent_answers_total{{campaign="{reminder.name}"}} 3',
+        'dialout_lines_busy{direction="outbound"} 1.0',
+        'dialout_lines_busy{direction="inbound"} 1.0',
+        "dialout_ringing 0.0",
+        f'dialout_contacts{{campaign="{reminder.name}",state="live"}} 1.0',
+        f'dialout_silent_answers_total{{campaign="{reminder.name}"}} 3.0',
     ):
         assert expected in samples
+    assert "# TYPE dialout_silent_answers_total counter" in answer.text
+    assert "# TYPE dialout_contacts gauge" in answer.text
     assert "+1212" not in answer.text
 
 
@@ -49,11 +51,11 @@ def test_metrics_tell_what_the_brakes_have_counted_and_which_of_them_holds(
     samples = callbacks.get("/metrics").text.splitlines()
     of = f'campaign="{reminder.name}"'
     for expected in (
-        f"dialout_running{{{of}}} 0",
-        f'dialout_held{{{of},rule="failed"}} 1',
-        f'dialout_attempts{{{of},mark="failed"}} 1',
-        f"dialout_abandoned_share{{{of}}} 0",
-        'dialout_caller_ids{state="free"} 1',
-        'dialout_caller_ids{state="not_ours"} 0',
+        f"dialout_running{{{of}}} 0.0",
+        f'dialout_held{{{of},rule="failed"}} 1.0',
+        f'dialout_attempts{{{of},mark="failed"}} 1.0',
+        f"dialout_abandoned_share{{{of}}} 0.0",
+        'dialout_caller_ids{state="free"} 1.0',
+        'dialout_caller_ids{state="not_ours"} 0.0',
     ):
         assert expected in samples

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from campaigns.call import from_parameters
 from campaigns.campaign import Campaign
-from worker import tasks
+from worker.dialing import briefing
 from worker.settings import Settings
 from worker.store import Store
 
@@ -28,8 +28,7 @@ def test_what_a_campaign_says_of_its_calls_reaches_the_carrier_and_the_bot(
     rules = reminder.call.model_copy(update={"record": record, "menus": "press_keys"})
     case = store.case(dialed(store, changed(reminder, call=rules.model_dump())))
     assert case
-    order, problem = tasks._order(case, SETTINGS, store.now())
-    assert order, problem
+    order = briefing.order(case, SETTINGS, store.now())
     assert (order.record, order.time_limit_s) == (record, 300)
     document = ElementTree.fromstring(order.texml)
     brief = from_parameters({p.get("name"): p.get("value") for p in document.iter("Parameter")}, SECRET, time.time())

@@ -15,7 +15,7 @@ from worker.rules import retries
 from worker.rules.settlement import DialAnswer, Settled
 from worker.store import Store, ledger
 from worker.telnyx import codes
-from worker.telnyx.carrier import read_status
+from worker.telnyx.reading import read_status
 
 NOON = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
 CONTACT = Contact("+12125550111", {"name": "Ada", "day": "Tuesday", "time": "nine"}, 2)

@@ -155,9 +155,10 @@ def test_an_answer_that_no_rule_has_is_recorded_as_an_error_and_asked_again(remi
 
 def test_the_rules_read_no_clock() -> None:
     """import-linter cannot see this: datetime is imported for its type, and must not be asked for the time."""
-    asked: list[str] = []
-    for file in (ROOT / "worker" / "rules").glob("*.py"):
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            if isinstance(node, ast.Attribute) and ast.unparse(node) in CLOCKS:
-                asked.append(f"{file.name}:{node.lineno}")
+    asked = [
+        f"{file.name}:{node.lineno}"
+        for file in (ROOT / "worker" / "rules").glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in CLOCKS
+    ]
     assert asked == []

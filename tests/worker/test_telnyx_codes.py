@@ -13,9 +13,8 @@ from telnyx.types.texml.accounts import call_resource, call_retrieve_calls_param
 from campaigns.call import Disposition
 from worker.rules.evidence import CallEvent, CallState
 from worker.telnyx import codes
-from worker.telnyx.carrier import read_detection, read_status
 from worker.telnyx.codes import Refusal
-from worker.telnyx.reading import read_call
+from worker.telnyx.reading import read_call, read_detection, read_status
 
 # Copied from Telnyx's OpenAPI file for TeXML calls: the enums of its callbacks.
 CALL_STATUSES = "initiated ringing in-progress completed busy no-answer canceled failed"

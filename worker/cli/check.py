@@ -12,7 +12,7 @@ from campaigns.contacts import ContactsError
 from worker.cli.inputs import contacts_in, open_carrier, rejects_in, store_if_any
 from worker.cli.options import File, Folder, Json, Rejects
 from worker.cli.printing import err, out, print_json, show_errors, when
-from worker.dialing import braking, preflight
+from worker.dialing import own_numbers, preflight
 from worker.dialing.enlisting import error_facts
 from worker.rules import admission
 from worker.rules.admission import check_header
@@ -42,7 +42,7 @@ def check(campaign: Folder, contacts: File, rejects: Rejects = None, as_json: Js
         "caller_ids_not_ours": _strangers(definition, settings),
     }
     for number in facts["caller_ids_not_ours"] or ():
-        err.print(f"{number} would not be used: {braking.NOT_OURS}.", style="red", highlight=False)
+        err.print(f"{number} would not be used: {own_numbers.NOT_OURS}.", style="red", highlight=False)
     if as_json:
         print_json(facts | {"errors": [error_facts(error) for error in errors]})
     else:
@@ -93,4 +93,4 @@ def _strangers(definition: Campaign, settings: Settings) -> list[str] | None:
             owned = carrier.numbers()
         except CarrierError:
             return None
-    return [number for number in braking.pool_of(definition, settings) if number not in owned]
+    return [number for number in own_numbers.pool_of(definition, settings) if number not in owned]

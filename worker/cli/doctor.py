@@ -18,7 +18,7 @@ import typer
 from worker.cli.inputs import open_carrier
 from worker.cli.options import Json
 from worker.cli.printing import out, print_json
-from worker.dialing import braking, briefing
+from worker.dialing import briefing, own_numbers
 from worker.settings import Settings, SettingsError, load_settings
 from worker.store import Store, redis_server
 from worker.store.redis_server import connect
@@ -159,7 +159,7 @@ def _wrong_with(application: dict[str, Any], base: str) -> Iterator[str]:
 
 def _numbers(settings: Settings, carrier: Carrier) -> Iterator[Finding]:
     try:
-        pool = braking.all_caller_ids(Store.at(settings.store_url), settings)
+        pool = own_numbers.all_numbers(Store.at(settings.store_url), settings)
     except (redis.RedisError, SettingsError):
         pool = list(settings.caller_ids)
     try:
@@ -169,7 +169,7 @@ def _numbers(settings: Settings, carrier: Carrier) -> Iterator[Finding]:
         return
     for number in pool:
         if number not in owned:
-            yield Finding("numbers", ok=False, says=f"{number}: {braking.NOT_OURS}")
+            yield Finding("numbers", ok=False, says=f"{number}: {own_numbers.NOT_OURS}")
         elif owned[number] != settings.telnyx_texml_app_id:
             says = f"{number} is ours, but calls to it do not reach the application: assign it in Telnyx's portal"
             yield Finding("numbers", ok=None, says=says)

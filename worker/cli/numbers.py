@@ -5,7 +5,7 @@ from rich.table import Table
 from worker.cli.inputs import open_store
 from worker.cli.options import Json
 from worker.cli.printing import out, print_json, when
-from worker.dialing import braking
+from worker.dialing import own_numbers
 from worker.rules import caller_ids
 from worker.rules.caller_ids import NumberState
 from worker.settings import load_settings
@@ -15,8 +15,8 @@ def numbers(as_json: Json = False) -> None:
     """Show each number that we call from: its calls today, how it is answered, and whether it rests."""
     store, settings = open_store(), load_settings()
     now = store.now()
-    found = store.own_numbers(braking.all_caller_ids(store, settings), now)
-    limits = braking.caller_id_limits(settings)
+    found = store.own_numbers(own_numbers.all_numbers(store, settings), now)
+    limits = own_numbers.limits(settings)
     if as_json:
         print_json([one.facts(limits, now) for one in found])
         return
@@ -34,7 +34,7 @@ def numbers(as_json: Json = False) -> None:
 
 _STANDINGS = {
     NumberState.FREE: "",
-    NumberState.NOT_OURS: f"[red]not used: {braking.NOT_OURS}[/]",
+    NumberState.NOT_OURS: f"[red]not used: {own_numbers.NOT_OURS}[/]",
     NumberState.RESTS: "[yellow]rests until {until}: it was answered far less than before[/]",
     NumberState.DONE: "has made its calls of the day; the next is {until}",
     NumberState.COOLS: "cools down",

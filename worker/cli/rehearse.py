@@ -73,12 +73,12 @@ def _rehearse_days(
 ) -> None:
     # Celery and FastAPI take a second to import.
     from worker.rehearsal.fast import view
+    from worker.rehearsal.fast.days import rehearse
     from worker.rehearsal.fast.odds import Odds
-    from worker.rehearsal.fast.rehearsal import rehearse
     from worker.rehearsal.fast.sample import NoFiction, write_contacts
 
-    definition = load_campaign(campaign)
-    folder = load_settings().data_dir / f"rehearsal-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    definition, settings = load_campaign(campaign), load_settings()
+    folder = settings.data_dir / f"rehearsal-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     folder.mkdir(parents=True)
     if contacts is None:
         contacts = folder / "contacts.csv"
@@ -89,7 +89,7 @@ def _rehearse_days(
     logging.basicConfig(filename=folder / "dialer.log", format="%(levelname)s %(name)s %(message)s", level=logging.INFO)
     with contacts_in(contacts, definition), _rehearsal_view(as_json) as show:
         begin = start.replace(tzinfo=UTC) if start else None
-        outcome = rehearse(definition, contacts, folder, days=days, odds=Odds(seed), start=begin, show=show)
+        outcome = rehearse(definition, contacts, folder, settings, days=days, odds=Odds(seed), start=begin, show=show)
     if as_json:
         print_json(outcome.facts())
     else:

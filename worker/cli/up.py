@@ -7,7 +7,7 @@ import typer
 
 from worker.cli.inputs import open_carrier
 from worker.cli.printing import err
-from worker.dialing import braking
+from worker.dialing import own_numbers
 from worker.machine.embedded import EmbeddedRedis
 from worker.machine.processes import Processes, until_interrupted
 from worker.settings import Settings, load_settings
@@ -36,12 +36,12 @@ def _ask_whose_numbers(store: Store, settings: Settings) -> None:
 
     try:
         with closing(open_carrier(settings)) as carrier:
-            strangers = braking.ask_whose(store, carrier, braking.all_caller_ids(store, settings))
+            strangers = own_numbers.ask_whose(store, carrier, own_numbers.all_numbers(store, settings))
     except CarrierError as error:
-        err.print(braking.UNKNOWN % error, style="yellow", highlight=False)
+        err.print(own_numbers.UNKNOWN % error, style="yellow", highlight=False)
         return
     for number in strangers:
-        err.print(f"Nobody is called from {number}: {braking.NOT_OURS}.", style="red", highlight=False)
+        err.print(f"Nobody is called from {number}: {own_numbers.NOT_OURS}.", style="red", highlight=False)
 
 
 def _revive(processes: Processes, server: EmbeddedRedis | None) -> None:

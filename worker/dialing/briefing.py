@@ -9,9 +9,39 @@ from campaigns.call import REPORTS_PATH, Brief
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
 from worker.settings import Settings
+from worker.store.views import Case
 from worker.telnyx import texml
+from worker.telnyx.order import DialOrder
 
 _PREFLIGHT_SECRET: Final = "not-a-secret"  # noqa: S105 - `check` measures documents; nobody gets to see them
+
+
+def order(case: Case, settings: Settings, now: datetime) -> DialOrder:
+    """Return what to tell the carrier of an attempt, but for the number to call from: that is known when it is begun.
+
+    Raises RenderError or DocumentTooLong if this contact's call cannot be put into words.
+    """
+    base, attempt = settings.public_url.rstrip("/"), quote(case.attempt_id, safe="")
+    document = outbound_document(
+        case.contact,
+        case.zones,
+        case.campaign,
+        settings,
+        attempt_id=case.attempt_id,
+        now=now,
+        message_left=case.message_left,
+    )
+    rules = case.campaign.call
+    return DialOrder(
+        to=case.phone,
+        caller_id="",
+        texml=document,
+        status_url=f"{base}/telnyx/status?attempt={attempt}",
+        amd_url=f"{base}/telnyx/amd?attempt={attempt}" if rules.machine_detection else None,
+        ring_timeout_s=rules.ring_timeout_s,
+        time_limit_s=rules.time_limit_s,
+        record=rules.record,
+    )
 
 
 class Addresses(TypedDict):

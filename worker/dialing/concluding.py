@@ -1,15 +1,21 @@
-"""Settling an attempt: fetch what was heard, ask the policy, store what it decides. Nothing here talks to the carrier."""
+"""Concluding an attempt: fetch what was heard, let the rules settle it, record what they decide. The carrier is not asked here."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from campaigns.call import Disposition
+from worker.dialing.apart import apart
+from worker.dialing.dialer import Dialer
 from worker.rules import brakes, do_not_call, retries, settlement
 from worker.rules.rule import Rule
 from worker.rules.settlement import Settled, Step, Waiting
 from worker.rules.states import ContactState
+from worker.rules.timing import TICK
+from worker.rules.verdict import Verdict, no
 from worker.store import Store
 from worker.store.views import Case
 
@@ -19,10 +25,23 @@ _TRIES: Final = 5
 """How often a decision is made again because more was heard while it was made."""
 
 
+def sweep(dialer: Dialer) -> Iterator[tuple[Step, str]]:
+    """Conclude every attempt whose time to be looked at has come; yields the ids of those for which more is to be done."""
+    store = dialer.store
+    if not store.tick("sweep", TICK):
+        return
+    taken = store.look()
+    for case in store.cases(taken) if taken else []:
+        what_failed = "%s cannot be concluded; the others are"
+        step = apart(partial(conclude, store, case), what_failed, case.attempt_id, instead=lambda _: Step.WAIT)
+        if step is not Step.WAIT:
+            yield step, case.attempt_id
+
+
 def conclude(store: Store, attempt: Case | str) -> Step:
     """Settle an attempt by what was heard of it, and record what follows for its contact.
 
-    It may be given as it was just read. Returns what is to be done if it cannot be settled yet.
+    `attempt` is its id, or the attempt as it was just read. Returns what is to be done if it cannot be settled yet.
     """
     attempt_id = attempt if isinstance(attempt, str) else attempt.attempt_id
     known = None if isinstance(attempt, str) else attempt
@@ -32,7 +51,7 @@ def conclude(store: Store, attempt: Case | str) -> Step:
             break
         now = case.read_at
         if not case.begun:
-            give_back(store, case, "", Rule.LEASE_ENDED, Rule.LEASE_ENDED.sentence, now)
+            give_back(store, case, "", no(Rule.LEASE_ENDED, case.campaign, case.place, now))
             break
         decided = settlement.settle(case.evidence, now)
         if isinstance(decided, Waiting):
@@ -40,23 +59,27 @@ def conclude(store: Store, attempt: Case | str) -> Step:
             return decided.step
         settled, following = _what_follows(case, decided, now)
         marks = frozenset[str]() if case.inbound else brakes.marks_of(case.evidence, decided)
-        if store.conclude(case, settled, following, marks) == "stale":
+        concluded = store.conclude(case, settled, following, marks)
+        if concluded == "stale":
             continue
-        log.info("concluded %s as %s", attempt_id, settled.disposition)
+        if concluded == "ok":
+            log.info("concluded %s as %s", attempt_id, settled.disposition)
         if settled.disposition is Disposition.DO_NOT_CALL:
             store.add_do_not_call(case.phone, do_not_call.asked_during(attempt_id))
         break
     return Step.WAIT
 
 
-def give_back(  # noqa: PLR0917 - they read as a sentence
-    store: Store, case: Case, token: str, rule: Rule, reason: str, due: datetime | None, *, slow_to: float = 1.0
-) -> None:
-    """Postpone an attempt that was not dialed; `due` None: for good, the contact is refused."""
-    given = store.postpone(case, token, due or store.now(), rule, reason, slow_to=slow_to)
-    if given and due is None:
-        listed = Disposition.DO_NOT_CALL if rule is Rule.DO_NOT_CALL else Disposition.CANCELED
-        store.withdraw(case.contact_id, ContactState.REFUSED, listed, reason)
+def give_back(store: Store, case: Case, token: str, why: Verdict, *, slow_to: float = 1.0) -> None:
+    """Give an attempt that was not dialed back unspent: its contact waits again, or is refused.
+
+    `token` is that of the leave, "" for an attempt that was never begun. `slow_to`: see `Store.postpone`.
+    """
+    assert why.rule, "an attempt is given back because a rule said no"
+    given = store.postpone(case, token, why.until or store.now(), why.rule, why.reason, slow_to=slow_to)
+    if given and why.until is None:
+        listed = Disposition.DO_NOT_CALL if why.rule is Rule.DO_NOT_CALL else Disposition.CANCELED
+        store.withdraw(case.contact_id, ContactState.REFUSED, listed, why.reason)
 
 
 def _what_follows(case: Case, decided: Settled, now: datetime) -> tuple[Settled, datetime | None]:

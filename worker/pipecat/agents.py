@@ -7,6 +7,8 @@ from typing import Any, Final
 
 import httpx
 
+from worker.settings import Settings
+
 BASE_URL: Final = "https://api.pipecat.daily.co/v1"
 
 
@@ -22,6 +24,14 @@ class Agents:
         self._client = httpx.Client(
             base_url=base_url.rstrip("/"), headers={"authorization": f"Bearer {private_key}"}, timeout=timeout_s
         )
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Agents | None":
+        """Build it from the settings; None without a private key: then nobody counts the bots."""
+        key = settings.pipecat_private_key.get_secret_value()
+        if not key:
+            return None
+        return cls(private_key=key, agent=settings.pipecat_agent, base_url=settings.pipecat_base_url)
 
     def close(self) -> None:
         """Let go of the connection."""

@@ -49,7 +49,7 @@ def hurried(campaign: Campaign) -> Campaign:
 
 
 @dataclass
-class Outcome:
+class LiveRehearsed:
     """What a rehearsal came to."""
 
     outcomes: list[dict[str, Any]]
@@ -58,7 +58,7 @@ class Outcome:
     seconds: float = 0.0
 
 
-class Stage(Ensemble):
+class LiveStage(Ensemble):
     """Embedded Redis, sandbox with agent, callbacks, worker and beat, in a folder of their own."""
 
     def __init__(
@@ -104,12 +104,12 @@ def rehearse(
     show: Callable[[Status | None, str], None],
     record: Path | None = None,
     limit_s: float = 600.0,
-) -> Outcome:
+) -> LiveRehearsed:
     """Run a campaign against the sandbox and audit it. `show` is called a few times a second with how it stands."""
     began = time.monotonic()
     campaign = hurried(campaign)
     show(None, "starting Redis, the sandbox, the bot, callbacks, worker and beat")
-    with Stage(folder, contacts, record=record) as stage:
+    with LiveStage(folder, contacts, record=record) as stage:
         store = stage.store
         errors = _enlist(store, campaign, contacts)
         deadline = time.monotonic() + limit_s
@@ -127,7 +127,7 @@ def rehearse(
         stage.close_the_books()
         records = compare.read_records(stage.records)
     found = compare.disagreements(outcomes, records, RETRY_AFTER.total_seconds() - 1)
-    return Outcome(outcomes, found, errors, time.monotonic() - began)
+    return LiveRehearsed(outcomes, found, errors, time.monotonic() - began)
 
 
 def _enlist(store: Store, campaign: Campaign, contacts: Path) -> list[RowError]:

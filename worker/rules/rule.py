@@ -20,7 +20,7 @@ class Again(StrEnum):
 
     NEVER = "never"  # the contact is refused
     AT_ONCE = "at once"  # the reason is over by itself, or something else holds the contact meanwhile, such as a pause
-    SOON = "soon"  # at the moment that came with the answer; if none came, after verdict.SOON (5 s)
+    SOON = "soon"  # at the moment that came with the answer; if none came, after timing.SOON (5 s)
     IN_AN_HOUR = "in an hour"
     NEXT_DAY = "the next day"  # when the campaign's next day begins, in its day_zone
     NEXT_OPENING = "the next opening"  # never, if there is none within hours.SEARCH_DAYS

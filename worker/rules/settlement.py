@@ -12,40 +12,19 @@ from typing import Final
 from campaigns.call import Disposition, Joined, OptOut, Report
 from campaigns.campaign import Campaign
 from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
-
-LINGER: Final = timedelta(seconds=60)
-"""How much longer than its ring time and its time limit together a call may last before its line counts as free."""
-
-REPORT_GRACE: Final = timedelta(seconds=30)
-"""How long after a call's end we wait for the bot's report. If our server was away, the bot's retries take most of this."""
-
-END_GRACE: Final = timedelta(seconds=15)
-"""How long after the bot's report we wait for the carrier's last callback."""
-
-FIRST_LOOK: Final = timedelta(seconds=12)
-"""How long after a dial the carrier is asked about it if nothing was heard, and after how long it is asked again."""
-
-RING_LOOK: Final = timedelta(seconds=45)
-"""How long after the last news of a call that is not answered yet the carrier is asked: longer than most calls ring."""
-
-TALK_LOOK: Final = timedelta(seconds=120)
-"""How long after the last news of a talk the carrier is asked whether it still goes on. Usually the bot reports its end."""
-
-NOT_PLACED: Final = timedelta(seconds=60)
-"""After how long a dial that the carrier does not know counts as never placed. That is a guess: the carrier's list of calls may
-be late."""
-
-BOT_GRACE: Final = timedelta(seconds=20)
-"""How long after an answer the bot may say nothing before the carrier is asked about the call."""
-
-HANG_UP_AFTER: Final = timedelta(seconds=10)
-"""How much longer the bot may then say nothing before we hang up: nobody is left listening to silence."""
-
-HANG_UP_GRACE: Final = timedelta(seconds=60)
-"""For how long we try to hang up and wait to hear that the call is over."""
-
-ASK_AGAIN: Final = timedelta(seconds=10)
-"""After how long a request to the carrier is repeated, in case it was lost."""
+from worker.rules.timing import (
+    ASK_AGAIN,
+    BOT_GRACE,
+    END_GRACE,
+    FIRST_LOOK,
+    HANG_UP_AFTER,
+    HANG_UP_GRACE,
+    LINGER,
+    NOT_PLACED,
+    REPORT_GRACE,
+    RING_LOOK,
+    TALK_LOOK,
+)
 
 _MACHINES: Final = frozenset({AnsweredBy.MACHINE, AnsweredBy.MACHINE_READY, AnsweredBy.FAX})
 

@@ -8,10 +8,7 @@ from campaigns.campaign import Campaign
 from campaigns.places import Place
 from worker.rules.hours import day_of, next_opening
 from worker.rules.rule import Again, Rule
-
-SOON: Final = timedelta(seconds=5)
-"""How long a contact waits for a reason that may be over at any moment: another call to the number, a busy carrier, a caller
-ID whose lines are all taken. Long enough not to ask in vain each time, short enough to lose little of the pace."""
+from worker.rules.timing import SOON
 
 AN_HOUR: Final = timedelta(hours=1)
 

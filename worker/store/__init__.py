@@ -7,7 +7,8 @@ import base64
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib import resources
@@ -19,7 +20,6 @@ from campaigns.call import Disposition
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
 from campaigns.places import Place, read_label
-from worker.machine import stopwatch
 from worker.machine.batches import batches
 from worker.rules import brakes, caller_ids, hours, warm_bots
 from worker.rules.brakes import Counted, Ended, Mark, Stop
@@ -30,6 +30,16 @@ from worker.rules.law import Cap
 from worker.rules.may_ring import Facts
 from worker.rules.settlement import Settled
 from worker.rules.states import CampaignState
+from worker.rules.timing import (
+    APART,
+    CATCH_UP,
+    COUNT_KEPT,
+    LATE,
+    LONGEST_INBOUND,
+    LONGEST_WAIT,
+    LOOK_AGAIN,
+    SPARE,
+)
 from worker.store import ledger
 from worker.store.keys import ROOT, due_key, key, keys_of, ms, prefix
 from worker.store.redis_server import connect
@@ -60,12 +70,6 @@ _BATCH: Final = 500
 _LOOKS: Final = 3
 _MS: Final = timedelta(milliseconds=1)
 _DAY_MS: Final = 86_400_000
-_LONGEST_INBOUND: Final = timedelta(minutes=20)
-"""How long a call to us holds a line, if nobody tells that it is over."""
-
-_COUNT_KEPT: Final = timedelta(minutes=10)
-"""By then a count of warm bots says nothing any more: claim.lua halves its weight each half minute."""
-
 _CALLER: Final = "caller#"
 """What the attempt ids of callers whom we never rang begin with: no contact's id looks like it."""
 
@@ -75,35 +79,24 @@ _DETECTIONS: Final = (AnsweredBy.FAX, AnsweredBy.MACHINE_READY, AnsweredBy.MACHI
 """The strongest first: what is said later of one call is said with more to go on."""
 
 
-APART: Final = timedelta(milliseconds=10)
-"""By how much more than its pace says a dial follows the N-th before it: what its way to the carrier may take longer than
-that one's did. See docs/decisions/0010."""
-
-SPARE: Final = 0.016
-"""By which share of the pace turns are farther apart than they might be: what makes good dials that were held up."""
-
-CATCH_UP: Final = timedelta(milliseconds=250)
-"""How long after its turn a dial may still take a place that nobody took: about the time between two claims."""
-
-LONGEST_WAIT: Final = timedelta(milliseconds=100)
-"""How long before it leaves an attempt may be written down as begun: what comes up after that comes too late."""
-
-
-LATE: Final = timedelta(milliseconds=250)
-"""By how much a dial may miss its moment and still leave: those after it wait so much longer, for its witness says so long
-before the N-th of them begins. Who is later asks for another moment."""
-
-
 class Store:
     """The record of the dialer. Safe to share between threads."""
 
-    def __init__(self, client: "redis.Redis", *, clock_ms: int | None = None, salt: bytes | None = None) -> None:
+    def __init__(
+        self,
+        client: "redis.Redis",
+        *,
+        clock_ms: int | None = None,
+        salt: bytes | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Wrap a client that decodes responses.
 
-        For rehearsals of whole days, `clock_ms` replaces the server's clock, and `salt` the one of chance: contacts that
-        are due together are claimed in the order of their ids.
+        For rehearsals of whole days, `clock_ms` replaces the server's clock, `monotonic` the process's (s), and `salt` the
+        one of chance: contacts that are due together are claimed in the order of their ids.
         """
         self._redis = client
+        self._monotonic = monotonic
         self.clock_ms = clock_ms
         self._scripts = {name: client.register_script(text) for name, text in read_scripts().items()}
         self._salt_given, self._salt_bytes = salt, b""
@@ -318,7 +311,7 @@ class Store:
         args: list[float | str] = [
             limits.lines,
             limits.lines_for_inbound,
-            ms(_LONGEST_INBOUND),
+            ms(LONGEST_INBOUND),
             -1 if limits.warm_bots is None else limits.warm_bots,
             ms(limits.bot_rest),
             ms(warm_bots.BOT_WITHIN),
@@ -374,7 +367,7 @@ class Store:
         """Keep how many bots were idle at a moment. A count that grows old gives way to the setting."""
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.hset(key("warm"), mapping={"idle": idle, "at": ms(at)})
-            pipe.pexpire(key("warm"), ms(_COUNT_KEPT))
+            pipe.pexpire(key("warm"), ms(COUNT_KEPT))
             pipe.execute()
 
     def case(self, attempt_id: str) -> Case | None:
@@ -431,9 +424,9 @@ class Store:
         keys = [key("pace"), key("pace", campaign), key("slow")]
         args = [(1 + SPARE) * (interval / _MS) for interval in (account_interval, campaign_interval)]
         args += [count, ms(farthest), ms(CATCH_UP)]
-        asked_at = stopwatch.monotonic()
+        asked_at = self._monotonic()
         now, *turns = self._run("turn", keys, args)
-        clock = Clock(ledger.moment(now), asked_at, stopwatch.monotonic())
+        clock = Clock(ledger.moment(now), asked_at, self._monotonic())
         after = next((ledger.moment(-turn) for turn in turns if turn < 0), None)
         return Turns(clock, [ledger.moment(turn) for turn in turns if turn > 0], after)
 
@@ -467,11 +460,11 @@ class Store:
         args += [case.contact_id, case.attempt_id.rpartition("#")[2], _dialing_limits(case, pool, limits, caps)]
         pace = {"turn": ms(turn) if turn else 0, "apart": ms(APART), "longest": ms(LONGEST_WAIT), "late": ms(LATE)}
         args += [json.dumps(pace), *(part for pair in record.items() for part in pair)]
-        asked_at = stopwatch.monotonic()
+        asked_at = self._monotonic()
         verdict, *rest = self._run("begin", keys, args)
         if verdict == "no":
             return Begun(dial=False, why=rest[0], until=ledger.moment(rest[1]) if int(rest[1]) else None)
-        clock = Clock(ledger.moment(rest[0]), asked_at, stopwatch.monotonic())
+        clock = Clock(ledger.moment(rest[0]), asked_at, self._monotonic())
         if verdict == "wait":
             return Begun(dial=False, at=ledger.moment(rest[1]), clock=clock)
         return Begun(dial=True, at=ledger.moment(rest[1]), caller_id=rest[2] or "", clock=clock)
@@ -558,7 +551,7 @@ class Store:
         """Look at an attempt again at `look_at`, unless it was concluded meanwhile."""
         self._redis.zadd(key("watch"), {attempt_id: ms(look_at)}, xx=True)
 
-    def look(self, limit: int = 200, *, again_after: timedelta = timedelta(seconds=10)) -> list[str]:
+    def look(self, limit: int = 200, *, again_after: timedelta = LOOK_AGAIN) -> list[str]:
         """Take attempts that are not settled and whose time to be looked at has come; no two callers get the same."""
         return self._run("look", [key("watch")], [limit, ms(again_after)])
 
@@ -756,7 +749,7 @@ class Store:
         names, now_ms = self.campaigns(), ms(self.now())
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.zcount(key("lines"), f"({now_ms}", "+inf")
-            pipe.zcount(key("inbound"), f"({now_ms - ms(_LONGEST_INBOUND)}", "+inf")
+            pipe.zcount(key("inbound"), f"({now_ms - ms(LONGEST_INBOUND)}", "+inf")
             pipe.zcount(key("used"), f"({now_ms - ms(bot_rest)}", "+inf")
             pipe.hmget(key("warm"), "idle", "at")
             for name in names:

@@ -10,7 +10,6 @@ from campaigns.call import Disposition
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
 from campaigns.places import Place
-from worker.machine import stopwatch
 from worker.rules.do_not_call import Listing, Registry
 from worker.rules.may_ring import Facts
 from worker.rules.retries import Before
@@ -202,9 +201,9 @@ class Clock:
     asked_at: float  # seconds
     told_at: float
 
-    def until(self, moment: datetime) -> float:
-        """Return how many seconds to wait so that the moment has certainly come."""
-        return max(0.0, (moment - self.now).total_seconds() - (stopwatch.monotonic() - self.told_at))
+    def until(self, moment: datetime, at: float) -> float:
+        """Return how many seconds to wait, `at` being now by ours, so that the moment has certainly come."""
+        return max(0.0, (moment - self.now).total_seconds() - (at - self.told_at))
 
     def latest(self, at: float) -> datetime:
         """Return the latest that it can have been by the store's clock, `at` being ours."""

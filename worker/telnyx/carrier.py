@@ -1,36 +1,33 @@
-"""Everything that knows that there is a Telnyx: dial, find, hang up, verify.
+"""Telnyx's API: place a call, find it, end it, and ask which numbers are ours.
 
-What it says is read in `telnyx_reading`, its refusals in `telnyx_refusals`, its codes stand in `telnyx_codes`.
+What Telnyx answers is read in `reading`, its refusals in `refusals`, and its codes stand in `codes`. A dial leaves through
+`fence`. Telnyx's SDK is imported where it is used: that takes 1.3 s of CPU and 50 MB, which a process that never asks
+Telnyx anything need not spend.
 """
 
-import base64
 import json
 import re
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import parse_qs, quote, urlsplit
 
 import httpx
-from nacl.exceptions import BadSignatureError
-from nacl.signing import VerifyKey
 
 from worker.rules.evidence import CallState, FoundCall
-from worker.telnyx.reading import read_call, read_detection, read_status
+from worker.rules.timing import CLOCKS_APART, POST_TAKES
+from worker.settings import Settings
+from worker.telnyx.fence import Fence, FencedClient, Withheld
+from worker.telnyx.order import Dialed, DialOrder, body_of, call_sid_of
+from worker.telnyx.reading import read_call
 from worker.telnyx.refusals import (
     AccountBlocked,
     CarrierBusy,
     CarrierError,
-    DialRefused,
     DialUnconfirmed,
     DialWithheld,
-    Forged,
     errors_of,
     refusal,
     unreached,
@@ -39,32 +36,11 @@ from worker.telnyx.refusals import (
 if TYPE_CHECKING:
     import telnyx
 
-__all__ = [
-    "AccountBlocked",
-    "Carrier",
-    "CarrierBusy",
-    "CarrierError",
-    "DialOrder",
-    "DialRefused",
-    "DialUnconfirmed",
-    "DialWithheld",
-    "Forged",
-    "Usual",
-    "read_detection",
-    "read_status",
-]
-
-EVENTS: Final = "initiated ringing answered completed"
-TOLERANCE_S: Final = 300
-"""How old a signed request may be: Telnyx's own SDK allows as much."""
-
-_READY: Final = "http11.send_request_headers.started"
-_WRITTEN: Final = "http11.send_request_body.complete"
-_ANSWERED: Final = "http11.receive_response_headers.complete"
-"""Steps of httpcore's: https://www.encode.io/httpcore/extensions/#trace. Before the first, nothing of a request is sent."""
-
 _LONGEST_WAY_S: Final = 0.25
 """The most by which a slow answer counts as a request that was held up: the rest was the carrier's own doing."""
+
+_CONNECTIONS: Final = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
+"""As many as the SDK's own client keeps."""
 
 _ENDED_ALREADY: Final = "90018"
 _PAGES: Final = 10
@@ -72,19 +48,10 @@ _PAGE_SIZE: Final = 50
 _NUMBER_PAGES: Final = 200
 _NUMBER_PAGE_SIZE: Final = 100
 _NOT_OURS: Final = frozenset({"purchase-pending", "purchase-failed", "port-failed", "ported-out", "deleted"})
-"""States of a number that is in the account's list and not, or not any more, the account's."""
+"""States in which a number stands in the account's list although the account may not call from it."""
 
-_CLOCKS_APART_S: Final = 5
-_POST_TAKES_S: Final = 30
-"""How long after an attempt was begun its call may have been created: a POST that leaves later is not sent."""
-
-
-class _Mine(threading.local):
-    """A thread's own: of the dial that it sends."""
-
-    may_leave: Callable[[], bool] | None = None
-    left_at: float | None = None
-    answered_at: float | None = None
+_NOT_FOUND: Final = frozenset[int | str]({404})
+_NO_ACCESS: Final = frozenset({401, 403})
 
 
 class Usual:
@@ -106,73 +73,50 @@ class Usual:
         return excess
 
 
-class _Withheld(Exception):
-    """We send nothing after all."""
-
-
-def _always() -> bool:
-    return True
-
-
-@dataclass(frozen=True, slots=True)
-class DialOrder:
-    """One call to place."""
-
-    to: str  # E.164
-    caller_id: str  # E.164, ours
-    texml: str
-    status_url: str  # carries the attempt id
-    amd_url: str | None  # None: no answering-machine detection
-    ring_timeout_s: int
-    time_limit_s: int
-    record: bool = False
-
-
 class Carrier:
     """Telnyx, for one account and one TeXML application. Safe to share between threads."""
 
     def __init__(
-        self, *, api_key: str, app_id: str, base_url: str, public_key: str = "", timeout_s: float = 5.0
+        self,
+        *,
+        api_key: str,
+        app_id: str,
+        base_url: str,
+        timeout_s: float = 5.0,
+        transport: httpx.BaseTransport | None = None,
     ) -> None:
-        """Build the client. Its retries are off, for each is another call; so are redirects, which repeat a POST."""
+        """Connect to nothing yet. `transport` replaces the one that leads to the network."""
         self._app_id = app_id
-        self._public_key = public_key
-        self._mine, self._usual = _Mine(), Usual()
-        self._options: dict[str, Any] = {"api_key": api_key.strip(), "base_url": base_url, "timeout": timeout_s}
+        self._api_key, self._base_url, self._timeout_s = api_key.strip(), base_url, timeout_s
+        self._transport = transport
+        self._usual = Usual()
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Build it from the settings. What is missing is said when something is asked."""
+        return cls(
+            api_key=settings.telnyx_api_key.get_secret_value(),
+            app_id=settings.telnyx_texml_app_id,
+            base_url=settings.telnyx_base_url,
+            timeout_s=settings.carrier_timeout_s,
+        )
 
     @cached_property
-    def _client(self) -> "telnyx.Telnyx":
-        # The SDK takes seconds to import, and who only verifies signatures need not wait for it.
+    def _clients(self) -> "tuple[telnyx.Telnyx, FencedClient]":
+        """The SDK's client, and the HTTP client through which it sends."""
         import telnyx
 
-        _check(self._options["api_key"], self._options["base_url"])
-        hooks = {"request": [self._watch]}
-        http = telnyx.DefaultHttpxClient(follow_redirects=False, event_hooks=hooks)
-        return telnyx.Telnyx(**self._options, max_retries=0, http_client=http)
-
-    def _watch(self, request: httpx.Request) -> None:
-        request.extensions["trace"] = self._note
-
-    def _note(self, step: str, _info: Mapping[str, Any]) -> None:
-        if step == _READY and not (self._mine.may_leave or _always)():
-            raise _Withheld
-        if step == _WRITTEN:
-            self._mine.left_at = time.monotonic()
-        elif step == _ANSWERED:
-            self._mine.answered_at = time.monotonic()
-
-    @property
-    def left_at(self) -> float | None:
-        """When this thread's last dial must have been with the carrier, by the monotonic clock; None: it was never sent.
-
-        That is when its last byte was written; and, if its answer took longer than nearly all do, so much later: it may have
-        been held up on the way.
-        """
-        return self._mine.left_at
+        _check(self._api_key, self._base_url)
+        # No redirects and no retries: each repeats a POST, and each POST is another call.
+        http = FencedClient(transport=self._transport, limits=_CONNECTIONS, follow_redirects=False)
+        client = telnyx.Telnyx(
+            api_key=self._api_key, base_url=self._base_url, timeout=self._timeout_s, max_retries=0, http_client=http
+        )
+        return client, http
 
     def warm_up(self) -> None:
         """Do now, once, what the first dial would wait for. Raises AccountBlocked if no request can be made at all."""
-        assert self._client
+        assert self._clients[0]
         assert self._is_warm
 
     @cached_property
@@ -185,57 +129,65 @@ class Carrier:
             client.texml.calls.create("none", from_="none", to="none").to_dict()
         return True
 
-    def dial(self, order: DialOrder, may_leave: Callable[[], bool] | None = None) -> str:
-        """Send the one POST and return the call's sid, or "" if the carrier took the call and named none.
+    def dial(self, order: DialOrder, may_leave: Callable[[], bool]) -> Dialed:
+        """Send the one POST, if `may_leave` says yes.
 
-        `may_leave` is asked when all is ready and the connection stands; it returns when the time has come, and False to
+        `may_leave` is asked when all is ready and the connection stands. It returns when the time has come, and False to
         send nothing. Raises DialWithheld then, else DialRefused, CarrierBusy, AccountBlocked or DialUnconfirmed.
         """
+        client, http = self._clients
+        with http.fence(may_leave) as fence:
+            try:
+                return Dialed(self._place(client, order, fence), self._arrived_at(fence))
+            except CarrierError as error:
+                error.left_at = self._arrived_at(fence)
+                raise
+
+    def _place(self, client: "telnyx.Telnyx", order: DialOrder, fence: Fence) -> str:
         import telnyx
 
-        self._mine.left_at, self._mine.answered_at, self._mine.may_leave = None, None, may_leave
         try:
-            answer = self._client.texml.calls.create(
-                self._app_id, from_=order.caller_id, to=order.to, texml=order.texml, extra_body=_options(order)
+            answer = client.texml.calls.create(
+                self._app_id, from_=order.caller_id, to=order.to, texml=order.texml, extra_body=body_of(order)
             )
         except telnyx.APIStatusError as error:
-            raise refusal(error, self._options["api_key"]) from error
+            raise refusal(error, self._api_key) from error
         except telnyx.APIConnectionError as error:
-            if isinstance(error.__cause__, _Withheld):
-                raise DialWithheld("its moment had passed before it was sent") from None
+            if isinstance(error.__cause__, Withheld) and not fence.passed:
+                raise DialWithheld("nothing was sent: the dial may not leave now") from None
             raise unreached(error) from error
         except (telnyx.TelnyxError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise DialUnconfirmed(f"the carrier's answer could not be read ({type(error).__name__})") from error
-        finally:
-            self._mine.may_leave = None
-            if self._mine.left_at and self._mine.answered_at:
-                took_s = self._mine.answered_at - self._mine.left_at
-                self._mine.left_at += min(_LONGEST_WAY_S, self._usual.excess_of(took_s))
         if not isinstance(answer, telnyx.BaseModel):
             # The SDK hands on a 200 whose body is not JSON as it is.
             raise DialUnconfirmed("the carrier answered 200 with something that is no JSON object")
         told = answer.to_dict()
         if errors_of(told):
             raise DialUnconfirmed("the carrier answered 200 and named errors")
-        return _call_sid(told)
+        return call_sid_of(told)
+
+    def _arrived_at(self, fence: Fence) -> float | None:
+        if not fence.left_at or not fence.answered_at:
+            return fence.left_at
+        return fence.left_at + min(_LONGEST_WAY_S, self._usual.excess_of(fence.answered_at - fence.left_at))
 
     def find(self, to: str, begun_at: datetime) -> list[FoundCall]:
         """Return the calls to a number that a dial begun at an instant may have placed.
 
-        The carrier's list is only eventually complete.
-
-        Raises CarrierBusy or AccountBlocked, as `fetch` and `hang_up` do, if the carrier gave no usable answer.
+        The carrier's list is only eventually complete. Raises CarrierBusy or AccountBlocked, as `fetch` and `hang_up` do, if
+        the carrier gave no usable answer.
         """
-        calls: dict[str, FoundCall] = {}
+        account, calls = self._account, dict[str, FoundCall]()
         # No date filter: it works by the day, and a call that only rings may have no start time to be filtered by.
-        query: dict[str, Any] = {"to": to, "page_size": _PAGE_SIZE}
+        query: dict[str, Any] = {"account_sid": account, "to": to, "page_size": _PAGE_SIZE}
         for page in range(_PAGES):
-            with _asking("about its calls"):
-                answer: Any = self._client.texml.accounts.calls.retrieve_calls(self._account, page=page, **query)
-            listed = _object(answer)
+            query["page"] = page
+            listed = _object(
+                self._ask("about its calls", lambda client: client.texml.accounts.calls.retrieve_calls(**query))
+            )
             for item in listed.get("calls") or []:
                 call = read_call(item)
-                if call.to == to and _may_be_of(call, begun_at.timestamp()):
+                if call.to == to and _may_be_of(call, begun_at):
                     calls[call.call_sid] = call
             if not (following := listed.get("next_page_uri")):
                 break
@@ -244,56 +196,46 @@ class Carrier:
         return list(calls.values())
 
     def fetch(self, call_sid: str) -> FoundCall | None:
-        """Return one call, or None if the carrier does not (yet, or any more) know it."""
-        import telnyx
-
-        with _asking("about a call"):
-            try:
-                answer: Any = self._client.texml.accounts.calls.retrieve(call_sid, account_sid=self._account)
-            except telnyx.NotFoundError:
-                return None
-        return read_call(_object(answer))
+        """Return one call, or None if the carrier does not know it: not yet, or no longer."""
+        account = self._account
+        answer = self._ask(
+            "about a call",
+            lambda client: client.texml.accounts.calls.retrieve(call_sid, account_sid=account),
+            fine=_NOT_FOUND,
+        )
+        return None if answer is None else read_call(_object(answer))
 
     def hang_up(self, call_sid: str) -> None:
         """End a call. One that is over already is fine."""
-        import telnyx
-
-        with _asking("to hang up"):
-            try:
-                answer: Any = self._client.calls.actions.hangup(call_sid)
-            except telnyx.NotFoundError:
-                return
-            except telnyx.UnprocessableEntityError as error:
-                if _ENDED_ALREADY not in {told.code for told in errors_of(error.body)}:
-                    raise
-                return
-        _object(answer)
+        fine = _NOT_FOUND | {_ENDED_ALREADY}
+        answer = self._ask("to hang up", lambda client: client.calls.actions.hangup(call_sid), fine=fine)
+        if answer is not None:
+            _object(answer)
 
     def application(self) -> dict[str, Any] | None:
         """Return the TeXML application as Telnyx shows it (`active`, `voice_url`, `outbound`, …), or None if it has none.
 
         Raises AccountBlocked if it does not take our key, CarrierBusy if it gave no usable answer.
         """
-        import telnyx
-
-        with _asking("for the TeXML application"):
-            try:
-                answer: Any = self._client.get(f"/texml_applications/{quote(self._app_id, safe='')}", cast_to=object)
-            except telnyx.NotFoundError:
-                return None
-            except (telnyx.AuthenticationError, telnyx.PermissionDeniedError) as error:
-                status = f"{error.status_code} {type(error).__name__}"
-                raise AccountBlocked(
-                    f"Telnyx does not take TELNYX_API_KEY ({status}): copy it from the portal"
-                ) from error
-        if not isinstance(answer, dict) or not isinstance(answer.get("data"), dict):
+        path = f"/texml_applications/{quote(self._app_id, safe='')}"
+        try:
+            answer = self._ask("for its application", lambda client: client.get(path, cast_to=object), fine=_NOT_FOUND)
+        except CarrierBusy as error:
+            if error.status not in _NO_ACCESS:
+                raise
+            raise AccountBlocked(
+                f"Telnyx does not take TELNYX_API_KEY ({error.status}): copy it from the portal"
+            ) from error
+        if answer is None:
+            return None
+        application = _object(answer).get("data")
+        if not isinstance(application, dict):
             raise CarrierBusy("the carrier's TeXML application could not be read: check TELNYX_BASE_URL")
-        return answer["data"]
+        return application
 
     def clock(self) -> datetime:
         """Return what time it is for the carrier, to the second; raises CarrierBusy."""
-        with _asking("for the time"):
-            response = self._client.get("/whoami", cast_to=httpx.Response)
+        response = self._ask("for the time", lambda client: client.get("/whoami", cast_to=httpx.Response))
         try:
             return parsedate_to_datetime(response.headers["date"])
         except (KeyError, ValueError) as error:
@@ -312,52 +254,52 @@ class Carrier:
 
     def _listed(self, path: str) -> Iterator[dict[str, Any]]:
         for page in range(1, _NUMBER_PAGES + 1):
-            with _asking("for the account's numbers"):
-                query = {"page[number]": page, "page[size]": _NUMBER_PAGE_SIZE}
-                answer: Any = self._client.get(path, cast_to=object, options={"params": query})
-            if not isinstance(answer, dict) or not isinstance(answer.get("data"), list):
+            options: Any = {"params": {"page[number]": page, "page[size]": _NUMBER_PAGE_SIZE}}
+            answer = _object(
+                self._ask("for its numbers", lambda client, q=options: client.get(path, cast_to=object, options=q))
+            )
+            if not isinstance(answer.get("data"), list):
                 raise CarrierBusy("the carrier's list of numbers could not be read: check TELNYX_BASE_URL")
             yield from (one for one in answer["data"] if one.get("phone_number") and one.get("status") not in _NOT_OURS)
             if page >= int((answer.get("meta") or {}).get("total_pages") or 1):
                 return
 
-    def close(self) -> None:
-        """Close the connections."""
-        if "_client" in self.__dict__:
-            self._client.close()
-
-    def verify(self, body: bytes, headers: Mapping[str, str]) -> None:
-        """Raise Forged unless the carrier signed this body within the last five minutes."""
-        if not self._public_key:
-            raise Forged("TELNYX_PUBLIC_KEY is not set, so no callback can be believed: set it from Telnyx's portal")
-        given = {name.lower(): value for name, value in headers.items()}
-        at = given.get("telnyx-timestamp", "")
-        if not re.fullmatch("[0-9]{1,12}", at) or abs(time.time() - int(at)) > TOLERANCE_S:
-            raise Forged(f"the request has no timestamp, or one more than {TOLERANCE_S} s away: is this clock right?")
-        try:
-            key = VerifyKey(base64.b64decode(self._public_key))
-        except (ValueError, TypeError) as error:
-            raise Forged("TELNYX_PUBLIC_KEY is not the base64 of 32 bytes: copy it from Telnyx's portal") from error
-        try:
-            signature = base64.b64decode(given.get("telnyx-signature-ed25519", ""), validate=True)
-            key.verify(at.encode() + b"|" + body, signature)
-        except (BadSignatureError, ValueError, TypeError) as error:
-            raise Forged("the request is not signed by the carrier") from error
-
     @cached_property
     def _account(self) -> str:
         # The account of TeXML's REST paths is the organization, not the user (/whoami).
-        with _asking("about the account"):
-            answer: Any = self._client.get("/whoami", cast_to=object)
-        data = answer.get("data", answer) if isinstance(answer, dict) else None
+        answer = _object(self._ask("about the account", lambda client: client.get("/whoami", cast_to=object)))
+        data = answer.get("data", answer)
         account = data.get("organization_id") if isinstance(data, dict) else None
         if not account:
             raise CarrierBusy("the carrier did not say which organization the API key belongs to")
         return str(account)
 
+    def _ask(self, what: str, request: "Callable[[telnyx.Telnyx], Any]", *, fine: Collection[int | str] = ()) -> Any:
+        """Return what the SDK makes of the answer, or None for an error whose status or code is `fine`.
+
+        Whatever else keeps the carrier from answering is CarrierBusy: asking again later is always harmless.
+        """
+        import telnyx
+
+        try:
+            return request(self._clients[0])
+        except (telnyx.TelnyxError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            status = error.status_code if isinstance(error, telnyx.APIStatusError) else None
+            codes = {one.code for one in errors_of(error.body)} if isinstance(error, telnyx.APIStatusError) else set()
+            if not codes.union({status}).isdisjoint(fine):
+                return None
+            busy = CarrierBusy(f"the carrier could not be asked {what}: {status or ''} {type(error).__name__}")
+            busy.status = status
+            raise busy from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        if "_clients" in self.__dict__:
+            self._clients[0].close()
+
 
 def _check(api_key: str, base_url: str) -> None:
-    """Raise AccountBlocked for what no request can be made of: sent or not, it would look like a broken connection."""
+    """Raise AccountBlocked if no request can be made at all: sent or not, it would look like a broken connection."""
     if not re.fullmatch("[!-~]+", api_key):
         raise AccountBlocked("TELNYX_API_KEY is empty, or has characters that no key has: copy it from Telnyx's portal")
     try:
@@ -368,61 +310,18 @@ def _check(api_key: str, base_url: str) -> None:
         raise AccountBlocked("TELNYX_BASE_URL is no web address: leave it out, or set https://api.telnyx.com/v2")
 
 
-@contextmanager
-def _asking(what: str) -> Iterator[None]:
-    """Turn whatever keeps the carrier from answering into CarrierBusy: asking again later is always harmless."""
-    import telnyx
-
-    try:
-        yield
-    except (telnyx.TelnyxError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        status = getattr(error, "status_code", "")
-        raise CarrierBusy(f"the carrier could not be asked {what}: {status} {type(error).__name__}") from error
-
-
 def _object(answer: Any) -> dict[str, Any]:
     # The SDK hands on a 200 whose body is not a JSON object as it is.
-    import telnyx
-
-    if not isinstance(answer, telnyx.BaseModel):
+    if to_dict := getattr(answer, "to_dict", None):
+        return to_dict(mode="json")
+    if not isinstance(answer, dict):
         raise CarrierBusy("the carrier answered 200 with something that is no JSON object: check TELNYX_BASE_URL")
-    return answer.to_dict(mode="json")
+    return answer
 
 
-def _may_be_of(call: FoundCall, begun_at: float) -> bool:
+def _may_be_of(call: FoundCall, begun_at: datetime) -> bool:
     # An end without a date may be another attempt's; a call that goes on cannot be.
     if call.created_at is None:
         return call.event.state is not CallState.ENDED
-    return begun_at - _CLOCKS_APART_S <= call.created_at <= begun_at + _POST_TAKES_S + _CLOCKS_APART_S
-
-
-def _options(order: DialOrder) -> dict[str, Any]:
-    # Only From, To, Texml and Url are typed parameters of this endpoint; the rest goes into the body as it is.
-    options: dict[str, Any] = {
-        "StatusCallback": order.status_url,
-        "StatusCallbackMethod": "POST",
-        "StatusCallbackEvent": EVENTS,
-        "Timeout": order.ring_timeout_s,
-        "TimeLimit": order.time_limit_s,
-    }
-    if order.amd_url:
-        # Asynchronous: the synchronous kind leaves the callee in silence until it has decided.
-        options |= {
-            "MachineDetection": "DetectMessageEnd",
-            "DetectionMode": "Regular",
-            "AsyncAmd": True,
-            "AsyncAmdStatusCallback": order.amd_url,
-            "AsyncAmdStatusCallbackMethod": "POST",
-        }
-    if order.record:
-        options |= {"Record": True, "RecordingChannels": "dual"}
-    return options
-
-
-def _call_sid(answer: Mapping[str, Any]) -> str:
-    inner = answer.get("data")
-    for place in (answer, inner if isinstance(inner, Mapping) else {}):
-        for name in ("call_sid", "sid", "CallSid", "call_control_id"):
-            if sid := place.get(name):
-                return str(sid)
-    return ""
+    since = (begun_at - CLOCKS_APART).timestamp()
+    return since <= call.created_at <= (begun_at + POST_TAKES + CLOCKS_APART).timestamp()

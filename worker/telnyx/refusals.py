@@ -7,19 +7,25 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from campaigns.call import Disposition
+from worker.rules.timing import LONGEST_BUSY_S
 from worker.telnyx.codes import API_ERRORS, CALLER_ID_REFUSED, Meaning, Refusal, meaning_in
 from worker.telnyx.reading import clean, number
 
 if TYPE_CHECKING:
     import telnyx
 
-_LONGEST_WAIT_S: Final = 3600.0
 _CAUTION: Final = (Refusal.AMBIGUOUS, Refusal.ACCOUNT, Refusal.BUSY, Refusal.CALL)
 """Of several errors in one answer, the one that counts: the first of these."""
 
 
 class CarrierError(Exception):
     """The carrier did not do what was asked. Each kind is named for what the caller does next."""
+
+    left_at: float | None = None
+    """Of a dial: see Dialed.left_at."""
+
+    status: int | None = None
+    """Of a question: the status of an answer that is no 2xx."""
 
 
 class DialRefused(CarrierError):
@@ -132,7 +138,6 @@ def _wait_s(headers: Mapping[str, str]) -> float | None:
     """Return how long the carrier wants to be left alone, if it says so in seconds."""
     for name in ("retry-after", "x-ratelimit-reset"):
         wait = number(headers.get(name))
-        # Telnyx shows x-ratelimit-reset once as seconds and once as an instant: no wait is longer than an hour.
-        if wait is not None and 0 < wait <= _LONGEST_WAIT_S:
+        if wait is not None and 0 < wait <= LONGEST_BUSY_S:
             return wait
     return None

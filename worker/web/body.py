@@ -1,4 +1,4 @@
-"""How a word comes in: its body, whole and not too long, and then into the store. What it means is decided elsewhere."""
+"""What every route takes: a request's body, whole and not too long, and the Dialer of this process."""
 
 import asyncio
 from typing import Annotated, Final
@@ -6,9 +6,7 @@ from typing import Annotated, Final
 from fastapi import Depends, HTTPException, Request
 from starlette.requests import ClientDisconnect
 
-from worker.app import store
-from worker.store import ledger
-from worker.store.views import Heard
+from worker.dialing.dialer import Dialer
 
 BODY_LIMIT: Final = 1_000_000
 """Bytes. A report with the transcript of an hour is a tenth of it; a callback, a thousandth."""
@@ -17,7 +15,7 @@ BODY_S: Final = 10.0
 """Seconds that a body may take. Telnyx and the bot send theirs in one piece, and again if we refuse it."""
 
 _CLOSE: Final = {"connection": "close"}
-"""With an answer to half a request: the rest of it is not read."""
+"""Sent with an answer to half a request: the rest of it is not read."""
 
 
 async def body(request: Request) -> bytes:
@@ -36,9 +34,10 @@ async def body(request: Request) -> bytes:
     return bytes(received)
 
 
+def dialer(request: Request) -> Dialer:
+    """Return what `worker.callbacks` has built for this process."""
+    return request.app.state.dialer
+
+
 Body = Annotated[bytes, Depends(body)]
-
-
-def hear(attempt_id: str, testimony: ledger.Testimony) -> Heard:
-    """Write a witness's word down. If it is news, the next sweep finds its attempt."""
-    return store().witness(attempt_id, testimony)
+WithDialer = Annotated[Dialer, Depends(dialer)]

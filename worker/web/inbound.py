@@ -1,4 +1,7 @@
-"""Someone rings us: who they are, and in whose name they are answered. At any hour, and whether we may ring them or not."""
+"""Somebody rings us: who they are, and in whose name the bot answers.
+
+It answers at any hour, and whether we may ring them or not.
+"""
 
 import logging
 import re
@@ -10,74 +13,80 @@ from typing import Final
 from campaigns.call import Script
 from campaigns.campaign import Campaign
 from campaigns.templates import RenderError
-from worker.app import carrier, store
 from worker.dialing import briefing
-from worker.rules import hours, settlement
+from worker.dialing.dialer import Dialer
 from worker.rules.evidence import FoundCall
+from worker.rules.hours import in_zone_of
+from worker.rules.settlement import lease
 from worker.rules.states import CampaignState
-from worker.settings import load_settings
+from worker.settings import Settings
+from worker.store import Store
 from worker.store.views import Caller, Case
 from worker.telnyx import texml
-from worker.telnyx.carrier import CarrierBusy
+from worker.telnyx.refusals import CarrierBusy
 
 log: Final = logging.getLogger(__name__)
 
 LATELY: Final = timedelta(hours=1)
-"""How long ago a call to us may have begun whose caller the bot tells of without a brief: it tries for ten minutes."""
+"""How long ago a call to us may have begun when the bot, which had no brief, tells us of it: it tries for ten minutes."""
 
 _E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _SID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_=+-]{7,255}")
 _CLOCKS_APART_S: Final = 60
+"""Seconds by which the carrier's clock may be ahead of ours."""
+
 _asking: Final = BoundedSemaphore(4)
 """How many may ask the carrier about callers at once: its limit of requests is for dialing."""
 
 
-def document(form: Mapping[str, str]) -> str:
-    """Return what connects a caller with the bot, and tells it all that we know of them."""
+def document(store: Store, settings: Settings, form: Mapping[str, str]) -> str:
+    """Return the document that connects a caller with the bot, and tells it all that we know of them."""
     call_sid, phone = form.get("CallSid", ""), form.get("From", "")
     briefed = None
     if call_sid:
-        store().rings_us(call_sid)
-        last = store().last_attempt_to(phone)
-        if last and (case := store().case(last)):
-            briefed = _for_contact(case, call_sid)
-        elif campaign := _campaign_of(form.get("To", "")):
-            briefed = _for_stranger(campaign, phone, call_sid)
-    return briefed or texml.static_document(briefing.stream_url(load_settings()))
+        store.rings_us(call_sid)
+        last = store.last_attempt_to(phone)
+        if last and (case := store.case(last)):
+            briefed = _for_contact(store, settings, case, call_sid)
+        elif campaign := _campaign_of(store, form.get("To", "")):
+            briefed = _for_stranger(store, settings, campaign, phone, call_sid)
+    return briefed or texml.static_document(briefing.stream_url(settings))
 
 
-def script(attempt_id: str) -> Script | None:
+def script(store: Store, attempt_id: str) -> Script | None:
     """Return the long part of the brief of a call to us; None if there is no such call."""
-    again = {"report_url": "", "brief_url": "", "now": store().now()}
-    if caller := store().caller(attempt_id):
-        return store().campaign(caller.campaign)[0].unknown_brief(attempt_id=attempt_id, **again).script
-    case = store().case(attempt_id)
+    again = {"report_url": "", "brief_url": "", "now": store.now()}
+    if caller := store.caller(attempt_id):
+        return store.campaign(caller.campaign)[0].unknown_brief(attempt_id=attempt_id, **again).script
+    case = store.case(attempt_id)
     if case is None or not case.inbound:
         return None
-    last = store().last_attempt_to(case.phone)
-    rung = store().case(last) if last else None
-    called_at = _called_at(rung or case, store().now())
+    last = store.last_attempt_to(case.phone)
+    rung = store.case(last) if last else None
+    called_at = _called_at(rung or case, store.now())
     brief = case.campaign.inbound_brief(case.contact, case.zones, attempt_id=attempt_id, called_at=called_at, **again)
     return brief.script
 
 
-def caller_on(call_sid: str) -> str:
-    """Return the number of whoever rang us on a call that goes on, or did lately; "" if there is no such call.
+def caller_on(dialer: Dialer, call_sid: str) -> str:
+    """Return the number of the person who rang us on a call that goes on, or did lately; "" if there is no such call.
 
-    The bot had no brief, so it has the call's sid of a stream that anybody can open. The carrier is asked, and nothing but
+    The bot had no brief, so it has the call's sid from a stream that anybody can open. The carrier is asked, and nothing but
     its word counts. Raises CarrierError if it cannot tell now.
     """
     if not _SID.fullmatch(call_sid):
         return ""
     if not _asking.acquire(blocking=False):
-        raise CarrierBusy("others are just asking the carrier who has rung us: ask again")
+        raise CarrierBusy("the carrier is being asked about other callers: ask again")
     try:
-        call = carrier().fetch(call_sid)
+        call = dialer.phone.fetch(call_sid)
     finally:
         _asking.release()
     if call is None:
         raise CarrierBusy("the carrier does not know this call, or not yet: ask again")
-    return call.caller_id if call.call_sid == call_sid and rang_us(call, _our_numbers(), store().now()) else ""
+    return (
+        call.caller_id if call.call_sid == call_sid and rang_us(call, _our_numbers(dialer), dialer.store.now()) else ""
+    )
 
 
 def rang_us(call: FoundCall, ours: Collection[str], now: datetime) -> bool:
@@ -87,15 +96,16 @@ def rang_us(call: FoundCall, ours: Collection[str], now: datetime) -> bool:
     return -_CLOCKS_APART_S <= now.timestamp() - call.created_at <= LATELY.total_seconds()
 
 
-def _our_numbers() -> set[str]:
-    campaigns = [store().campaign(name)[0] for name in store().campaigns()]
-    return {*load_settings().caller_ids}.union(*({c.callback_number, *c.caller_ids} for c in campaigns))
+def _our_numbers(dialer: Dialer) -> set[str]:
+    store = dialer.store
+    campaigns = [store.campaign(name)[0] for name in store.campaigns()]
+    return {*dialer.settings.caller_ids}.union(*({c.callback_number, *c.caller_ids} for c in campaigns))
 
 
-def _for_contact(case: Case, call_sid: str) -> str | None:
+def _for_contact(store: Store, settings: Settings, case: Case, call_sid: str) -> str | None:
     """Return the document for a contact who rings back, or None if what we know cannot be put into words."""
-    settings, now = load_settings(), store().now()
-    attempt_id = store().answer(case, call_sid, settlement.lease(case.campaign))
+    now = store.now()
+    attempt_id = store.answer(case, call_sid, lease(case.campaign))
     try:
         brief = case.campaign.inbound_brief(
             case.contact,
@@ -111,13 +121,12 @@ def _for_contact(case: Case, call_sid: str) -> str | None:
         return None
 
 
-def _for_stranger(campaign: Campaign, phone: str, call_sid: str) -> str | None:
-    """Return the document for a caller whom we never rang: they too can ask us never to."""
-    settings = load_settings()
-    attempt_id = store().meet(call_sid, Caller(phone if _E164.fullmatch(phone) else "", campaign.name))
+def _for_stranger(store: Store, settings: Settings, campaign: Campaign, phone: str, call_sid: str) -> str | None:
+    """Return the document for a caller whom we never rang: they too can ask us never to ring them."""
+    attempt_id = store.meet(call_sid, Caller(phone if _E164.fullmatch(phone) else "", campaign.name))
     try:
         brief = campaign.unknown_brief(
-            attempt_id=attempt_id, now=store().now(), **briefing.addresses(settings, attempt_id)
+            attempt_id=attempt_id, now=store.now(), **briefing.addresses(settings, attempt_id)
         )
         return briefing.document(brief, campaign, settings)
     except (RenderError, texml.DocumentTooLong) as error:
@@ -125,12 +134,12 @@ def _for_stranger(campaign: Campaign, phone: str, call_sid: str) -> str | None:
         return None
 
 
-def _campaign_of(number: str) -> Campaign | None:
-    """Return the newest running campaign whose number was rung, or, if it is nobody's own, the newest of all.
+def _campaign_of(store: Store, number: str) -> Campaign | None:
+    """Return the newest running campaign whose number was rung, or, if it is no campaign's own, the newest of all.
 
-    That only where all campaigns speak for one business: nobody is answered in another's name.
+    The latter only if all campaigns speak for one business: nobody is answered in another business's name.
     """
-    known = [store().campaign(name) for name in reversed(store().campaigns())]
+    known = [store.campaign(name) for name in reversed(store.campaigns())]
     owners = [kept for kept in known if number in {kept[0].callback_number, *kept[0].caller_ids}]
     if not owners and len({campaign.business_name for campaign, _, _ in known}) > 1:
         return None
@@ -138,5 +147,5 @@ def _campaign_of(number: str) -> Campaign | None:
 
 
 def _called_at(case: Case, now: datetime) -> str:
-    local = hours.in_zone_of(case.zones, case.evidence.begun_at if case.begun else now)
+    local = in_zone_of(case.zones, case.evidence.begun_at if case.begun else now)
     return f"{local:%-I:%M %p}"

@@ -1,85 +1,101 @@
-"""What the dialer is doing, in the text form that Prometheus reads: no names of people, no numbers."""
+"""What the dialer is doing, for Prometheus: no names of people, no numbers."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from worker.dialing import braking
-from worker.rules import caller_ids, warm_bots
+from fastapi import APIRouter, Response
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from worker.dialing import own_numbers
+from worker.dialing.dialer import Dialer
+from worker.rules import caller_ids
 from worker.rules.states import CampaignState, ContactState
-from worker.settings import Settings
-from worker.store import Store
+from worker.rules.warm_bots import answer_rate
 from worker.store.views import Status
+from worker.web.body import WithDialer
 
-MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-
-Sample = tuple[Mapping[str, str], float]
-
-
-def exposition(store: Store, settings: Settings) -> str:
-    """Return all metrics."""
-    return "".join(_lines(store, settings))
+router: Final = APIRouter()
 
 
-def _lines(store: Store, settings: Settings) -> Iterator[str]:
-    held = store.occupied(timedelta(seconds=settings.bot_rest_s))
-    statuses = [store.status(name) for name in store.campaigns()]
-    now = store.now()
-    yield from _metric("lines", "gauge", "Lines of the account.", [({}, settings.lines)])
-    yield from _metric(
-        "lines_busy",
-        "gauge",
-        "Lines on which there is a call, or one is about to be placed.",
-        [({"direction": "outbound"}, held.lines), ({"direction": "inbound"}, held.inbound)],
-    )
-    yield from _metric("ringing", "gauge", "Outbound calls that are not answered yet.", [({}, held.ringing)])
-    yield from _metric("bots_cooling", "gauge", "Bots used lately, and not warm again yet.", [({}, held.cooling)])
+@router.get("/metrics")
+def metrics(dialer: WithDialer) -> Response:
+    """All metrics. They are not signed: keep them from the outside, as docs/going-live.md says."""
+    registry = CollectorRegistry()
+    registry.register(_Dialing(dialer))
+    return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+
+
+class _Dialing:
+    """Reads the store each time that Prometheus asks."""
+
+    def __init__(self, dialer: Dialer) -> None:
+        self._dialer = dialer
+
+    def describe(self) -> Iterable[Metric]:
+        """Part of a collector: the registry need not ask the store which metrics there are."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all metrics."""
+        store, settings = self._dialer.store, self._dialer.settings
+        statuses = [store.status(name) for name in store.campaigns()]
+        yield from _of_lines(self._dialer)
+        yield from _of_campaigns(statuses)
+        yield from _of_brakes(self._dialer, statuses, store.now())
+        numbers = store.own_numbers(own_numbers.all_numbers(store, settings), now := store.now())
+        standing = Counter(caller_ids.state_of(one, own_numbers.limits(settings), now) for one in numbers)
+        states = {(state.value,): standing[state] for state in caller_ids.NumberState}
+        yield _gauge("caller_ids", "Numbers that we call from, by what keeps them from calling.", states, "state")
+
+
+def _of_lines(dialer: Dialer) -> Iterator[Metric]:
+    held = dialer.store.occupied(timedelta(seconds=dialer.settings.bot_rest_s))
+    busy = {("outbound",): held.lines, ("inbound",): held.inbound}
+    yield _gauge("lines", "Lines of the account.", {(): dialer.settings.lines})
+    yield _gauge("lines_busy", "Lines on which there is a call, or one is about to be placed.", busy, "direction")
+    yield _gauge("ringing", "Outbound calls that are not answered yet.", {(): held.ringing})
+    yield _gauge("bots_cooling", "Bots used lately, and not warm again yet.", {(): held.cooling})
     if held.idle is not None:
-        yield from _metric("bots_idle", "gauge", "Warm bots without a call, as last counted.", [({}, held.idle)])
-    contacts = [
-        ({"campaign": one.campaign, "state": state}, getattr(one, state)) for one in statuses for state in ContactState
-    ]
-    yield from _metric("contacts", "gauge", "Contacts by state.", contacts)
-    ended = [
-        ({"campaign": one.campaign, "disposition": name}, count)
-        for one in statuses
-        for name, count in one.dispositions.items()
-    ]
-    yield from _metric("dispositions", "gauge", "Contacts that are done or refused, by disposition.", ended)
-    rates = [({"campaign": one.campaign}, warm_bots.answer_rate(one.answered, one.rung_out)) for one in statuses]
-    yield from _metric("answer_rate_at_most", "gauge", "The highest plausible share of answers.", rates)
-    silent = [({"campaign": one.campaign}, one.silent) for one in statuses]
-    yield from _metric("silent_answers_total", "counter", "Calls answered without a bot within 2 s.", silent)
-    yield from _of_brakes(store, settings, statuses, now)
+        yield _gauge("bots_idle", "Warm bots without a call, as last counted.", {(): held.idle})
 
 
-def _of_brakes(store: Store, settings: Settings, statuses: Sequence[Status], now: datetime) -> Iterator[str]:
-    counted = {one.campaign: store.counted(store.campaign(one.campaign)[0], now) for one in statuses}
-    running = [({"campaign": one.campaign}, one.state is CampaignState.RUNNING) for one in statuses]
-    yield from _metric("running", "gauge", "1 while a campaign may ring.", running)
-    held = [({"campaign": name, "rule": rule}, 1) for name in counted if (rule := store.held(name)[0])]
-    yield from _metric("held", "gauge", "1 while a brake holds a campaign until it is resumed.", held)
-    attempts = [
-        ({"campaign": name, "mark": mark}, count)
-        for name, one in counted.items()
-        for mark, count in sorted(one.totals.items())
-    ]
-    yield from _metric("attempts", "gauge", "Attempts that ended, by disposition and what else they were.", attempts)
-    shares = [({"campaign": name}, one.abandoned_share) for name, one in counted.items()]
-    yield from _metric("abandoned_share", "gauge", "Of people who answered in 30 days: heard no bot in 2 s.", shares)
-    numbers = store.own_numbers(braking.all_caller_ids(store, settings), now)
-    standing = Counter(caller_ids.state_of(one, braking.caller_id_limits(settings), now) for one in numbers)
-    yield from _metric(
-        "caller_ids",
-        "gauge",
-        "Numbers that we call from, by what keeps them from calling.",
-        [({"state": state}, standing[state]) for state in caller_ids.NumberState],
+def _of_campaigns(statuses: Sequence[Status]) -> Iterator[Metric]:
+    contacts = {(one.campaign, state.value): getattr(one, state) for one in statuses for state in ContactState}
+    yield _gauge("contacts", "Contacts by state.", contacts, "campaign", "state")
+    ended = {(one.campaign, name): count for one in statuses for name, count in one.dispositions.items()}
+    about = "Contacts that are done or refused, by disposition."
+    yield _gauge("dispositions", about, ended, "campaign", "disposition")
+    rates = {(one.campaign,): answer_rate(one.answered, one.rung_out) for one in statuses}
+    yield _gauge("answer_rate_at_most", "The highest plausible share of answers.", rates, "campaign")
+    silent = CounterMetricFamily(
+        "dialout_silent_answers", "Calls answered without a bot within 2 s.", labels=["campaign"]
     )
+    for one in statuses:
+        silent.add_metric([one.campaign], one.silent)
+    yield silent
+    running = {(one.campaign,): one.state is CampaignState.RUNNING for one in statuses}
+    yield _gauge("running", "1 while a campaign may ring.", running, "campaign")
 
 
-def _metric(name: str, kind: str, about: str, samples: Iterable[Sample]) -> Iterator[str]:
-    yield f"# HELP dialout_{name} {about}\n# TYPE dialout_{name} {kind}\n"
-    for labels, value in samples:
-        told = ",".join(f'{label}="{text}"' for label, text in labels.items())
-        yield f"dialout_{name}{{{told}}} {value:g}\n" if told else f"dialout_{name} {value:g}\n"
+def _of_brakes(dialer: Dialer, statuses: Sequence[Status], now: datetime) -> Iterator[Metric]:
+    store = dialer.store
+    counted = {one.campaign: store.counted(store.campaign(one.campaign)[0], now) for one in statuses}
+    held = {(name, rule): 1 for name in counted if (rule := store.held(name)[0])}
+    yield _gauge("held", "1 while a brake holds a campaign until it is resumed.", held, "campaign", "rule")
+    attempts = {(name, mark): count for name, one in counted.items() for mark, count in sorted(one.totals.items())}
+    about = "Attempts that ended, by disposition and what else they were."
+    yield _gauge("attempts", about, attempts, "campaign", "mark")
+    shares = {(name,): one.abandoned_share for name, one in counted.items()}
+    about = "Share of the people who answered in 30 days that heard no bot within 2 s."
+    yield _gauge("abandoned_share", about, shares, "campaign")
+
+
+def _gauge(name: str, about: str, samples: Mapping[tuple[str, ...], float], *labels: str) -> Metric:
+    family = GaugeMetricFamily(f"dialout_{name}", about, labels=labels)
+    for values, sample in samples.items():
+        family.add_metric(values, sample)
+    return family

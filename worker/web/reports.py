@@ -23,22 +23,21 @@ from campaigns.call import (
     sign_message,
     verify_message,
 )
-from worker.app import store
-from worker.rules.do_not_call import asked_during
+from worker.dialing.dialer import Dialer
 from worker.rules.evidence import AnsweredBy
-from worker.settings import load_settings
-from worker.store import ledger
+from worker.settings import Settings
+from worker.store import Store, ledger
 from worker.store.views import Heard
-from worker.telnyx.carrier import CarrierError
+from worker.telnyx.refusals import CarrierError
 from worker.web import inbound
-from worker.web.body import Body, hear
+from worker.web.body import Body, WithDialer
 
 DETECTION_S: Final = 8.0
-"""How long the carrier's detection is waited for before the bot is told that there is nothing yet."""
+"""Seconds for which the carrier's detection is awaited before the bot is told that there is nothing yet."""
 
 _LOOK_EVERY_S: Final = 0.25
 _waiting: Final = asyncio.Semaphore(500)
-"""How many may wait for a detection at once: more are told at once what is known."""
+"""How many questions may wait for a detection at once: any more are answered at once with what is known."""
 
 Word = TypeVar("Word", Joined, OptOut, DetectionQuery, Report)
 
@@ -46,78 +45,87 @@ router: Final = APIRouter()
 
 
 @router.post("/reports")
-def report(request: Request, body: Body) -> Response:
+def report(dialer: WithDialer, request: Request, body: Body) -> Response:
     """The bot says what came of a call. Sent again, it changes nothing."""
-    heard = _read(Report, body, request, "report")
-    if caller := store().caller(heard.attempt_id):
+    store = dialer.store
+    heard = _read(Report, body, request, dialer.settings, "report")
+    if caller := store.caller(heard.attempt_id):
         if heard.disposition is Disposition.DO_NOT_CALL:
-            _list(caller.phone, heard.attempt_id)
+            _list(store, caller.phone, heard.attempt_id)
         return Response(status_code=200)
-    return _known(hear(heard.attempt_id, ledger.reported(heard)))
+    return _known(store.witness(heard.attempt_id, ledger.reported(heard)))
 
 
 @router.post(f"/reports{JOINED_PATH}")
-def joined(request: Request, body: Body) -> Response:
+def joined(dialer: WithDialer, request: Request, body: Body) -> Response:
     """The bot says that it is on the call."""
-    heard = _read(Joined, body, request, "joined")
-    if store().caller(heard.attempt_id):
+    store = dialer.store
+    heard = _read(Joined, body, request, dialer.settings, "joined")
+    if store.caller(heard.attempt_id):
         return Response(status_code=200)
-    return _known(hear(heard.attempt_id, ledger.joined(heard)))
+    return _known(store.witness(heard.attempt_id, ledger.joined(heard)))
 
 
 @router.post(f"/reports{OPT_OUT_PATH}")
-def opt_out(request: Request, body: Body) -> Response:
-    """The person wants no more calls. By the answer the number is on the list, and nothing waits for it any more."""
-    asked = _read(OptOut, body, request, "opt-out")
+def opt_out(dialer: WithDialer, request: Request, body: Body) -> Response:
+    """The person wants no more calls. By the time of the answer the number is listed, and no attempt waits for it."""
+    store = dialer.store
+    asked = _read(OptOut, body, request, dialer.settings, "opt-out")
     if not asked.attempt_id:
-        return _opt_out_caller(asked.call_sid)
-    known = store().caller(asked.attempt_id) or store().case(asked.attempt_id)
+        return _opt_out_caller(dialer, asked.call_sid)
+    known = store.caller(asked.attempt_id) or store.case(asked.attempt_id)
     if known is None or not known.phone:
         raise HTTPException(404, "there is no such attempt, or no number that could be listed")
-    _list(known.phone, asked.attempt_id)
-    hear(asked.attempt_id, ledger.opted_out(asked))
+    _list(store, known.phone, asked.attempt_id)
+    store.witness(asked.attempt_id, ledger.opted_out(asked))
     return Response(status_code=200)
 
 
-def _opt_out_caller(call_sid: str) -> Response:
-    """List whoever rang us while this server was away, so that the bot had no brief: 503 asks for it again later."""
+def _opt_out_caller(dialer: Dialer, call_sid: str) -> Response:
+    """List the number of somebody who rang us while this server was away, so that the bot had no brief.
+
+    503 asks the bot to say it again later.
+    """
     try:
-        phone = inbound.caller_on(call_sid)
+        phone = inbound.caller_on(dialer, call_sid)
     except CarrierError as unknown:
         raise HTTPException(503, str(unknown), {"retry-after": "5"}) from unknown
     if not phone:
         raise HTTPException(404, "there is no such call to us, or it shows no number that could be listed")
-    store().add_do_not_call(phone, f"asked on the call {call_sid}")
+    dialer.store.add_do_not_call(phone, f"asked on the call {call_sid}")
     return Response(status_code=200)
 
 
 @router.post(f"/reports{DETECTION_PATH}")
-async def detection(request: Request, body: Body) -> Response:
+async def detection(dialer: WithDialer, request: Request, body: Body) -> Response:
     """The bot asks who the carrier believes has answered; the answer waits a few seconds for news, and holds no thread."""
-    query = _read(DetectionQuery, body, request, "detection")
-    if not await run_in_threadpool(_detects, query.attempt_id) or _waiting.locked():
-        answered_by = await run_in_threadpool(store().detected, query.attempt_id)
+    store = dialer.store
+    query = _read(DetectionQuery, body, request, dialer.settings, "detection")
+    if not await run_in_threadpool(_detects, store, query.attempt_id) or _waiting.locked():
+        answered_by = await run_in_threadpool(store.detected, query.attempt_id)
     else:
         async with _waiting:
-            answered_by = await _news(query)
-    return _signed(DetectionAnswer(answered_by=answered_by.value if answered_by else "").model_dump_json(), "detection")
+            answered_by = await _news(store, query)
+    answer = DetectionAnswer(answered_by=answered_by.value if answered_by else "")
+    return _signed(answer.model_dump_json(), dialer.settings, "detection")
 
 
-async def _news(query: DetectionQuery) -> AnsweredBy | None:
+async def _news(store: Store, query: DetectionQuery) -> AnsweredBy | None:
     until = time.monotonic() + DETECTION_S
     while True:
-        answered_by = await run_in_threadpool(store().detected, query.attempt_id)
+        answered_by = await run_in_threadpool(store.detected, query.attempt_id)
         if (answered_by and answered_by != query.known) or time.monotonic() >= until:
             return answered_by
         await asyncio.sleep(_LOOK_EVERY_S)
 
 
 @router.get("/briefs/{attempt_id}")
-def script(attempt_id: str, request: Request) -> Response:
+def script(dialer: WithDialer, attempt_id: str, request: Request) -> Response:
     """Return the long part of a brief that did not fit into the call's document, signed."""
-    _check(attempt_id.encode(), request, "script")
-    found = inbound.script(attempt_id)
-    if found is None and (case := store().case(attempt_id)):
+    store = dialer.store
+    _check(attempt_id.encode(), request, dialer.settings, "script")
+    found = inbound.script(store, attempt_id)
+    if found is None and (case := store.case(attempt_id)):
         brief = case.campaign.brief(
             case.contact,
             case.zones,
@@ -125,48 +133,48 @@ def script(attempt_id: str, request: Request) -> Response:
             attempt_id=attempt_id,
             report_url="",
             brief_url="",
-            now=store().now(),
+            now=store.now(),
         )
         found = brief.script
     if found is None:
         raise HTTPException(404, "there is no such attempt")
-    return _signed(found.model_dump_json(), "script")
+    return _signed(found.model_dump_json(), dialer.settings, "script")
 
 
-def _detects(attempt_id: str) -> bool:
+def _detects(store: Store, attempt_id: str) -> bool:
     """Tell whether the carrier listens for machines on this call: never on one to us."""
-    if store().caller(attempt_id):
+    if store.caller(attempt_id):
         return False
-    case = store().case(attempt_id)
+    case = store.case(attempt_id)
     if case is None:
         raise HTTPException(404, "there is no such attempt")
     return case.campaign.call.machine_detection and not case.inbound
 
 
-def _list(phone: str, attempt_id: str) -> None:
+def _list(store: Store, phone: str, attempt_id: str) -> None:
     if phone:
-        store().add_do_not_call(phone, asked_during(attempt_id))
+        store.add_do_not_call(phone, f"asked during {attempt_id}")
 
 
-def _check(message: bytes, request: Request, purpose: str) -> None:
-    secret = load_settings().brief_secret.get_secret_value()
+def _check(message: bytes, request: Request, settings: Settings, purpose: str) -> None:
+    secret = settings.brief_secret.get_secret_value()
     try:
         verify_message(message, request.headers.get(SIGNATURE_HEADER, ""), secret, purpose=purpose, now=time.time())
     except MessageRefused as refused:
         raise HTTPException(403, str(refused)) from refused
 
 
-def _read(kind: type[Word], body: bytes, request: Request, purpose: str) -> Word:
-    _check(body, request, purpose)
+def _read(kind: type[Word], body: bytes, request: Request, settings: Settings, purpose: str) -> Word:
+    _check(body, request, settings, purpose)
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
         raise HTTPException(422, f"this is no {kind.__name__}: {error.errors()[0]['msg']}") from error
 
 
-def _signed(text: str, purpose: str) -> Response:
+def _signed(text: str, settings: Settings, purpose: str) -> Response:
     content = text.encode()
-    secret = load_settings().brief_secret.get_secret_value()
+    secret = settings.brief_secret.get_secret_value()
     signature = sign_message(content, secret, purpose=purpose, now=time.time())
     return Response(content, media_type="application/json", headers={SIGNATURE_HEADER: signature})
 

@@ -1,219 +1,224 @@
-"""The loop of a fast rehearsal: from one instant to the next at which anything can happen.
+"""Days of a campaign in about a minute: what the real tasks call, the real rules and store, on an event clock."""
 
-Celery's messages go through its own queues, in this process's memory. Beat does not tick through the night: its next tick
-is at the next instant at which it could find something to do.
-"""
-
-import logging
+import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from datetime import time as time_of_day
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from pydantic import SecretStr
 
 from campaigns.campaign import Campaign
-from worker.app import Collaborators, app, work_with
-from worker.machine import stopwatch
+from campaigns.contacts import Contact, RowError, read_contacts
+from campaigns.places import Place, place_of
+from worker.dialing import own_numbers
+from worker.dialing.dialer import Dialer
+from worker.machine.embedded import EmbeddedRedis
 from worker.machine.stopwatch import Stopwatch
-from worker.rehearsal.fast.network import Network
-from worker.rehearsal.fast.timeline import Timeline
-from worker.rules.hours import next_opening
-from worker.rules.states import CampaignState
-from worker.store import Store
-from worker.store.views import Status
+from worker.rehearsal.fast.event_clock import EventClock
+from worker.rehearsal.fast.findings import Allowance, Findings, audit, local
+from worker.rehearsal.fast.loop import Loop, Show
+from worker.rehearsal.fast.network import FastNetwork
+from worker.rehearsal.fast.odds import Odds
+from worker.rules.do_not_call import Registry, registries_asked
+from worker.rules.states import CampaignState, ContactState
+from worker.settings import Settings
+from worker.store import Store, redis_server
 
-_BEAT_MS: Final = 250
-"""How often beat ticks while there is something to do."""
+_AUTUMN: Final = (2026, 9, 1)
+"""The day from which on a change of the clocks is looked for."""
 
-_QUEUE_S: Final = 0.002
-"""How long a message is on its way."""
+_STARTS_AT: Final = time_of_day(14)
 
-_LONGEST_NAP_S: Final = 600
-"""While contacts are due and none is claimed, beat looks less and less often, but so often at least."""
-
-_CROWDED_MS: Final = 60_000
-"""How long, once contacts have been found due, that is not asked again."""
-
-_RUNS_OUT: Final = timedelta(hours=5)
-"""How long after the last day calls may go on: the longest that a campaign allows, and what settles it."""
-
-_APPROVED_AFTER_S: Final = 300
-"""How long a campaign that its brakes have stopped waits for an operator, who lets it go on."""
-
-_TEND_MS: Final = 5000
-"""How often beat sends `tend_caller_ids` (celeryconfig.py)."""
-
-_SHOWN_EVERY_S: Final = 0.2
-
-Show = Callable[[Status, str], None]
+_ENDED: Final = frozenset({ContactState.DONE, ContactState.REFUSED})
 
 
-class Days:
-    """Days of one campaign."""
+@dataclass
+class DaysRehearsed:
+    """What a fast rehearsal came to."""
 
-    def __init__(self, store: Store, campaign: Campaign, network: Network, timeline: Timeline, *, show: Show) -> None:
-        """Let this process's tasks work on the timeline. `show` is told a few times a second how the campaign stands."""
-        self.broken: Counter[str] = Counter()  # the tasks that raised an error, and which
-        self.pauses: list[tuple[datetime, str]] = []  # when the campaign stopped by itself, and why
-        self.approved_ms: int | None = None  # when an operator first let it go on
-        self._store, self._campaign, self._network, self._timeline = store, campaign, network, timeline
-        self._show = show
-        self._news = True  # something was done since beat last looked: there may be more to do
-        self._done = False  # a task has ended
-        self._resumes_at: datetime | None = None
-        self._nap_s = 1.0
-        self._crowded_until_ms = 0  # until then, contacts are taken to be due for whom there is no line
-        self._next_beat_ms = self._next_tend_ms = timeline.now_ms
-        self._shown_at = 0.0
-        work_with(_Collaborators(store, network))
-        stopwatch.go_by(
-            Stopwatch(lambda: timeline.now_ms / 1000, timeline.sleep, lambda action: timeline.after(0, action))
-        )
-        app.loader.import_default_modules()
-        self._messages = _Messages()
-        logging.getLogger().addHandler(_Complaints(self.broken))
+    start: datetime
+    end: datetime
+    verdict: Findings
+    outcomes: list[dict[str, Any]]  # as of `dialout results`
+    state: CampaignState
+    why: str
+    pauses: list[tuple[datetime, str]]  # when the campaign stopped by itself, and why
+    row_errors: list[RowError]
+    requests: int
+    calls: int
+    calls_to_us: int
+    requests_by_hour: Mapping[int, int]  # of the contact's own day
+    postponed_by: Mapping[str, int]  # the rules that spoke against a dial, and how often
+    broken: list[str]  # tasks that raised an error
+    seconds: float
 
-    def run(self, end: datetime) -> None:
-        """Go on until nothing is left to do, or `end` has come and the last calls are over."""
-        end_ms = round(end.timestamp() * 1000)
-        last_ms = end_ms + round(_RUNS_OUT.total_seconds() * 1000)
-        while self._timeline.now_ms < last_ms:
-            beat_ms, event_ms = self._next_beat_ms, self._timeline.next_ms
-            if event_ms is not None and event_ms < beat_ms:
-                self._timeline.step()
-                if self._send() or self._done or self._network.take_news():
-                    self._beat_soon()
-                continue
-            self._timeline.move_to(beat_ms)
-            self._beat(claims=beat_ms < end_ms)
-            if not self._plan(end_ms):
-                return
+    @property
+    def sentences(self) -> list[str]:
+        """All that was found against it; none: it has passed."""
+        return [*self.verdict.sentences, *self.broken]
 
-    def _beat(self, *, claims: bool) -> None:
-        self._news = self._done = False
-        if self._timeline.now_ms >= self._next_tend_ms:
-            self._next_tend_ms = self._timeline.now_ms + _TEND_MS
-            self._timeline.now(lambda: self._run_task("worker.tasks.tend_caller_ids", []))
-        if claims:
-            self._timeline.now(lambda: self._run_task("worker.tasks.claim_due", []))
-        self._timeline.now(lambda: self._run_task("worker.tasks.sweep", []))
-        self._done = False  # by these; what they sent is done later
-        if self._send():
-            self._news = True
+    def facts(self) -> dict[str, Any]:
+        """Return what `--json` prints: see docs/json.md."""
+        return {
+            "passed": not self.sentences,
+            "findings": self.sentences,
+            "start": self.start.isoformat(),
+            "end": self.end.isoformat(),
+            "state": self.state.value,
+            "why": self.why,
+            "pauses": [{"at": at.isoformat(), "why": why} for at, why in self.pauses],
+            "contacts": len(self.outcomes),
+            "rows_refused": len(self.row_errors),
+            "requests": self.requests,
+            "calls": self.calls,
+            "calls_to_us": self.calls_to_us,
+            "most_lines": self.verdict.most_lines,
+            "silent": self.verdict.silent,
+            "cold": self.verdict.cold,
+            "waiting": self.verdict.waiting,
+            "dispositions": dict(sorted(self.dispositions().items())),
+            "requests_by_hour": {str(hour): self.requests_by_hour[hour] for hour in sorted(self.requests_by_hour)},
+            "postponed_by": dict(sorted(self.postponed_by.items())),
+        }
 
-    def _plan(self, end_ms: int) -> bool:
-        """Decide when beat ticks next; False if nothing is left to do."""
-        now_ms = self._timeline.now_ms
-        if self._news:
-            self._nap_s = 1.0
-            self._next_beat_ms = now_ms + _BEAT_MS
-            return True
-        over = now_ms >= end_ms
-        look = self._store.next_look()
-        times = [_ms(look) if look else None, None if over else self._next_claim_ms()]
-        soonest = min((at_ms for at_ms in times if at_ms is not None), default=self._timeline.next_ms)
-        self._next_beat_ms = max(_up(soonest or 0), now_ms + _BEAT_MS)
-        if not over:
-            self._next_beat_ms = min(self._next_beat_ms, _up(end_ms))
-        return soonest is not None and (not over or bool(self._status().live))
-
-    def _next_claim_ms(self) -> int | None:
-        """Return when a contact may be claimed who now may not, or, if some may, after a nap."""
-        now_ms = self._timeline.now_ms
-        if now_ms >= self._crowded_until_ms:
-            soonest = self._soonest_due()
-            if soonest is None or _ms(soonest) > now_ms:
-                return _ms(soonest) if soonest else None
-            self._crowded_until_ms = now_ms + _CROWDED_MS
-        self._nap_s = min(2 * self._nap_s, _LONGEST_NAP_S)
-        return now_ms + round(1000 * self._nap_s)
-
-    def _soonest_due(self) -> datetime | None:
-        status, now = self._status(), self._store.now()
-        if status.state is CampaignState.PAUSED:
-            if self._resumes_at is None:
-                self.pauses.append((now, status.why))
-                self._resumes_at = now + timedelta(seconds=_APPROVED_AFTER_S)
-                self._timeline.after(_APPROVED_AFTER_S, self._resume)
-            return self._resumes_at
-        openings = (
-            next_opening(self._campaign, place, max(first, now))
-            for place, (_, first) in status.due_by_place.items()
-            if first
-        )
-        return min((opening for opening in openings if opening), default=None)
-
-    def _resume(self) -> None:
-        self._resumes_at = None
-        if self.approved_ms is None:
-            self.approved_ms = self._timeline.now_ms
-        self._store.set_state(self._campaign.name, CampaignState.RUNNING)
-
-    def _beat_soon(self) -> None:
-        self._news, self._done = True, False
-        self._next_beat_ms = min(self._next_beat_ms, _up(self._timeline.now_ms + 1))
-
-    def _send(self) -> bool:
-        """Send the messages that were queued on their way; True if there were any."""
-        some = False
-        for task, args in self._messages:
-            self._timeline.after(_QUEUE_S, lambda task=task, args=args: self._run_task(task, args))
-            some = True
-        return some
-
-    def _run_task(self, task: str, args: list[Any]) -> None:
-        try:
-            app.tasks[task](*args)
-        except Exception as error:  # noqa: BLE001 - as in a worker, it ends this task and no other; here it is a finding
-            self.broken[f"{task.rpartition('.')[2]} raised {type(error).__name__}: {error}"] += 1
-        self._done = True
-
-    def _status(self) -> Status:
-        status = self._store.status(self._campaign.name)
-        if time.monotonic() - self._shown_at > _SHOWN_EVERY_S:
-            self._shown_at = time.monotonic()
-            self._show(status, f"{self._store.now():%a %d %b %Y %H:%M} UTC, {len(self._network.posts):,} requests")
-        return status
+    def dispositions(self) -> Counter[str]:
+        """Count the contacts by how they ended; those that wait for another day are `due`."""
+        return Counter(row["disposition"] if row["state"] in _ENDED else row["state"] for row in self.outcomes)
 
 
-class _Collaborators(Collaborators):
-    def __init__(self, store: Store, carrier: Network) -> None:
-        self.store, self.carrier, self.agents = store, carrier, None
+def friday_before_the_clocks_change(zone: str) -> datetime:
+    """Return a Friday afternoon in a zone: the last one before its clocks change, if they do."""
+    place = ZoneInfo(zone)
+    noons = [datetime(*_AUTUMN, 12, tzinfo=place) + timedelta(days=day) for day in range(366)]
+    changes = [late for early, late in pairwise(noons) if early.utcoffset() != late.utcoffset()]
+    day = changes[0] if changes else noons[-1]
+    friday = day - timedelta(days=(day.weekday() - 4) % 7 or 7)
+    return datetime.combine(friday.date(), _STARTS_AT, tzinfo=place)
 
 
-class _Complaints(logging.Handler):
-    """Errors that the tasks catch and log: they go on after it, and it is a finding all the same."""
+def rehearse(
+    campaign: Campaign,
+    contacts: Path,
+    folder: Path,
+    settings: Settings,
+    *,
+    days: float,
+    odds: Odds,
+    start: datetime | None = None,
+    show: Show,
+) -> DaysRehearsed:
+    """Run a campaign's days from `start` on, in this process, and audit them. The limits are those of the settings."""
+    began = time.monotonic()
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = _own(settings, folder, campaign)
+    rows, errors = _read(contacts, campaign)
+    places = {contact.phone: place_of(contact) for contact in rows}
+    zones = {phone: place.zones for phone, place in places.items()}
+    start = start or friday_before_the_clocks_change(_most_common_zone(zones))
+    with EmbeddedRedis(folder, durable=False) as server:
+        # The salt: one seed, one order of claims, one outcome.
+        salt = f"rehearsal {odds.seed}".encode()
+        store = Store(redis_server.connect(server.url, 5.0), salt=salt, monotonic=lambda: clock.now_ms / 1000)
+        clock = EventClock(round(start.timestamp() * 1000), lambda now_ms: setattr(store, "clock_ms", now_ms))
+        own = own_numbers.pool_of(campaign, settings)
+        network = FastNetwork(clock, store, settings, odds, zones=zones, own=own)
+        process = Stopwatch(lambda: clock.now_ms / 1000, clock.sleep, clock.crew)
+        loop = Loop(Dialer(store, network, settings, process), campaign, network, clock, show=show)
+        _enlist(store, campaign, rows, places)
+        loop.run(start + timedelta(days=days))
+        outcomes, status, end = store.outcomes(campaign.name), store.status(campaign.name), store.now()
+        postponed_by = _postponed_by(store, campaign, zones)
+    _write_records(folder / "records.jsonl", network)
+    posts, calls = network.posts, list(network.calls.values())
+    return DaysRehearsed(
+        start=start,
+        end=end,
+        verdict=audit(
+            campaign,
+            _allowance(campaign, settings),
+            zones,
+            posts=posts,
+            calls=calls,
+            outcomes=outcomes,
+            approved_ms=loop.approved_ms,
+        ),
+        outcomes=outcomes,
+        state=status.state,
+        why=status.why,
+        pauses=loop.pauses,
+        row_errors=errors,
+        requests=len(posts),
+        calls=sum(not call.inbound for call in calls),
+        calls_to_us=sum(call.inbound for call in calls),
+        requests_by_hour=Counter(local(post.at_ms, next(iter(zones[post.to]))).hour for post in posts),
+        postponed_by=postponed_by,
+        broken=[f"{error} ({times} times)" for error, times in loop.broken.items()],
+        seconds=time.monotonic() - began,
+    )
 
-    def __init__(self, broken: Counter[str]) -> None:
-        super().__init__(logging.ERROR)
-        self._broken = broken
 
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.exc_info:
-            self._broken[record.getMessage()] += 1
-
-
-class _Messages:
-    """Celery's queues, in this process's memory."""
-
-    def __init__(self) -> None:
-        app.conf.update(broker_url="memory://", broker_transport_options={}, broker_use_ssl=False)
-        channel = app.connection_for_read().default_channel
-        self._queues = [queue(channel) for queue in app.amqp.queues.values()]
-        for queue in self._queues:
-            queue.declare()
-
-    def __iter__(self) -> Iterator[tuple[str, list[Any]]]:
-        """Take what was sent: the task's name and its arguments."""
-        for queue in self._queues:
-            while message := queue.get(no_ack=True):
-                yield message.headers["task"], message.payload[0]
+def _own(settings: Settings, folder: Path, campaign: Campaign) -> Settings:
+    """Return the operator's settings, but for what leads out of this process."""
+    return settings.model_copy(
+        update={
+            "data_dir": folder,
+            "telnyx_api_key": SecretStr("none"),
+            "telnyx_texml_app_id": "none",
+            "public_url": "https://rehearsal.invalid",
+            "stream_url": "wss://rehearsal.invalid/ws",
+            "brief_secret": SecretStr("rehearsal"),
+            "caller_ids": settings.caller_ids or (campaign.callback_number,),
+        }
+    )
 
 
-def _ms(moment: datetime) -> int:
-    return round(moment.timestamp() * 1000)
+def _enlist(store: Store, campaign: Campaign, rows: Sequence[Contact], places: Mapping[str, Place]) -> None:
+    store.define(campaign)
+    for name in registries_asked(campaign):  # none of these numbers is on it: they are reserved for fiction
+        store.imported(name, Registry(store.now().date(), "marketing"))
+    store.enlist(campaign, [(contact, places[contact.phone]) for contact in rows], store.now())
 
 
-def _up(at_ms: int) -> int:
-    """Round up to a tick of beat."""
-    return -(-at_ms // _BEAT_MS) * _BEAT_MS
+def _allowance(campaign: Campaign, settings: Settings) -> Allowance:
+    lines = settings.lines - settings.lines_for_inbound
+    if own := settings.lines_per_caller_id * len(own_numbers.pool_of(campaign, settings)):
+        lines = min(lines, own)
+    return Allowance(
+        settings.calls_per_second, lines, settings.caller_id_cool_down_s, settings.calls_per_caller_id_per_day
+    )
+
+
+def _postponed_by(store: Store, campaign: Campaign, numbers: Iterable[str]) -> Counter[str]:
+    ids = (store.contact_id(campaign.name, number) for number in numbers)
+    entries = (entry for contact_id in ids for entry in store.journal(contact_id))
+    return Counter(entry["rule"] for entry in entries if entry["event"] in {"postponed", "withdrawn"})
+
+
+def _read(file: Path, campaign: Campaign) -> tuple[list[Contact], list[RowError]]:
+    contacts: list[Contact] = []
+    errors: list[RowError] = []
+    with file.open("rb") as lines:
+        for row in read_contacts(lines, campaign):
+            if isinstance(row, RowError):
+                errors.append(row)
+            else:
+                contacts.append(row)
+    return contacts, errors
+
+
+def _most_common_zone(zones: Mapping[str, Sequence[str]]) -> str:
+    counted = Counter(next(iter(theirs)) for theirs in zones.values() if theirs)
+    return counted.most_common(1)[0][0] if counted else "UTC"
+
+
+def _write_records(file: Path, network: FastNetwork) -> None:
+    records = [{"record": "request"} | asdict(post) for post in network.posts]
+    records += [{"record": "call"} | asdict(call) for call in network.calls.values()]
+    file.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")

@@ -1,7 +1,6 @@
 """The telephone network of a fast rehearsal, with everyone on it and the bot: they answer, talk and ring back by the odds.
 
-It keeps records of its own, which the auditor reads. What it tells the dialer goes through the door that the callbacks
-server uses: `hearing.hear`.
+It keeps records of its own, which `findings` reads. It tells the dialer what it tells by what the callbacks' routes call.
 """
 
 from collections import Counter
@@ -15,15 +14,15 @@ from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo
 
 from campaigns.call import Disposition, Joined, OptOut, Report
+from worker.rehearsal.fast.event_clock import EventClock
 from worker.rehearsal.fast.odds import Fate, Odds, Pickup, PostAnswer
-from worker.rehearsal.fast.timeline import Timeline
-from worker.rules.do_not_call import asked_during
 from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
+from worker.settings import Settings
 from worker.store import Store, ledger
 from worker.store.views import Heard
-from worker.telnyx.carrier import Carrier, CarrierBusy, DialOrder, DialRefused, DialUnconfirmed, DialWithheld
+from worker.telnyx.order import Dialed, DialOrder
+from worker.telnyx.refusals import CarrierBusy, DialRefused, DialUnconfirmed, DialWithheld
 from worker.web import inbound
-from worker.web.body import hear
 
 _LISTED_AFTER_MS: Final = 3000
 """How old a call is when the carrier's list first shows it."""
@@ -33,7 +32,7 @@ _DETECTS_AFTER_S: Final = 3.5
 _TELLS_AFTER_S: Final = 0.2
 _REPORTS_AFTER_S: Final = 1.5
 _COLD_START_S: Final = 12.0
-"""How long a person waits for a bot where none is warm."""
+"""How long a person waits for a bot when none is warm."""
 
 _LISTENS_TO_NOTHING_S: Final = 25.0
 """How long a person whom no bot greets holds the line; some are hung up on before."""
@@ -64,7 +63,7 @@ class Post:
 
 
 @dataclass(slots=True)
-class Call:
+class NetworkCall:
     """One call, as the network saw it, and what the person on it wanted. Milliseconds of Unix time; 0: never."""
 
     call_sid: str
@@ -83,55 +82,49 @@ class Call:
     wanted_ms: int = 0  # when they asked to be rung again
 
 
-@dataclass(frozen=True, slots=True)
-class Bots:
-    """How many bots are warm at once, and how long after a call until there is another in the place of one."""
-
-    at_once: int | None = None  # None: as many as are needed
-    rest_s: float = 0.0
-
-
-class Network(Carrier):
-    """The carrier's place on a timeline."""
+class FastNetwork:
+    """The phone network on an event clock: a `worker.dialing.phone.Phone`."""
 
     def __init__(
         self,
-        timeline: Timeline,
+        clock: EventClock,
         store: Store,
+        settings: Settings,
         odds: Odds,
         *,
         zones: Mapping[str, Sequence[str]],
-        bots: Bots,
         own: Sequence[str],
     ) -> None:
-        """Make a network on which everybody lives in the first of their `zones`, by number; `own` are the caller's."""
-        super().__init__(api_key="", app_id="", base_url="")
+        """Everybody lives in the first of their `zones`, by number; `own` are the numbers that may call.
+
+        The settings say how many bots are warm at once, and how long after a call another takes the place of its bot.
+        """
         self.posts: list[Post] = []
-        self.calls: dict[str, Call] = {}
-        self._timeline, self._store, self._odds = timeline, store, odds
+        self.calls: dict[str, NetworkCall] = {}
+        self._clock, self._store, self._settings, self._odds = clock, store, settings, odds
         self._homes = {number: ZoneInfo(next(iter(theirs), "UTC")) for number, theirs in zones.items()}
         self._rings: Counter[str] = Counter()
-        self._on_the_phone: dict[str, Call] = {}
+        self._on_the_phone: dict[str, NetworkCall] = {}
         self._sids = count(1)
-        self._bots, self._warm, self._own = bots, bots.at_once, tuple(own)
+        self._warm, self._own = settings.bots_at_once, tuple(own)
         self._news = False
 
     def take_news(self) -> bool:
-        """True if anything was told to the dialer, since this was last asked, from which something follows at once."""
+        """Tell whether the dialer was told anything, since this was last asked, from which something follows at once."""
         news, self._news = self._news, False
         return news
 
-    # --- the carrier, as the tasks know it ------------------------------------------------------------------------------
+    # --- what the dialer asks of it ------------------------------------------------------------------------------
 
     def warm_up(self) -> None:
         """Nothing takes any time here that is not slept."""
 
-    def dial(self, order: DialOrder, may_leave: Callable[[], bool] | None = None) -> str:
+    def dial(self, order: DialOrder, may_leave: Callable[[], bool]) -> Dialed:
         """Take the one POST, and let it ring; raises as the carrier's own `dial` does."""
-        if may_leave and not may_leave():
-            raise DialWithheld("its moment had passed before it was sent")
+        if not may_leave():
+            raise DialWithheld("nothing was sent: the dial may not leave now")
         attempt_id = parse_qs(urlsplit(order.status_url).query)["attempt"][0]
-        post = Post(attempt_id, order.to, order.caller_id, self._timeline.now_ms, PostAnswer.TAKEN)
+        post = Post(attempt_id, order.to, order.caller_id, self._clock.now_ms, PostAnswer.TAKEN)
         self.posts.append(post)
         fate = self._fate(order.to)
         post.answer = PostAnswer.BUSY if self._odds.is_congested(post.at_ms) else fate.post
@@ -140,22 +133,18 @@ class Network(Carrier):
             self._rings[order.to] += 1
             call = self._call(order.to, order.caller_id, attempt_id=attempt_id)
             post.call_sid = call.call_sid
-            self._timeline.after(fate.post_s / 2, partial(self._ring, call, order, fate))
-        self._timeline.sleep(fate.post_s)
+            self._clock.after(fate.post_s / 2, partial(self._ring, call, order, fate))
+        self._clock.sleep(fate.post_s)
         match post.answer:
             case PostAnswer.BUSY:
                 raise CarrierBusy("the carrier is busy (429)", retry_after_s=2.0)
             case PostAnswer.REFUSED:
                 raise DialRefused("the carrier knows no such number", Disposition.INVALID_NUMBER)
             case PostAnswer.LOST | PostAnswer.LOST_RINGS:
-                self._timeline.sleep(4.0)
+                self._clock.sleep(4.0)
                 raise DialUnconfirmed("the carrier's answer did not come")
             case _:
-                return post.call_sid
-
-    @property
-    def left_at(self) -> None:
-        """Whatever leaves here does so on time."""
+                return Dialed(post.call_sid, None)  # whatever leaves here does so on time
 
     def numbers(self) -> dict[str, str]:
         """Return the numbers that may call: all that do."""
@@ -181,35 +170,35 @@ class Network(Carrier):
             self._end(call, "completed" if call.answered_ms else "canceled", tells=True)
 
     def _think(self) -> None:
-        self._timeline.sleep(0.1)
-        if self._odds.is_congested(self._timeline.now_ms):
+        self._clock.sleep(0.1)
+        if self._odds.is_congested(self._clock.now_ms):
             raise CarrierBusy("the carrier is busy (429)")
 
-    def _is_listed(self, call: Call) -> bool:
-        return self._timeline.now_ms >= call.created_ms + _LISTED_AFTER_MS
+    def _is_listed(self, call: NetworkCall) -> bool:
+        return self._clock.now_ms >= call.created_ms + _LISTED_AFTER_MS
 
     # --- the person -----------------------------------------------------------------------------------------------------
 
     def _fate(self, number: str) -> Fate:
-        hour = _moment(self._timeline.now_ms).astimezone(self._homes.get(number, UTC)).hour
+        hour = _moment(self._clock.now_ms).astimezone(self._homes.get(number, UTC)).hour
         return self._odds.fate(number, self._rings[number] + 1, hour)
 
-    def _call(self, number: str, caller_id: str, *, attempt_id: str = "", inbound: bool = False) -> Call:
+    def _call(self, number: str, caller_id: str, *, attempt_id: str = "", inbound: bool = False) -> NetworkCall:
         sid = f"v3:{next(self._sids):06}"
-        self.calls[sid] = Call(sid, attempt_id, number, caller_id, inbound, self._timeline.now_ms)
+        self.calls[sid] = NetworkCall(sid, attempt_id, number, caller_id, inbound, self._clock.now_ms)
         return self.calls[sid]
 
-    def _ring(self, call: Call, order: DialOrder, fate: Fate) -> None:
+    def _ring(self, call: NetworkCall, order: DialOrder, fate: Fate) -> None:
         self._tell(call, CallState.INITIATED)
-        self._timeline.sleep(_RINGS_AFTER_S)
+        self._clock.sleep(_RINGS_AFTER_S)
         pickup = Pickup.BUSY if call.number in self._on_the_phone else fate.pickup
         if pickup in _UNANSWERED:
-            self._timeline.sleep(fate.pickup_s)
+            self._clock.sleep(fate.pickup_s)
             self._end(call, _UNANSWERED[pickup], tells=fate.tells)
             return
         self._on_the_phone[call.number] = call
         self._tell(call, CallState.RINGING)
-        self._timeline.sleep(min(fate.pickup_s, order.ring_timeout_s))
+        self._clock.sleep(min(fate.pickup_s, order.ring_timeout_s))
         if call.ended_ms:
             return
         if fate.pickup_s < order.ring_timeout_s:
@@ -217,46 +206,48 @@ class Network(Carrier):
         else:
             self._end(call, "no-answer", tells=fate.tells)
         if fate.rings_back_s and pickup is not Pickup.PERSON:
-            self._timeline.after(fate.rings_back_s, partial(self._ring_us, call))
+            self._clock.after(fate.rings_back_s, partial(self._ring_us, call))
 
-    def _ring_us(self, missed: Call) -> None:
+    def _ring_us(self, missed: NetworkCall) -> None:
         if missed.number in self._on_the_phone:
             return
         call = self._call(missed.number, missed.caller_id, inbound=True)
-        inbound.document({"CallSid": call.call_sid, "From": call.number, "To": call.caller_id})
+        inbound.document(
+            self._store, self._settings, {"CallSid": call.call_sid, "From": call.number, "To": call.caller_id}
+        )
         call.attempt_id = self._store.attempt_of_call(call.call_sid) or ""
         self._rings[call.number] += 1
         self._on_the_phone[call.number] = call
         self._talk(call, self._odds.fate(f"{call.number} rings us", self._rings[call.number], 0), 600, machine=False)
 
-    def _talk(self, call: Call, fate: Fate, limit_s: float, *, machine: bool) -> None:
-        call.answered_ms, call.cold = self._timeline.now_ms, not self._take_bot()
+    def _talk(self, call: NetworkCall, fate: Fate, limit_s: float, *, machine: bool) -> None:
+        call.answered_ms, call.cold = self._clock.now_ms, not self._take_bot()
         self._tell(call, CallState.ANSWERED)
         if not call.inbound:
             by = AnsweredBy.MACHINE if machine else AnsweredBy.HUMAN
             self._hear(call, _DETECTS_AFTER_S, ledger.detected(Detection(call.call_sid, by)))
         if not fate.bot_comes:
-            self._timeline.sleep(_LISTENS_TO_NOTHING_S + fate.pickup_s)
+            self._clock.sleep(_LISTENS_TO_NOTHING_S + fate.pickup_s)
             self._end(call, "completed", tells=fate.tells)
             return
-        self._timeline.sleep(fate.joins_s + (_COLD_START_S if call.cold else 0.0))
+        self._clock.sleep(fate.joins_s + (_COLD_START_S if call.cold else 0.0))
         if call.ended_ms:
             return
-        call.joined_ms = self._timeline.now_ms
+        call.joined_ms = self._clock.now_ms
         self._hear(call, 0.05, ledger.joined(Joined(attempt_id=call.attempt_id, call_sid=call.call_sid)))
         says = Disposition.VOICEMAIL if machine else fate.says
         if says is Disposition.VOICEMAIL and not machine:
-            says = Disposition.COMPLETED  # who rings us is no machine
+            says = Disposition.COMPLETED  # a machine rings nobody back
         talk_s = min(fate.talk_s, limit_s - fate.joins_s - 1)
-        self._timeline.sleep(talk_s * 0.6)
+        self._clock.sleep(talk_s * 0.6)
         if says is Disposition.DO_NOT_CALL and not call.ended_ms:
             self._opt_out(call)
-        self._timeline.sleep(talk_s * 0.4)
+        self._clock.sleep(talk_s * 0.4)
         if call.ended_ms:
             return
         self._end(call, "completed", tells=fate.tells)
         if fate.reports:
-            self._timeline.sleep(_REPORTS_AFTER_S)
+            self._clock.sleep(_REPORTS_AFTER_S)
             self._report(call, says, fate)
 
     def _take_bot(self) -> bool:
@@ -269,12 +260,12 @@ class Network(Carrier):
         if self._warm is not None:
             self._warm += 1
 
-    def _opt_out(self, call: Call) -> None:
-        call.opted_out_ms = self._timeline.now_ms
-        self._store.add_do_not_call(call.number, asked_during(call.attempt_id))
+    def _opt_out(self, call: NetworkCall) -> None:
+        call.opted_out_ms = self._clock.now_ms
+        self._store.add_do_not_call(call.number, f"asked during {call.attempt_id}")
         self._say(call, ledger.opted_out(OptOut(attempt_id=call.attempt_id, call_sid=call.call_sid)))
 
-    def _report(self, call: Call, says: Disposition, fate: Fate) -> None:
+    def _report(self, call: NetworkCall, says: Disposition, fate: Fate) -> None:
         callback_at = None
         if says is Disposition.CALLBACK:
             call.wanted_ms = call.ended_ms + round(fate.callback_s * 1000)
@@ -294,12 +285,12 @@ class Network(Carrier):
         )
         self._say(call, ledger.reported(report))
 
-    def _end(self, call: Call, status: str, *, tells: bool) -> None:
+    def _end(self, call: NetworkCall, status: str, *, tells: bool) -> None:
         if call.ended_ms:
             return
-        call.ended_ms, call.status = self._timeline.now_ms, status
+        call.ended_ms, call.status = self._clock.now_ms, status
         if call.answered_ms:
-            self._timeline.after(self._bots.rest_s, self._give_bot_back)
+            self._clock.after(self._settings.bot_rest_s, self._give_bot_back)
         if self._on_the_phone.get(call.number) is call:
             del self._on_the_phone[call.number]
         if tells:
@@ -307,25 +298,25 @@ class Network(Carrier):
 
     # --- what the dialer is told ------------------------------------------------------------------------------------------
 
-    def _tell(self, call: Call, state: CallState) -> None:
+    def _tell(self, call: NetworkCall, state: CallState) -> None:
         self._hear(call, _TELLS_AFTER_S, ledger.told(_event(call, state)))
 
-    def _hear(self, call: Call, after_s: float, testimony: ledger.Testimony) -> None:
-        self._timeline.after(after_s, lambda: self._say(call, testimony))
+    def _hear(self, call: NetworkCall, after_s: float, testimony: ledger.Testimony) -> None:
+        self._clock.after(after_s, lambda: self._say(call, testimony))
 
-    def _say(self, call: Call, testimony: ledger.Testimony) -> None:
-        if hear(call.attempt_id, testimony) is Heard.NEWS:
+    def _say(self, call: NetworkCall, testimony: ledger.Testimony) -> None:
+        if self._store.witness(call.attempt_id, testimony) is Heard.NEWS:
             self._news = True
 
 
-def _event(call: Call, state: CallState) -> CallEvent:
+def _event(call: NetworkCall, state: CallState) -> CallEvent:
     if state is not CallState.ENDED:
         return CallEvent(call.call_sid, state)
     talked_s = (call.ended_ms - call.answered_ms) // 1000 if call.answered_ms else None
     return CallEvent(call.call_sid, state, None, _ENDS[call.status], call.status, talked_s)
 
 
-def _found(call: Call) -> FoundCall:
+def _found(call: NetworkCall) -> FoundCall:
     state = CallState.ENDED if call.ended_ms else CallState.ANSWERED if call.answered_ms else CallState.RINGING
     return FoundCall(call.call_sid, call.number, call.caller_id, call.created_ms / 1000, _event(call, state))
 

@@ -7,13 +7,13 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from worker.rehearsal.fast.rehearsal import Outcome
+from worker.rehearsal.fast.days import DaysRehearsed
 from worker.rules.states import CampaignState
 
 _BAR: Final = 40
 
 
-def show(outcome: Outcome, console: Console, folder: Path) -> None:
+def show(outcome: DaysRehearsed, console: Console, folder: Path) -> None:
     """Print what happened on the days that were rehearsed."""
     days = (outcome.end - outcome.start).total_seconds() / 86_400
     console.print(
@@ -31,8 +31,8 @@ def show(outcome: Outcome, console: Console, folder: Path) -> None:
         console.print(_bars(dict(sorted(outcome.postponed_by.items(), key=lambda item: -item[1]))))
     if outcome.verdict.silent:
         console.print(
-            f"\n{outcome.verdict.silent} who answered waited longer than 2 s for the bot, "
-            f"{outcome.verdict.cold} of them because none was warm."
+            f"\n{outcome.verdict.silent} people who answered waited longer than 2 s for the bot, "
+            f"{outcome.verdict.cold} of them because no bot was warm."
         )
     if outcome.verdict.waiting:
         console.print(f"{outcome.verdict.waiting:,} contacts wait for another day.")
@@ -43,7 +43,7 @@ def show(outcome: Outcome, console: Console, folder: Path) -> None:
     console.print(f"The network's records: {folder / 'records.jsonl'}", highlight=False)
 
 
-def last_line(outcome: Outcome) -> str:
+def last_line(outcome: DaysRehearsed) -> str:
     """Return the auditor's verdict."""
     verdict, total = outcome.verdict, f"{len(outcome.outcomes):,} contacts, {outcome.calls:,} calls"
     if not outcome.sentences:

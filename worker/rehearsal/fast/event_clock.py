@@ -2,7 +2,8 @@
 
 import heapq
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import count
 from threading import Semaphore, Thread
@@ -10,11 +11,11 @@ from threading import Semaphore, Thread
 Action = Callable[[], object]
 
 
-class Timeline:
+class EventClock:
     """Milliseconds, and what happens at which of them.
 
-    Each action has a thread of its own, because tasks sleep in the middle; but only one of all threads runs at any time,
-    so that the same actions always come in the same order, and nothing takes any time but sleep.
+    Each action has a thread of its own, because tasks sleep in the middle. Only one of all threads runs at any time, so that
+    the same actions always come in the same order, and nothing but sleep takes any time.
     """
 
     def __init__(self, start_ms: int, moved: Callable[[int], None]) -> None:
@@ -25,7 +26,7 @@ class Timeline:
         self._order = count()
         self._idle: list[_Strand] = []
         self._running: _Strand | None = None
-        self._paused = Semaphore(0)  # released by whichever strand has just stopped to run
+        self._paused = Semaphore(0)  # released by the strand that has just stopped running
         moved(start_ms)
 
     @property
@@ -39,11 +40,45 @@ class Timeline:
 
     def sleep(self, seconds: float) -> None:
         """Suspend the action that calls this; others go on meanwhile."""
-        strand = self._running
-        assert strand, "only an action can sleep"
+        strand = self._current()
         self._push(seconds, partial(self._run, strand))
+        self._suspend(strand)
+
+    @contextmanager
+    def crew(self) -> Iterator[Callable[[Action], None]]:
+        """Give what starts an action beside the one that calls this; ends when all have ended, with the first error of any.
+
+        It is what `worker.machine.stopwatch.threads` is in real time.
+        """
+        strand, under_way, errors, waits = self._current(), list[Action](), list[Exception](), False
+
+        def run(action: Action) -> None:
+            try:
+                action()
+            except Exception as error:  # noqa: BLE001 - it is raised below, where the crew was started
+                errors.append(error)
+            under_way.remove(action)
+            if waits and not under_way:
+                self._push(0, partial(self._run, strand))
+
+        def start(action: Action) -> None:
+            under_way.append(action)
+            self.after(0, partial(run, action))
+
+        yield start
+        if under_way:
+            waits = True
+            self._suspend(strand)
+        if errors:
+            raise errors[0]
+
+    def _current(self) -> "_Strand":
+        assert self._running, "only an action can sleep"
+        return self._running
+
+    def _suspend(self, strand: "_Strand") -> None:
         self._paused.release()
-        strand.turn.acquire()
+        strand.may_run.acquire()
 
     def move_to(self, at_ms: int) -> None:
         """Advance the clock to an instant before or at the next event."""
@@ -62,7 +97,7 @@ class Timeline:
         self._begin(action)
 
     def _push(self, seconds: float, happen: Action) -> None:
-        # Rounded up: who waits for an instant must not be there before it.
+        # Rounded up: an action that waits for an instant must not run before it.
         at_ms = self.now_ms + math.ceil(seconds * 1000)
         heapq.heappush(self._events, (at_ms, next(self._order), happen))
 
@@ -73,7 +108,7 @@ class Timeline:
 
     def _run(self, strand: "_Strand") -> None:
         self._running = strand
-        strand.turn.release()
+        strand.may_run.release()
         self._paused.acquire()
         self._running = None
         if strand.action is None:
@@ -83,18 +118,18 @@ class Timeline:
 
 
 class _Strand:
-    """A thread that waits for its turn, runs until its action ends or sleeps, and waits for the next."""
+    """A thread that waits until it may run, runs until its action ends or sleeps, and waits again."""
 
     def __init__(self, paused: Semaphore) -> None:
-        self.turn = Semaphore(0)
+        self.may_run = Semaphore(0)
         self.action: Action | None = None  # None: it has ended
         self.error: BaseException | None = None
         self._paused = paused
-        Thread(target=self._live, daemon=True).start()  # those asleep when a rehearsal breaks off hold up nobody
+        Thread(target=self._live, daemon=True).start()  # a strand that sleeps holds up no exit
 
     def _live(self) -> None:
         while True:
-            self.turn.acquire()
+            self.may_run.acquire()
             assert self.action
             try:
                 self.action()

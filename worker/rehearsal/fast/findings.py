@@ -1,6 +1,6 @@
-"""The auditor of a fast rehearsal: reads the telephone network's records, the campaign and the files.
+"""What is found against a fast rehearsal, by the telephone network's records, the campaign and the files.
 
-It reckons for itself, and asks neither the rules nor the store: of the dialer's it sees only the results.
+It reckons for itself, and asks neither the rules nor the store: all that it sees of the dialer is `dialout results`.
 """
 
 import math
@@ -14,18 +14,17 @@ from zoneinfo import ZoneInfo
 
 from campaigns import numbers
 from campaigns.campaign import WEEKDAYS, Campaign
-from worker.rehearsal.fast.network import Call, Post
+from worker.rehearsal.fast.network import NetworkCall, Post
 from worker.rehearsal.fast.odds import PostAnswer
-from worker.rules.states import OVER, ContactState
 
 _TRAILING_S: Final = (1, 5, 60)
 """Over how many seconds the pace is counted, wherever they begin."""
 
 _SILENCE_S: Final = 2.0
-"""How long who answers may wait for the bot (47 CFR 64.1200(a)(7): no more than two seconds)."""
+"""How long a person who answers may wait for the bot: no more than two seconds (47 CFR 64.1200(a)(7))."""
 
 _ABANDONED_SHARE: Final = 0.03
-"""Of those who answer, so many at most may be left without a bot for want of one (47 CFR 64.1200(a)(7))."""
+"""The greatest share of the people who answer for whom no bot may be warm (47 CFR 64.1200(a)(7))."""
 
 _FITS: Final[Mapping[str, frozenset[str]]] = {
     "busy": frozenset({"busy"}),
@@ -37,17 +36,17 @@ _FITS: Final[Mapping[str, frozenset[str]]] = {
         {"completed", "callback", "do_not_call", "wrong_number", "voicemail", "no_answer", "rejected", "failed"}
     ),
 }
-"""What may be made of a call that ended so."""
+"""How a call ended by the network's records -> the dispositions that the dialer may give it."""
 
 _SETTLED: Final = {"busy": "busy", "no-answer": "no_answer", "rejected": "rejected", "canceled": "canceled"}
-"""How a call that ended so is retried; of one that was answered, the bot's report tells."""
+"""How an unanswered call ended by the network's records -> the disposition by which it is retried."""
 
 _FINAL: Final = frozenset({"completed", "wrong_number", "do_not_call"})
-"""What a person says after which their campaign does not ring them again."""
+"""The dispositions after which a campaign does not ring a person again."""
 
 
 @dataclass(frozen=True)
-class Limits:
+class Allowance:
     """What the account allows."""
 
     calls_per_second: float
@@ -57,7 +56,7 @@ class Limits:
 
 
 @dataclass
-class Verdict:
+class Findings:
     """What was found, a sentence each. Nothing: the rehearsal has passed."""
 
     rung_twice: list[str] = field(default_factory=list)
@@ -65,8 +64,8 @@ class Verdict:
     lost: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     waiting: int = 0  # contacts that are due after the last day
-    silent: int = 0  # who answered and waited longer than two seconds for the bot
-    cold: int = 0  # those of them for whom none was warm
+    silent: int = 0  # people who answered and waited longer than two seconds for the bot
+    cold: int = 0  # those of them for whom no bot was warm
     most_lines: int = 0
 
     @property
@@ -77,35 +76,35 @@ class Verdict:
 
 def audit(
     campaign: Campaign,
-    limits: Limits,
+    allowance: Allowance,
     zones: Mapping[str, Sequence[str]],
     *,
     posts: Sequence[Post],
-    calls: Sequence[Call],
+    calls: Sequence[NetworkCall],
     outcomes: Sequence[Mapping[str, Any]],
     approved_ms: int | None = None,
-) -> Verdict:
+) -> Findings:
     """Judge a rehearsal that is over.
 
     `zones` are those of each contact of the file; `outcomes`, `dialout results`;
     `approved_ms`, when the operator let the campaign go on after its canary.
     """
-    verdict = Verdict()
+    findings = Findings()
     rung = sorted((call for call in calls if not call.inbound), key=lambda call: call.created_ms)
     theirs = [call for call in calls if call.inbound]
-    _posts_are_single(posts, verdict)
-    _posts_are_allowed(campaign, zones, posts, [*rung, *theirs], verdict)
-    _numbers_rest(campaign, rung, theirs, verdict)
-    _pace_is_kept(min(campaign.pacing.calls_per_second, limits.calls_per_second), posts, verdict)
+    _posts_are_single(posts, findings)
+    _posts_are_allowed(campaign, zones, posts, [*rung, *theirs], findings)
+    _numbers_rest(campaign, rung, theirs, findings)
+    _pace_is_kept(min(campaign.pacing.calls_per_second, allowance.calls_per_second), posts, findings)
     spent = sorted((post for post in posts if post.answer is not PostAnswer.BUSY), key=lambda post: post.at_ms)
-    _canary_is_awaited(campaign.brakes.canary, spent, approved_ms, verdict)
-    _day_is_kept(campaign, spent, verdict)
-    _caller_ids_rest(limits, spent, verdict)
-    _lines_are_kept(min(campaign.pacing.lines, limits.lines), rung, verdict)
-    _nobody_is_lost(zones, outcomes, verdict)
-    _outcomes_fit(posts, rung, theirs, outcomes, verdict)
-    _nobody_is_greeted_by_silence([call for call in calls if call.answered_ms], verdict)
-    return verdict
+    _canary_is_awaited(campaign.brakes.canary, spent, approved_ms, findings)
+    _day_is_kept(campaign, spent, findings)
+    _caller_ids_rest(allowance, spent, findings)
+    _lines_are_kept(min(campaign.pacing.lines, allowance.lines), rung, findings)
+    _nobody_is_lost(zones, outcomes, findings)
+    _outcomes_fit(posts, rung, theirs, outcomes, findings)
+    _nobody_is_greeted_by_silence([call for call in calls if call.answered_ms], findings)
+    return findings
 
 
 def local(at_ms: int, zone: str) -> datetime:
@@ -113,12 +112,12 @@ def local(at_ms: int, zone: str) -> datetime:
     return (datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=at_ms)).astimezone(ZoneInfo(zone))
 
 
-def _posts_are_single(posts: Sequence[Post], verdict: Verdict) -> None:
+def _posts_are_single(posts: Sequence[Post], findings: Findings) -> None:
     last: dict[str, Post] = {}
     for post in posts:
         before = last.get(post.attempt_id)
         if before and before.answer is not PostAnswer.BUSY:
-            verdict.rung_twice.append(f"{_who(post.to)}: one attempt was sent again after it was {before.answer}")
+            findings.rung_twice.append(f"{_who(post.to)}: one attempt was sent again after it was {before.answer}")
         last[post.attempt_id] = post
 
 
@@ -126,8 +125,8 @@ def _posts_are_allowed(
     campaign: Campaign,
     zones: Mapping[str, Sequence[str]],
     posts: Sequence[Post],
-    calls: Sequence[Call],
-    verdict: Verdict,
+    calls: Sequence[NetworkCall],
+    findings: Findings,
 ) -> None:
     window = campaign.calling_window
     made: dict[str, int] = defaultdict(int)
@@ -135,42 +134,44 @@ def _posts_are_allowed(
     for post in posts:
         who = _who(post.to)
         if post.to not in zones:
-            verdict.outside_the_rules.append(f"{who} is in no file, and was rung")
+            findings.outside_the_rules.append(f"{who} is in no file, and was rung")
             continue
         for zone in zones[post.to]:
             at = local(post.at_ms, zone)
             if not window.start <= at.time() < window.end or WEEKDAYS[at.weekday()] not in window.weekdays:
-                verdict.outside_the_rules.append(f"{who} was rung on {at:%a %Y-%m-%d at %H:%M:%S %Z}")
+                findings.outside_the_rules.append(f"{who} was rung on {at:%a %Y-%m-%d at %H:%M:%S %Z}")
         if opted_out.get(post.to, post.at_ms) < post.at_ms:
-            verdict.outside_the_rules.append(f"{who} had asked not to be called again, and was rung")
+            findings.outside_the_rules.append(f"{who} had asked not to be called again, and was rung")
         made[post.to] += post.answer is not PostAnswer.BUSY
     for number, times in made.items():
         if times > campaign.retry.max_attempts:
-            verdict.outside_the_rules.append(f"{_who(number)} was rung {times} times")
+            findings.outside_the_rules.append(f"{_who(number)} was rung {times} times")
 
 
-def _numbers_rest(campaign: Campaign, rung: Sequence[Call], theirs: Sequence[Call], verdict: Verdict) -> None:
+def _numbers_rest(
+    campaign: Campaign, rung: Sequence[NetworkCall], theirs: Sequence[NetworkCall], findings: Findings
+) -> None:
     retry = {name: waits for name, waits in campaign.retry.model_dump().items() if isinstance(waits, tuple)}
     shortest = min((min(waits) for waits in retry.values() if waits), default=timedelta())
-    by_number: dict[str, list[Call]] = defaultdict(list)
+    by_number: dict[str, list[NetworkCall]] = defaultdict(list)
     for call in rung:
         by_number[call.number].append(call)
-    rang_us: dict[str, list[Call]] = defaultdict(list)
+    rang_us: dict[str, list[NetworkCall]] = defaultdict(list)
     for call in theirs:
         rang_us[call.number].append(call)
     for number, calls in by_number.items():
         who = _who(number)
         for earlier, later in pairwise(calls):
             if not earlier.ended_ms or later.created_ms < earlier.ended_ms:
-                verdict.rung_twice.append(f"{who} was rung while a call to them went on")
+                findings.rung_twice.append(f"{who} was rung while a call to them went on")
                 continue
             between = [call for call in rang_us[number] if earlier.ended_ms <= call.ended_ms < later.created_ms]
             since = [earlier, *between]
             if final := next((call.says for call in since if call.says in _FINAL), ""):
-                verdict.outside_the_rules.append(f"{who} was rung again after {final}")
+                findings.outside_the_rules.append(f"{who} was rung again after {final}")
             if wanted := since[-1].wanted_ms:
                 if later.created_ms < wanted:
-                    verdict.outside_the_rules.append(
+                    findings.outside_the_rules.append(
                         f"{who} was rung {(wanted - later.created_ms) / 1000:.0f} s too soon"
                     )
                 continue
@@ -178,90 +179,90 @@ def _numbers_rest(campaign: Campaign, rung: Sequence[Call], theirs: Sequence[Cal
             least = min(retry.get(ended, (shortest,)), default=None)
             rest = timedelta(milliseconds=later.created_ms - earlier.ended_ms)
             if least is None:
-                verdict.outside_the_rules.append(f"{who} was rung again after {ended}, which is not to be retried")
+                findings.outside_the_rules.append(f"{who} was rung again after {ended}, which is not to be retried")
             elif rest < least:
-                verdict.outside_the_rules.append(f"{who} was rung again {rest} after {ended}, and not {least}")
+                findings.outside_the_rules.append(f"{who} was rung again {rest} after {ended}, and not {least}")
 
 
-def _pace_is_kept(calls_per_second: float, posts: Sequence[Post], verdict: Verdict) -> None:
+def _pace_is_kept(calls_per_second: float, posts: Sequence[Post], findings: Findings) -> None:
     times = sorted(post.at_ms for post in posts)
     for seconds in _TRAILING_S:
         allowed = math.ceil(seconds * calls_per_second)
         for first, last in zip(times, times[allowed:], strict=False):
             if last - first < seconds * 1000:
                 at = local(last, "UTC")
-                verdict.outside_the_rules.append(
+                findings.outside_the_rules.append(
                     f"more than {allowed} requests in {seconds} s until {at:%m-%d %H:%M:%S}"
                 )
                 break
 
 
-def _canary_is_awaited(canary: int, spent: Sequence[Post], approved_ms: int | None, verdict: Verdict) -> None:
+def _canary_is_awaited(canary: int, spent: Sequence[Post], approved_ms: int | None, findings: Findings) -> None:
     early = sum(approved_ms is None or post.at_ms < approved_ms for post in spent)
     if canary and early > canary:
-        verdict.outside_the_rules.append(f"{early} contacts were rung before the canary of {canary} was approved")
+        findings.outside_the_rules.append(f"{early} contacts were rung before the canary of {canary} was approved")
 
 
-def _day_is_kept(campaign: Campaign, spent: Sequence[Post], verdict: Verdict) -> None:
+def _day_is_kept(campaign: Campaign, spent: Sequence[Post], findings: Findings) -> None:
     allowed = campaign.pacing.calls_per_day
     for day, times in Counter(local(post.at_ms, campaign.day_zone).date() for post in spent).items():
         if allowed and times > allowed:
-            verdict.outside_the_rules.append(f"{times} calls on {day}, and {allowed} are allowed")
+            findings.outside_the_rules.append(f"{times} calls on {day}, and {allowed} are allowed")
 
 
-def _caller_ids_rest(limits: Limits, spent: Sequence[Post], verdict: Verdict) -> None:
+def _caller_ids_rest(allowance: Allowance, spent: Sequence[Post], findings: Findings) -> None:
     by_number: dict[str, list[Post]] = defaultdict(list)
     for post in spent:
         by_number[post.caller_id].append(post)
     for number, posts in by_number.items():
-        if any(later.at_ms - earlier.at_ms < limits.cool_down_s * 1000 for earlier, later in pairwise(posts)):
-            verdict.outside_the_rules.append(f"{number} rang again before {limits.cool_down_s:g} s were over")
+        if any(later.at_ms - earlier.at_ms < allowance.cool_down_s * 1000 for earlier, later in pairwise(posts)):
+            findings.outside_the_rules.append(f"{number} rang again before {allowance.cool_down_s:g} s were over")
         zones = numbers.zones(number)
         days = Counter(local(post.at_ms, zones[0] if len(zones) == 1 else "UTC").date() for post in posts)
-        if limits.calls_per_caller_id_per_day and max(days.values()) > limits.calls_per_caller_id_per_day:
-            verdict.outside_the_rules.append(f"{number} rang {max(days.values())} times in a day")
+        if allowance.calls_per_caller_id_per_day and max(days.values()) > allowance.calls_per_caller_id_per_day:
+            findings.outside_the_rules.append(f"{number} rang {max(days.values())} times in a day")
 
 
-def _lines_are_kept(lines: int, rung: Sequence[Call], verdict: Verdict) -> None:
+def _lines_are_kept(lines: int, rung: Sequence[NetworkCall], findings: Findings) -> None:
     steps = sorted([(call.created_ms, 1) for call in rung] + [(call.ended_ms, -1) for call in rung if call.ended_ms])
     held = 0
     for _, step in steps:  # of one instant, the ends come first
         held += step
-        verdict.most_lines = max(verdict.most_lines, held)
-    if verdict.most_lines > lines:
-        verdict.outside_the_rules.append(f"{verdict.most_lines} calls went on at once, and there are {lines} lines")
+        findings.most_lines = max(findings.most_lines, held)
+    if findings.most_lines > lines:
+        findings.outside_the_rules.append(f"{findings.most_lines} calls went on at once, and there are {lines} lines")
 
 
-def _nobody_is_greeted_by_silence(answered: Sequence[Call], verdict: Verdict) -> None:
+def _nobody_is_greeted_by_silence(answered: Sequence[NetworkCall], findings: Findings) -> None:
     silent = [call for call in answered if ((call.joined_ms or call.ended_ms) - call.answered_ms) / 1000 > _SILENCE_S]
-    verdict.silent, verdict.cold = len(silent), sum(call.cold for call in silent)
-    if verdict.cold > _ABANDONED_SHARE * len(answered):
-        verdict.outside_the_rules.append(f"no bot was warm for {verdict.cold} of the {len(answered)} who answered")
+    findings.silent, findings.cold = len(silent), sum(call.cold for call in silent)
+    if findings.cold > _ABANDONED_SHARE * len(answered):
+        findings.outside_the_rules.append(f"no bot was warm for {findings.cold} of the {len(answered)} who answered")
 
 
 def _nobody_is_lost(
-    zones: Mapping[str, Sequence[str]], outcomes: Sequence[Mapping[str, Any]], verdict: Verdict
+    zones: Mapping[str, Sequence[str]], outcomes: Sequence[Mapping[str, Any]], findings: Findings
 ) -> None:
     states = {row["phone"]: row["state"] for row in outcomes}
     for number in zones:
         state = states.get(number, "in no result")
-        if state == ContactState.DUE:
-            verdict.waiting += 1
-        elif state not in OVER:
-            verdict.lost.append(f"{_who(number)} has no outcome: {state}")
-    verdict.lost += [f"{_who(row['phone'])} has no disposition" for row in outcomes if _unsettled(row)]
+        if state == "due":
+            findings.waiting += 1
+        elif state not in {"done", "refused"}:
+            findings.lost.append(f"{_who(number)} has no outcome: {state}")
+    findings.lost += [f"{_who(row['phone'])} has no disposition" for row in outcomes if _unsettled(row)]
 
 
 def _unsettled(row: Mapping[str, Any]) -> bool:
-    return row["state"] in OVER and not row["disposition"]
+    return row["state"] in {"done", "refused"} and not row["disposition"]
 
 
 def _outcomes_fit(
     posts: Sequence[Post],
-    rung: Sequence[Call],
-    theirs: Sequence[Call],
+    rung: Sequence[NetworkCall],
+    theirs: Sequence[NetworkCall],
     outcomes: Sequence[Mapping[str, Any]],
-    verdict: Verdict,
+    findings: Findings,
 ) -> None:
     spent: dict[str, int] = defaultdict(int)
     for post in posts:
@@ -272,20 +273,20 @@ def _outcomes_fit(
     for row in outcomes:
         number, who = row["phone"], _who(row["phone"])
         if row["attempts"] != spent[number]:
-            verdict.wrong.append(
+            findings.wrong.append(
                 f"{who}: {row['attempts']} attempts by the dialer's books, {spent[number]} by the network's"
             )
         call = last.get(number)
-        if row["state"] != ContactState.DONE or call is None or number in talked:
+        if row["state"] != "done" or call is None or number in talked:
             continue
         if newest[number].call_sid != call.call_sid:
-            continue  # of the last attempt nothing rang
+            continue  # the last attempt rang nobody
         if row["disposition"] not in _FITS[call.status]:
-            verdict.wrong.append(
+            findings.wrong.append(
                 f"{who}: the network says {call.status}, the dialer {row['disposition']} ({row['reason']})"
             )
         elif call.says and call.says != row["disposition"]:
-            verdict.wrong.append(f"{who}: the bot reported {call.says}, the dialer says {row['disposition']}")
+            findings.wrong.append(f"{who}: the bot reported {call.says}, the dialer says {row['disposition']}")
 
 
 def _who(number: str) -> str:
