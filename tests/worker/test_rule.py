@@ -37,7 +37,7 @@ def scripts() -> dict[str, str]:
 def answered(script: str) -> set[str]:
     """Return the rules that a script answers with: the name after each 'no', or in each call of a helper `no`.
 
-    Fails if a no has no name that can be read, for then the rule behind it would not be held against the enum.
+    Fails if no name can be read after a no: that rule would not be compared with the enum.
     """
     body = re.sub(r"local function no\(.*?\bend\b", "", script, flags=re.DOTALL)
     names = re.findall(r"""(?:['"]no['"]\s*,|\bno\()\s*['"](\w+)['"]""", body)

@@ -236,7 +236,7 @@ def test_a_number_is_never_rung_more_often_than_a_cap_allows_in_any_period(
 
 
 def fresh(campaign: Campaign, place: Place, **known: Any) -> Facts:
-    """Return facts of which only the time can be wrong."""
+    """Return facts in which nothing but the time can be wrong."""
     return Facts(campaign, PHONE, place, registries={"us-dnc": Registry(date(2200, 1, 1), "marketing")}, **known)
 
 
