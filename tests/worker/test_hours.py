@@ -4,7 +4,7 @@ from datetime import UTC, datetime, time, timedelta
 
 from campaigns.campaign import CallingWindow, Campaign
 from campaigns.places import Place
-from worker.rules.hours import next_opening
+from worker.rules.hours import SEARCH_DAYS, next_opening
 from worker.rules.may_ring import Facts, may_ring
 
 NINE_TO_EIGHT = CallingWindow(holidays=False)
@@ -51,3 +51,12 @@ def test_weekdays_are_counted_where_the_contact_is(reminder: Campaign) -> None:
     sunday_in_los_angeles = datetime(2026, 11, 23, 5, tzinfo=UTC)  # 21:00 on Sunday there, Monday by UTC
     opening = next_opening(day(reminder, weekdays), LOS_ANGELES, sunday_in_los_angeles)
     assert opening == datetime(2026, 11, 23, 17, tzinfo=UTC)
+
+
+def test_an_opening_is_searched_for_two_months_and_no_longer(reminder: Campaign) -> None:
+    # Eleven to four is open in New York and London together only while one of them has set its clocks and the other has not.
+    both = Place(("America/New_York", "Europe/London"), ())
+    short = day(reminder, CallingWindow(start=time(11), end=time(16), holidays=False))
+    clocks_change = datetime(2026, 3, 8, 15, tzinfo=UTC)  # 11:00 in New York, 15:00 in London
+    assert next_opening(short, both, clocks_change - timedelta(days=SEARCH_DAYS)) == clocks_change
+    assert next_opening(short, both, clocks_change - timedelta(days=SEARCH_DAYS, minutes=1)) is None

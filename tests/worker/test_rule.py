@@ -10,6 +10,7 @@ import pytest
 
 from campaigns.campaign import Campaign
 from campaigns.places import Place
+from worker import rules
 from worker.rules.brakes import Brake
 from worker.rules.rule import Again, Rule, Then, Where
 from worker.rules.states import CampaignState
@@ -36,7 +37,7 @@ def scripts() -> dict[str, str]:
 def answered(script: str) -> set[str]:
     """Return the rules that a script answers with: the name after each 'no', or in each call of a helper `no`.
 
-    Fails if a no has no name that can be read, for then the rule behind it would not be held against the enum.
+    Fails if no name can be read after a no: that rule would not be compared with the enum.
     """
     body = re.sub(r"local function no\(.*?\bend\b", "", script, flags=re.DOTALL)
     names = re.findall(r"""(?:['"]no['"]\s*,|\bno\()\s*['"](\w+)['"]""", body)
@@ -46,7 +47,7 @@ def answered(script: str) -> set[str]:
 
 def test_the_scripts_answer_with_rules_that_begin_enforces_and_with_each_of_them() -> None:
     found = {name: answered(text) for name, text in scripts().items()}
-    assert {name for name, rules in found.items() if rules} == {"begin.lua"}
+    assert {name for name, named in found.items() if named} == {"begin.lua"}
     assert found["begin.lua"] == {rule.value for rule in Rule if rule.where & Where.BEGIN}
 
 
@@ -100,6 +101,11 @@ def test_the_table_of_rules_has_each_rule_with_what_its_member_says() -> None:
 def test_the_table_of_brakes_has_each_brake_with_what_its_member_says() -> None:
     told = [(name.strip("`"), cells[0]) for name, *cells in rows("brakes.md", "brake")]
     assert told == [(brake.value, brake.sentence) for brake in Brake]
+
+
+def test_the_reading_order_of_the_package_names_each_of_its_modules_once() -> None:
+    modules = [file.stem for file in (ROOT / "worker" / "rules").glob("[!_]*.py")]
+    assert sorted(re.findall(r"^- (\w+)", rules.__doc__ or "", re.MULTILINE)) == sorted(modules)
 
 
 # --- when again -------------------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ class Law:
     caps: tuple[Cap, ...] = ()
     closed_on_holidays_of: tuple[str, ...] = ()  # the regions on whose public holidays there are no calls
     consent: Consent = "none"
-    registry: str = ""  # the do-not-call registry of which there must be a fresh copy; "" if there is none
+    registry: str = ""  # we must hold a fresh copy of this do-not-call registry; "" if there is none
 
 
 NO_LAW: Final = Law()
