@@ -46,10 +46,9 @@ one slot.
     {dialout}:caller_id:<phone>        hash: calls, answered, recent (1 and 0); day (ms), today, last (ms); rest, ours
 """
 
-from datetime import datetime, timedelta
 from typing import Final
 
-from worker.store.views import Case
+from worker.store.values import Case
 
 ROOT: Final = "{dialout}"
 
@@ -83,9 +82,3 @@ def keys_of(case: Case, kinds: str) -> list[str]:
         else:
             keys.append(key(kind, own.get(kind, "")))
     return keys
-
-
-def ms(value: datetime | timedelta) -> int:
-    """Return a moment (since 1970) or a span in milliseconds, as the scripts count."""
-    seconds = value.timestamp() if isinstance(value, datetime) else value.total_seconds()
-    return round(seconds * 1000)

@@ -1,0 +1,77 @@
+"""What the stores of all nouns stand on: one Redis client, the scripts, and the clock that every lease is measured by."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from enum import Enum
+from importlib import resources
+from typing import Any, Final, TypeVar
+
+import redis
+
+from worker.store.times import moment
+from worker.store.values import UnknownAnswer
+
+_SCRIPTS: Final = (
+    "define", "state", "brake", "zone", "sheet", "enlist", "contacts", "claim", "case", "turn", "begin", "postpone", "witness",
+    "asked", "look", "conclude", "withdraw", "answer", "inbound", "tick", "list",
+)  # fmt: skip
+
+Member = TypeVar("Member", bound=Enum)
+
+
+class Database:
+    """A Redis client with our scripts, and the clock. Safe to share between threads."""
+
+    def __init__(self, client: "redis.Redis", clock_ms: int | None = None) -> None:
+        """Wrap a client that decodes responses; `clock_ms`, if it is given, replaces the server's clock."""
+        self.client = client
+        self.clock_ms = clock_ms
+        self._scripts = {name: client.register_script(text) for name, text in read_scripts().items()}
+
+    def now(self) -> datetime:
+        """Return the time by the store's clock."""
+        if self.clock_ms is not None:
+            return moment(self.clock_ms)
+        seconds, micros = self.client.time()  # type: ignore[misc]
+        return datetime.fromtimestamp(seconds + micros / 1e6, UTC)
+
+    def run(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
+        """Run a script: one transition, which a crash lets happen wholly or not at all."""
+        return self._scripts[script](keys=list(keys), args=[self.clock_ms or 0, *args])
+
+
+class NounStore:
+    """The part of the record that is about one noun."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._redis = database.client
+        self._run = database.run
+
+
+def known(enum: type[Member], word: object, what: str) -> Member:
+    """Return the enum's member for a word that the record holds; raises UnknownAnswer if it has none."""
+    try:
+        return enum(word)
+    except ValueError as error:
+        raise UnknownAnswer(word, what) from error
+
+
+def pairs(flat: Sequence[str]) -> dict[str, str]:
+    """Read a hash as a script returns it: each field followed by its value."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def columns(contact: Mapping[str, str]) -> dict[str, str]:
+    """Return the columns of a contact's row, which its hash holds as `:<column>`."""
+    return {name[1:]: value for name, value in contact.items() if name.startswith(":")}
+
+
+def read_scripts() -> dict[str, str]:
+    """Return the text of each transition's script."""
+    prelude = _read_lua("_prelude")
+    return {name: prelude + _read_lua(name) for name in _SCRIPTS}
+
+
+def _read_lua(name: str) -> str:
+    return resources.files("worker.store").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")
