@@ -16,7 +16,7 @@ from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from worker.app import carrier, store
 from worker.rules.evidence import CallState
 from worker.settings import load_settings
-from worker.store import ledger, redis_server
+from worker.store import redis_server, witnesses
 from worker.telnyx import carrier as telnyx
 from worker.web import inbound, reports
 from worker.web.body import Body, hear
@@ -78,9 +78,9 @@ def status(form: Form, attempt: AttemptId = "") -> Response:
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
     if event and event.state is CallState.ENDED and not attempt:
-        store().rang_off(event.call_sid)
-    if event and (attempt_id := attempt or store().attempt_of_call(event.call_sid)):
-        hear(attempt_id, ledger.told(event))
+        store().callers.call_ended(event.call_sid)
+    if event and (attempt_id := attempt or store().callers.attempt_of(event.call_sid)):
+        hear(attempt_id, witnesses.told(event))
     return Response(status_code=200)
 
 
@@ -91,7 +91,7 @@ def detection(form: Form, attempt: AttemptId = "") -> Response:
         detected = telnyx.read_detection(form)
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
-    hear(attempt, ledger.detected(detected))
+    hear(attempt, witnesses.detected(detected))
     return Response(status_code=200)
 
 

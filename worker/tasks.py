@@ -21,14 +21,16 @@ from campaigns.templates import RenderError
 from worker.app import agents, carrier, store, task
 from worker.dialing import braking, briefing, concluding
 from worker.machine import stopwatch
+from worker.machine.clock import Clock
 from worker.pipecat.agents import AgentsAway
 from worker.rules import brakes, caller_ids, policy, settlement
 from worker.rules.evidence import FoundCall
 from worker.rules.settlement import DialAnswer, Step
-from worker.rules.states import CampaignState
+from worker.rules.states import CampaignState, ContactState
 from worker.settings import Settings, load_settings
-from worker.store import LATE, ledger
-from worker.store.views import Begun, Bid, Case, Clock, Limits, StoreError, UnderWay
+from worker.store import witnesses
+from worker.store.pace import LATE
+from worker.store.values import Begun, Bid, Case, ClaimLimits, StoreError, UnderWay
 from worker.telnyx import texml
 from worker.telnyx.carrier import (
     AccountBlocked,
@@ -105,7 +107,7 @@ def claim_due() -> None:
         return
     settings, now = load_settings(), store().now()
     bids: list[Bid] = []
-    for found in store().under_way():
+    for found in store().campaigns.under_way():
         try:
             if found.state is CampaignState.STOPPED:
                 _cancel_some(found.name)
@@ -115,13 +117,13 @@ def claim_due() -> None:
             raise
         except Exception:
             log.exception("nothing of %s can be claimed; the other campaigns go on", found.name)
-    for claimed in store().claim(bids, _limits(settings)).values():
+    for claimed in store().pace.claim(bids, _limits(settings)).values():
         for start in range(0, len(claimed), _TOGETHER):
             place_call.delay(*claimed[start : start + _TOGETHER])
 
 
 def _bid(found: UnderWay, settings: Settings, now: datetime) -> Bid:
-    campaign, places = store().definition(found), found.places
+    campaign, places = store().campaigns.definition(found.name, found.version), found.places
     ringing = found.state is CampaignState.RUNNING
     pool = braking.pool_of(campaign, settings)
     own = settings.lines_per_caller_id * len(pool) or settings.lines
@@ -136,8 +138,8 @@ def _bid(found: UnderWay, settings: Settings, now: datetime) -> Bid:
     )
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(
+def _limits(settings: Settings) -> ClaimLimits:
+    return ClaimLimits(
         lines=settings.lines,
         lines_for_inbound=settings.lines_for_inbound,
         calls_per_second=settings.calls_per_second,
@@ -157,7 +159,7 @@ def count_bots() -> None:
         return
     asked_at = store().now()
     try:
-        store().count_warm(cloud.idle(), asked_at)
+        store().pace.count_warm_bots(cloud.idle(), asked_at)
     except AgentsAway as away:
         log.warning("%s; until it says, WARM_BOTS counts more and more", away)
 
@@ -181,7 +183,7 @@ class _Ready:
 @task
 def place_call(*attempt_ids: str) -> None:
     """Dial some attempts, each in its turn, if it may still be dialed then. At most one POST leaves for each, ever."""
-    ready = [found for case in store().cases(attempt_ids) if (found := _ready(case))]
+    ready = [found for case in store().attempts.cases(attempt_ids) if (found := _ready(case))]
     for moment, dial, turn in sorted(_in_turn(ready), key=itemgetter(0)):
         stopwatch.sleep(max(0.0, moment - _EARLY_S - stopwatch.monotonic()))
         stopwatch.aside(partial(_dial_one, dial, turn))
@@ -201,7 +203,9 @@ def _in_turn(ready: Sequence[_Ready]) -> Iterator[tuple[float, _Ready, datetime]
     for name, group in groupby(sorted(ready, key=_campaign_of), _campaign_of):
         dials = list(group)
         own = timedelta(seconds=1 / dials[0].case.campaign.pacing.calls_per_second)
-        turns = store().turns(name, len(dials), account_interval=account, campaign_interval=own, farthest=_FARTHEST)
+        turns = store().pace.departures(
+            name, len(dials), account_interval=account, campaign_interval=own, farthest=_FARTHEST
+        )
         for dial, turn in zip(dials, turns.at, strict=False):
             yield stopwatch.monotonic() + turns.clock.until(turn), dial, turn
         for late in dials[len(turns.at) :]:
@@ -291,11 +295,11 @@ class _Leave:
                 concluding.give_back(store(), case, "", "pace", _REASONS["pace"], begun.at)
                 return False
             stopwatch.sleep(max(0.0, begun.clock.until(begun.at) - _EARLY_S))
-        if begun.why not in _REASONS:
-            log.info("%s is not ours to dial: %s", case.attempt_id, begun.why)
+        if begun.rule not in _REASONS:
+            log.info("%s is not ours to dial: %s", case.attempt_id, begun.rule)
             return False
         now = store().now()
-        match begun.why:
+        match begun.rule:
             case "do_not_call":
                 due = None
             case "paused":
@@ -303,9 +307,9 @@ class _Leave:
             case "number_limit":
                 due = policy.next_opening(case.campaign, case.place, begun.until or now) or begun.until
             case _:
-                due = begun.until or _again(case.campaign, begun.why, now)
+                due = begun.until or _again(case.campaign, begun.rule, now)
         for token in ("", self.token):  # begun or not: the reply that would have told may have been lost
-            concluding.give_back(store(), case, token, begun.why, _REASONS[begun.why], due)
+            concluding.give_back(store(), case, token, begun.rule, _REASONS[begun.rule], due)
         return False
 
     def given(self) -> bool:
@@ -326,8 +330,8 @@ class _Leave:
             except redis.RedisError:
                 return self._withhold("stood_still", "the store was away just before the dial", self._at)
             if not begun.dial:
-                until = None if begun.why == "do_not_call" else self._at
-                return self._withhold(begun.why, _REASONS.get(begun.why, begun.why), until)
+                until = None if begun.rule == "do_not_call" else self._at
+                return self._withhold(begun.rule, _REASONS.get(begun.rule, begun.rule), until)
 
     def taken_at(self, left_at: float | None) -> datetime | None:
         """Return when the dial left by the store's clock, at the latest."""
@@ -339,7 +343,7 @@ class _Leave:
 
     def _ask(self) -> Begun:
         campaign, account = self._case.campaign, self._settings.calls_per_second
-        begun = store().begin(
+        begun = store().attempts.begin(
             self._case,
             self.token,
             lease=policy.lease(campaign),
@@ -353,7 +357,7 @@ class _Leave:
             },
             pool=self._pool,
             limits=braking.caller_id_limits(self._settings),
-            turn=self._turn,
+            departure=self._turn,
         )
         if begun.dial and begun.at:
             self._at, self._clock, self.caller_id = begun.at, begun.clock, begun.caller_id
@@ -372,7 +376,7 @@ def reconcile(attempt_id: str) -> None:
 
 
 def _ask_about(attempt_id: str) -> None:
-    case = store().case(attempt_id)
+    case = store().attempts.case(attempt_id)
     if case is None or not case.begun or case.concluded:
         return
     asked_at = case.evidence.asked_at
@@ -382,17 +386,17 @@ def _ask_about(attempt_id: str) -> None:
         calls = _calls_of(case)
     except CarrierError as error:
         log.warning("cannot reconcile %s: %s", attempt_id, error)
-        store().asked(attempt_id, "no_answer", str(error))
+        store().attempts.record_asked(attempt_id, "no_answer", str(error))
         return
     for call in calls:
-        store().witness(attempt_id, ledger.found(call))
-    store().asked(attempt_id, "found" if calls else "not_found", calls[0].event.state if calls else "")
+        store().attempts.witness(attempt_id, witnesses.found(call))
+    store().attempts.record_asked(attempt_id, "found" if calls else "not_found", calls[0].event.state if calls else "")
 
 
 @task
 def hang_up(attempt_id: str) -> None:
     """End a call of last resort: it has outlived its lease, or nobody is there who would talk to whoever answered."""
-    case = store().case(attempt_id)
+    case = store().attempts.case(attempt_id)
     if case is None or not case.begun or not (sid := case.evidence.call_sid):
         return
     log.warning("hanging up %s: no bot came, or it outlived its lease", attempt_id)
@@ -401,7 +405,7 @@ def hang_up(attempt_id: str) -> None:
     except CarrierError as error:
         log.warning("cannot hang up %s: %s", attempt_id, error)  # it is tried again
         return
-    store().witness(attempt_id, ledger.hung_up("of last resort"))
+    store().attempts.witness(attempt_id, witnesses.hung_up("of last resort"))
 
 
 @task
@@ -409,8 +413,8 @@ def sweep() -> None:
     """Look at every attempt whose time has come, and settle it by what was heard of it, or see to it that more is heard."""
     if not store().tick("sweep", SWEEP_EVERY):
         return
-    taken = store().look()
-    for case in store().cases(taken) if taken else []:
+    taken = store().attempts.take_unsettled()
+    for case in store().attempts.cases(taken) if taken else []:
         try:
             _conclude(case)
         except redis.RedisError:
@@ -436,7 +440,7 @@ def _calls_of(case: Case) -> list[FoundCall]:
         call = carrier().fetch(evidence.call_sid)
         return [call] if call else []
     calls = carrier().find(case.phone, evidence.begun_at)
-    earlier = store().case(case.before_it) if case.before_it else None
+    earlier = store().attempts.case(case.before_it) if case.before_it else None
     taken = earlier.evidence.call_sid if earlier and earlier.begun else ""
     return [call for call in calls if call.call_sid != taken]
 
@@ -488,14 +492,14 @@ def _not_dialed(case: Case, token: str, rule: str, reason: str, due: datetime | 
 
 def _pause(case: Case, why: str) -> None:
     try:
-        _insist(lambda: store().set_state(case.campaign.name, CampaignState.PAUSED, why))
+        _insist(lambda: store().campaigns.set_state(case.campaign.name, CampaignState.PAUSED, why))
     except StoreError:
         return  # it was stopped meanwhile, which is more
     log.error("campaign %s paused: %s", case.campaign.name, why)
 
 
 def _hear(attempt_id: str, answer: DialAnswer, token: str, left_at: datetime | None = None) -> None:
-    _insist(lambda: store().witness(attempt_id, ledger.dialed(answer), token=token, left_at=left_at))
+    _insist(lambda: store().attempts.witness(attempt_id, witnesses.dialed(answer), token=token, left_at=left_at))
 
 
 def _insist(write: Callable[[], Result]) -> Result:
@@ -517,5 +521,5 @@ def _slow_to(calls_per_second: float) -> float:
 
 def _cancel_some(name: str) -> None:
     """Cancel waiting contacts of a stopped campaign, a batch a tick."""
-    for contact_id in store().waiting(name, 200):
-        store().withdraw(contact_id, "done", Disposition.CANCELED, "the campaign was stopped")
+    for contact_id in store().contacts.waiting(name, 200):
+        store().contacts.withdraw(contact_id, ContactState.DONE, Disposition.CANCELED, "the campaign was stopped")

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from celery import Celery
 
-from worker.store import read_scripts
+from worker.store.base import read_scripts
 
 from .proxy import Trap
 from .stage import Stage
@@ -137,7 +137,7 @@ class Weather:
 
     def _double(self) -> str:
         store = self.stage.store
-        doubled = [attempt for name in store.campaigns() for attempt in store.live(name)][:50]
+        doubled = [attempt for name in store.campaigns.names() for attempt in store.attempts.live(name)][:50]
         broker = f"redis+socket://{self.stage.redis.socket}?virtual_host=0"
         with Celery(broker=broker) as queue:
             queue.conf.broker_transport_options = {"global_keyprefix": "celery:"}
@@ -146,7 +146,7 @@ class Weather:
         return f"{len(doubled)} messages delivered twice"
 
     def _two_minds(self) -> str:
-        (name, *_) = self.stage.store.campaigns()
+        (name, *_) = self.stage.store.campaigns.names()
         self.stage.dialout("pause", name)
         self._clear.wait(2)
         self.stage.dialout("resume", name)

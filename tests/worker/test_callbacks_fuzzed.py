@@ -70,7 +70,7 @@ def anew(books: Store, campaign: Campaign) -> tuple[Store, str]:
 
 def settle(books: Store, attempt_id: str) -> settlement.Settled:
     """Do with an attempt what the worker will do with it."""
-    case = books.case(attempt_id)
+    case = books.attempts.case(attempt_id)
     assert case
     now = books.now() + timedelta(days=1)
     settled = settlement.settle(case.evidence, now)

@@ -22,17 +22,17 @@ from worker.rules import policy
 from worker.rules.admission import admitted, check_header
 from worker.settings import Settings, load_settings
 from worker.store import Store
-from worker.store.views import Enlisted
+from worker.store.values import Enlisted
 
 
 def check(campaign: Folder, contacts: File, rejects: Rejects = None, as_json: Json = False) -> None:
     """Say what would happen: rows refused and why, windows, the time it would take. Rings nobody."""
     definition, settings, now = load_campaign(campaign), load_settings(), datetime.now(UTC)
     store = store_if_any()
-    registries = store.registries() if store else None
+    registries = store.do_not_call.registries() if store else None
     objections = policy.objections(definition, registries, now)
     found = preflight.Found()
-    lookup = store.rung_or_listed if store else None
+    lookup = store.reading.listed_and_rung if store else None
     with contacts_in(contacts, definition) as reader:
         try:
             check_header(reader.header, definition)
@@ -123,7 +123,7 @@ def enqueue(
         _rejects(rejects, reader) as reject,
     ):
         check_header(reader.header, definition)
-        store.define(definition, paused=paused)
+        store.campaigns.define(definition, paused=paused)
         for batch in enlist(store, definition, admitted(reader, definition, store.now())):
             total += batch.enlisted
             refused += len(batch.refused)
@@ -168,8 +168,8 @@ def call(
     _may_start(definition, store)
     if problem := policy.consent_problem(definition, place, columns, store.now()):
         raise Refused(f"{problem} (--set consent_type=express)")
-    store.define(definition)
-    enlisted = store.enlist(definition, [(contact, place)], store.now())
+    store.campaigns.define(definition)
+    enlisted = store.contacts.enlist(definition, [(contact, place)], store.now())
     if not enlisted.new:
         raise Refused(
             f"{number} is in {definition.name} already, and is not rung again for a test: see `dialout results`"
@@ -178,7 +178,7 @@ def call(
 
 
 def _may_start(campaign: Campaign, store: Store) -> None:
-    if objections := policy.objections(campaign, store.registries(), store.now()):
+    if objections := policy.objections(campaign, store.do_not_call.registries(), store.now()):
         raise Refused(f"{campaign.name} may not start:\n" + "\n".join(objections))
 
 

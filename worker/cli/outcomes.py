@@ -17,7 +17,7 @@ from rich.table import Table
 from worker.cli.given import Json, Name, Region, any_number, name_of, open_store
 from worker.cli.printing import describe, err, listing_facts, out, print_json, results_table, when
 from worker.cli.stories import Decision, stories
-from worker.store.views import contact_of
+from worker.store.values import contact_of
 
 _ROWS_SHOWN: Final = 1000
 
@@ -28,7 +28,7 @@ def results(
     as_json: Json = False,
 ) -> None:
     """Print one row per contact, all of them, dialed or not."""
-    rows = open_store().each_outcome(name_of(campaign))
+    rows = open_store().reading.each_outcome(name_of(campaign))
     if output:
         write = _write_json_lines if output.suffix == ".jsonl" else _write_csv
         with output.open("w", encoding="utf-8", newline="") as file:
@@ -47,9 +47,9 @@ def results(
 def why(number: str, region: Region = "US", as_json: Json = False) -> None:
     """Tell each decision about a number, or an attempt's: why it was rung, or was not, by which rule, and who says so."""
     store = open_store()
-    named = store.standing(contact_of(number)) if re.fullmatch(r"[a-z2-7]{16}(#\w+)?", number) else None
+    named = store.reading.standing(contact_of(number)) if re.fullmatch(r"[a-z2-7]{16}(#\w+)?", number) else None
     phone = named.phone if named else any_number(number, region)
-    told, listed, lists = stories(store, phone), store.listed(phone), store.registries()
+    told, listed, lists = stories(store, phone), store.do_not_call.entries_of(phone), store.do_not_call.registries()
     if as_json:
         entries = [listing_facts(listing, lists) for listing in listed]
         print_json({"phone": phone, "do_not_call": entries, "campaigns": [story.facts() for story in told]})

@@ -18,7 +18,7 @@ from worker.rules.caller_ids import Limits as CallerIdLimits
 from worker.rules.states import CampaignState
 from worker.settings import load_settings
 from worker.store import Store
-from worker.store.views import Status
+from worker.store.values import Status
 
 
 def status(
@@ -28,19 +28,19 @@ def status(
 ) -> None:
     """Count contacts by state and disposition."""
     store = open_store()
-    names = [name_of(campaign)] if campaign else store.campaigns()
+    names = [name_of(campaign)] if campaign else store.campaigns.names()
     if as_json:
-        facts = [_status_facts(store, store.status(name)) for name in names]
+        facts = [_status_facts(store, store.reading.status(name)) for name in names]
         print_json(facts[0] if campaign else facts)
     elif not names:
         out.print("No campaign was enqueued yet: `dialout enqueue CAMPAIGN CONTACTS`.")
     elif watch:
         with Live(console=out, refresh_per_second=4) as live:
             while True:
-                live.update(status_table([store.status(name) for name in names], _account_line(store)))
+                live.update(status_table([store.reading.status(name) for name in names], _account_line(store)))
                 time.sleep(0.5)
     else:
-        out.print(status_table([store.status(name) for name in names], _account_line(store)))
+        out.print(status_table([store.reading.status(name) for name in names], _account_line(store)))
         _show_brakes(store, names)
 
 
@@ -48,7 +48,7 @@ def numbers(as_json: Json = False) -> None:
     """Show each number that we call from: its calls today, how it is answered, and whether it rests."""
     store, settings = open_store(), load_settings()
     now = store.now()
-    found = store.own_numbers(braking.all_caller_ids(store, settings), now)
+    found = store.own_numbers.read(braking.all_caller_ids(store, settings), now)
     limits = braking.caller_id_limits(settings)
     if as_json:
         print_json([one.facts(limits, now) for one in found])
@@ -81,7 +81,7 @@ def pause(campaign: Name) -> None:
 
 def resume(campaign: Name) -> None:
     """Let a paused campaign ring again. This approves what its brakes have shown you (docs/brakes.md)."""
-    held, _ = open_store().held(name_of(campaign))
+    held, _ = open_store().brakes.holding(name_of(campaign))
     _set_state(campaign, CampaignState.RUNNING, "")
     if held:
         approved = "its first attempts are approved" if held == "canary" else "attempts are counted anew"
@@ -98,8 +98,8 @@ def stop(
         from worker.telnyx.carrier import CarrierError
 
         store, failed = open_store(), list[str]()
-        for attempt_id in store.live(name_of(campaign)):
-            case = store.case(attempt_id)
+        for attempt_id in store.attempts.live(name_of(campaign)):
+            case = store.attempts.case(attempt_id)
             if case and case.begun and (sid := case.evidence.call_sid):
                 try:
                     carrier().hang_up(sid)
@@ -111,12 +111,12 @@ def stop(
 
 def _set_state(campaign: str, state: CampaignState, why: str) -> None:
     name = name_of(campaign)
-    open_store().set_state(name, state, why)
+    open_store().campaigns.set_state(name, state, why)
     out.print(f"{name} is {state.value}.")
 
 
 def _status_facts(store: Store, found: Status) -> dict[str, Any]:
-    (definition, _, _), now = store.campaign(found.campaign), store.now()
+    (definition, _, _), now = store.campaigns.get(found.campaign), store.now()
     return {
         "campaign": found.campaign,
         "state": found.state.value,
@@ -139,7 +139,7 @@ def _status_facts(store: Store, found: Status) -> dict[str, Any]:
 
 def _account_facts(store: Store) -> dict[str, Any]:
     settings = load_settings()
-    held = store.occupied(timedelta(seconds=settings.bot_rest_s))
+    held = store.pace.occupied(timedelta(seconds=settings.bot_rest_s))
     return {
         "lines": settings.lines,
         "lines_in_use": held.lines,
@@ -166,7 +166,7 @@ def _account_line(store: Store) -> str:
 
 
 def _brake_facts(store: Store, definition: Campaign, now: datetime) -> dict[str, Any]:
-    counted, (held, attempts) = store.counted(definition, now), store.held(definition.name)
+    counted, (held, attempts) = store.brakes.counted(definition, now), store.brakes.holding(definition.name)
     return {
         "held": held or None,
         "attempts": attempts,
@@ -182,7 +182,7 @@ def _brake_facts(store: Store, definition: Campaign, now: datetime) -> dict[str,
 
 def _show_brakes(store: Store, names: list[str]) -> None:
     for name in names:
-        facts = _brake_facts(store, store.campaign(name)[0], store.now())
+        facts = _brake_facts(store, store.campaigns.get(name)[0], store.now())
         if facts["warning"]:
             out.print(f"[yellow]{name}: {facts['warning']}.[/]", highlight=False)
         if facts["canary_left"] is not None and not facts["held"]:
@@ -190,7 +190,7 @@ def _show_brakes(store: Store, names: list[str]) -> None:
                 f"{name}: {facts['canary_left']} more attempts until it holds for your approval.", highlight=False
             )
         for attempt_id in facts["attempts"][:SHOWN]:
-            case = store.case(attempt_id)
+            case = store.attempts.case(attempt_id)
             if case:
                 told = f"{case.phone} ({attempt_id}): {case.attempt.get('reason', '')}"
                 out.print(f"  {told}", highlight=False, markup=False)

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from campaigns.call import Disposition
 from worker.rules import policy
-from worker.store import Store, ledger
-from worker.store.views import Standing
+from worker.store import Store, times
+from worker.store.values import Standing
 
 _WITNESSES: Final = {
     "dial": "the carrier's answer to our POST",
@@ -77,16 +77,16 @@ class Story:
 
 def stories(store: Store, phone: str) -> list[Story]:
     """Return the story of a number in each campaign that has it, the oldest campaign first."""
-    return [story for name in store.campaigns() if (story := _story(store, name, phone))]
+    return [story for name in store.campaigns.names() if (story := _story(store, name, phone))]
 
 
 def _story(store: Store, name: str, phone: str) -> Story | None:
-    contact_id = store.contact_id(name, phone)
-    kept = store.standing(contact_id)
+    contact_id = store.contacts.id_of(name, phone)
+    kept = store.reading.standing(contact_id)
     if kept is None:
         return None
     now, rule = _now(store, name, kept)
-    decisions = tuple(_decision(entry) for entry in store.journal(contact_id))
+    decisions = tuple(_decision(entry) for entry in store.reading.journal(contact_id))
     return Story(name, kept.line, kept.place.zones, kept.state, kept.disposition, now, rule, decisions)
 
 
@@ -103,14 +103,14 @@ def _decision(entry: Mapping[str, Any]) -> Decision:
         # Of who asked not to be called again, more may be heard, and nothing else.
         unsure = entry.get("guess") and rule != Disposition.DO_NOT_CALL
         witness = "nobody for sure: later evidence may correct it" if unsure else ""
-    due = ledger.moment(entry["due"]) if entry.get("due") else None
+    due = times.moment(entry["due"]) if entry.get("due") else None
     attempt = str(entry["attempt"]).partition("#")[2]
-    return Decision(ledger.moment(entry["at"]), attempt, event, rule, witness, reason, due)
+    return Decision(times.moment(entry["at"]), attempt, event, rule, witness, reason, due)
 
 
 def _now(store: Store, name: str, kept: Standing) -> tuple[str, str]:
     """Say how it stands, and which rule stands against ringing now."""
-    _, state, why = store.campaign(name)
+    _, state, why = store.campaigns.get(name)
     if kept.state == "live":
         return "an attempt is under way", "on_a_call"
     if kept.state != "due":

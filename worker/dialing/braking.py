@@ -24,16 +24,16 @@ def room(store: Store, campaign: Campaign, settings: Settings, now: datetime, *,
     A claim of no more than can be dialed `within` from now keeps contacts from being taken and given back in vain. What
     may not be passed is not passed because of this, but because a dial begins in one script (begin.lua).
     """
-    counted = store.counted(campaign, now)
+    counted = store.brakes.counted(campaign, now)
     if stop := brakes.stop(campaign, counted):
-        if store.brake(campaign.name, stop):
+        if store.brakes.pull(campaign.name, stop):
             expected = stop.rule == "canary"
             log.log(logging.WARNING if expected else logging.ERROR, "campaign %s paused: %s", campaign.name, stop.why)
         return 0
     if (warning := brakes.warning(campaign, counted)) and store.tick(f"warn_{campaign.name}", _WARN_EVERY):
         log.warning("campaign %s: %s", campaign.name, warning)
     pool = pool_of(campaign, settings)
-    numbers = store.own_numbers(pool, now)
+    numbers = store.own_numbers.read(pool, now)
     free = caller_ids.room(numbers, caller_id_limits(settings), now, within=within) if pool else None
     return brakes.least(brakes.room(campaign, counted), free)
 
@@ -54,7 +54,7 @@ def tend_caller_ids(store: Store, carrier: "Carrier", settings: Settings) -> Non
     from worker.telnyx.carrier import CarrierError
 
     pool, now = all_caller_ids(store, settings), store.now()
-    numbers = store.own_numbers(pool, now)
+    numbers = store.own_numbers.read(pool, now)
     new = any(one.ours is None for one in numbers)
     if store.tick("ours", caller_ids.ASK_EVERY) or (new and store.tick("new", caller_ids.ASK_OF_NEW_EVERY)):
         try:
@@ -64,7 +64,7 @@ def tend_caller_ids(store: Store, carrier: "Carrier", settings: Settings) -> Non
             log.warning(UNKNOWN, error)
     for one in numbers:
         if caller_ids.is_sick(one):
-            store.rest(one.number, now + caller_ids.REST)
+            store.own_numbers.rest(one.number, now + caller_ids.REST)
             log.error(
                 "the caller ID %s rests for a day: of its last %s calls, %.0f %% were answered, of those before, %.0f %%; "
                 "ask the carrier whether it is marked as spam",
@@ -82,7 +82,7 @@ def ask_whose(store: Store, carrier: "Carrier", pool: Iterable[str]) -> list[str
     """
     owned = carrier.numbers()
     ours = {number: number in owned for number in pool}
-    store.owned(ours)
+    store.own_numbers.record_owned(ours)
     return sorted(number for number in ours if not ours[number])
 
 
@@ -92,4 +92,6 @@ NOT_OURS: Final = "it is no number of this Telnyx account: correct CALLER_IDS or
 
 def all_caller_ids(store: Store, settings: Settings) -> list[str]:
     """Return the numbers that some campaign, or the settings, call from."""
-    return sorted({*settings.caller_ids}.union(*(store.campaign(name)[0].caller_ids for name in store.campaigns())))
+    return sorted(
+        {*settings.caller_ids}.union(*(store.campaigns.get(name)[0].caller_ids for name in store.campaigns.names()))
+    )

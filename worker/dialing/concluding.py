@@ -8,8 +8,9 @@ from typing import Final
 from campaigns.call import Disposition
 from worker.rules import brakes, policy, settlement
 from worker.rules.settlement import Settled, Step, Waiting
+from worker.rules.states import ContactState
 from worker.store import Store
-from worker.store.views import Case
+from worker.store.values import Case
 
 log: Final = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ def conclude(store: Store, attempt: Case | str) -> Step:
     attempt_id = attempt if isinstance(attempt, str) else attempt.attempt_id
     known = None if isinstance(attempt, str) else attempt
     for _ in range(_TRIES):
-        case, known = known or store.case(attempt_id), None
+        case, known = known or store.attempts.case(attempt_id), None
         if case is None:
             break
         now = case.read_at
@@ -34,15 +35,15 @@ def conclude(store: Store, attempt: Case | str) -> Step:
             break
         decided = settlement.settle(case.evidence, now)
         if isinstance(decided, Waiting):
-            store.watch(attempt_id, decided.look_at)
+            store.attempts.look_again(attempt_id, decided.look_at)
             return decided.step
         settled, following = _what_follows(case, decided, now)
         marks = frozenset[str]() if case.inbound else brakes.marks_of(case.evidence, decided)
-        if store.conclude(case, settled, following, marks) == "stale":
+        if store.attempts.conclude(case, settled, following, marks) == "stale":
             continue
         log.info("concluded %s as %s", attempt_id, settled.disposition)
         if settled.disposition is Disposition.DO_NOT_CALL:
-            store.add_do_not_call(case.phone, f"asked during {attempt_id}")
+            store.do_not_call.add(case.phone, f"asked during {attempt_id}")
         break
     return Step.WAIT
 
@@ -51,10 +52,10 @@ def give_back(  # noqa: PLR0917 - they read as a sentence
     store: Store, case: Case, token: str, rule: str, reason: str, due: datetime | None, *, slow_to: float = 1.0
 ) -> None:
     """Postpone an attempt that was not dialed; `due` None: for good, the contact is refused."""
-    given = store.postpone(case, token, due or store.now(), rule, reason, slow_to=slow_to)
+    given = store.attempts.postpone(case, token, due or store.now(), rule, reason, slow_to=slow_to)
     if given and due is None:
         listed = Disposition.DO_NOT_CALL if rule == "do_not_call" else Disposition.CANCELED
-        store.withdraw(case.contact_id, "refused", listed, reason)
+        store.contacts.withdraw(case.contact_id, ContactState.REFUSED, listed, reason)
 
 
 def _what_follows(case: Case, decided: Settled, now: datetime) -> tuple[Settled, datetime | None]:

@@ -7,8 +7,8 @@ from fastapi import Depends, HTTPException, Request
 from starlette.requests import ClientDisconnect
 
 from worker.app import store
-from worker.store import ledger
-from worker.store.views import Heard
+from worker.store import witnesses
+from worker.store.values import Reception
 
 BODY_LIMIT: Final = 1_000_000
 """Bytes. A report with the transcript of an hour is a tenth of it; a callback, a thousandth."""
@@ -39,6 +39,6 @@ async def body(request: Request) -> bytes:
 Body = Annotated[bytes, Depends(body)]
 
 
-def hear(attempt_id: str, testimony: ledger.Testimony) -> Heard:
+def hear(attempt_id: str, testimony: witnesses.Testimony) -> Reception:
     """Write a witness's word down. If it is news, the next sweep finds its attempt."""
-    return store().witness(attempt_id, testimony)
+    return store().attempts.witness(attempt_id, testimony)

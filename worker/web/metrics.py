@@ -10,7 +10,7 @@ from worker.rules import caller_ids, policy
 from worker.rules.states import CampaignState
 from worker.settings import Settings
 from worker.store import Store
-from worker.store.views import Status
+from worker.store.values import Status
 
 MEDIA_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -23,8 +23,8 @@ def exposition(store: Store, settings: Settings) -> str:
 
 
 def _lines(store: Store, settings: Settings) -> Iterator[str]:
-    held = store.occupied(timedelta(seconds=settings.bot_rest_s))
-    statuses = [store.status(name) for name in store.campaigns()]
+    held = store.pace.occupied(timedelta(seconds=settings.bot_rest_s))
+    statuses = [store.reading.status(name) for name in store.campaigns.names()]
     now = store.now()
     yield from _metric("lines", "gauge", "Lines of the account.", [({}, settings.lines)])
     yield from _metric(
@@ -57,10 +57,10 @@ def _lines(store: Store, settings: Settings) -> Iterator[str]:
 
 
 def _of_brakes(store: Store, settings: Settings, statuses: Sequence[Status], now: datetime) -> Iterator[str]:
-    counted = {one.campaign: store.counted(store.campaign(one.campaign)[0], now) for one in statuses}
+    counted = {one.campaign: store.brakes.counted(store.campaigns.get(one.campaign)[0], now) for one in statuses}
     running = [({"campaign": one.campaign}, one.state is CampaignState.RUNNING) for one in statuses]
     yield from _metric("running", "gauge", "1 while a campaign may ring.", running)
-    held = [({"campaign": name, "rule": rule}, 1) for name in counted if (rule := store.held(name)[0])]
+    held = [({"campaign": name, "rule": rule}, 1) for name in counted if (rule := store.brakes.holding(name)[0])]
     yield from _metric("held", "gauge", "1 while a brake holds a campaign until it is resumed.", held)
     attempts = [
         ({"campaign": name, "mark": mark}, count)
@@ -70,7 +70,7 @@ def _of_brakes(store: Store, settings: Settings, statuses: Sequence[Status], now
     yield from _metric("attempts", "gauge", "Attempts that ended, by disposition and what else they were.", attempts)
     shares = [({"campaign": name}, one.abandoned_share) for name, one in counted.items()]
     yield from _metric("abandoned_share", "gauge", "Of people who answered in 30 days: heard no bot in 2 s.", shares)
-    numbers = store.own_numbers(braking.all_caller_ids(store, settings), now)
+    numbers = store.own_numbers.read(braking.all_caller_ids(store, settings), now)
     standing = Counter(caller_ids.state_of(one, braking.caller_id_limits(settings), now) for one in numbers)
     yield from _metric(
         "caller_ids",

@@ -26,8 +26,8 @@ from campaigns.call import (
 from worker.app import store
 from worker.rules.evidence import AnsweredBy
 from worker.settings import load_settings
-from worker.store import ledger
-from worker.store.views import Heard
+from worker.store import witnesses
+from worker.store.values import Reception
 from worker.telnyx.carrier import CarrierError
 from worker.web import inbound
 from worker.web.body import Body, hear
@@ -48,20 +48,20 @@ router: Final = APIRouter()
 def report(request: Request, body: Body) -> Response:
     """The bot says what came of a call. Sent again, it changes nothing."""
     heard = _read(Report, body, request, "report")
-    if caller := store().caller(heard.attempt_id):
+    if caller := store().callers.get(heard.attempt_id):
         if heard.disposition is Disposition.DO_NOT_CALL:
             _list(caller.phone, heard.attempt_id)
         return Response(status_code=200)
-    return _known(hear(heard.attempt_id, ledger.reported(heard)))
+    return _known(hear(heard.attempt_id, witnesses.reported(heard)))
 
 
 @router.post(f"/reports{JOINED_PATH}")
 def joined(request: Request, body: Body) -> Response:
     """The bot says that it is on the call."""
     heard = _read(Joined, body, request, "joined")
-    if store().caller(heard.attempt_id):
+    if store().callers.get(heard.attempt_id):
         return Response(status_code=200)
-    return _known(hear(heard.attempt_id, ledger.joined(heard)))
+    return _known(hear(heard.attempt_id, witnesses.joined(heard)))
 
 
 @router.post(f"/reports{OPT_OUT_PATH}")
@@ -70,11 +70,11 @@ def opt_out(request: Request, body: Body) -> Response:
     asked = _read(OptOut, body, request, "opt-out")
     if not asked.attempt_id:
         return _opt_out_caller(asked.call_sid)
-    known = store().caller(asked.attempt_id) or store().case(asked.attempt_id)
+    known = store().callers.get(asked.attempt_id) or store().attempts.case(asked.attempt_id)
     if known is None or not known.phone:
         raise HTTPException(404, "there is no such attempt, or no number that could be listed")
     _list(known.phone, asked.attempt_id)
-    hear(asked.attempt_id, ledger.opted_out(asked))
+    hear(asked.attempt_id, witnesses.opted_out(asked))
     return Response(status_code=200)
 
 
@@ -86,7 +86,7 @@ def _opt_out_caller(call_sid: str) -> Response:
         raise HTTPException(503, str(unknown), {"retry-after": "5"}) from unknown
     if not phone:
         raise HTTPException(404, "there is no such call to us, or it shows no number that could be listed")
-    store().add_do_not_call(phone, f"asked on the call {call_sid}")
+    store().do_not_call.add(phone, f"asked on the call {call_sid}")
     return Response(status_code=200)
 
 
@@ -95,7 +95,7 @@ async def detection(request: Request, body: Body) -> Response:
     """The bot asks who the carrier believes has answered; the answer waits a few seconds for news, and holds no thread."""
     query = _read(DetectionQuery, body, request, "detection")
     if not await run_in_threadpool(_detects, query.attempt_id) or _waiting.locked():
-        answered_by = await run_in_threadpool(store().detected, query.attempt_id)
+        answered_by = await run_in_threadpool(store().attempts.answered_by, query.attempt_id)
     else:
         async with _waiting:
             answered_by = await _news(query)
@@ -105,7 +105,7 @@ async def detection(request: Request, body: Body) -> Response:
 async def _news(query: DetectionQuery) -> AnsweredBy | None:
     until = time.monotonic() + DETECTION_S
     while True:
-        answered_by = await run_in_threadpool(store().detected, query.attempt_id)
+        answered_by = await run_in_threadpool(store().attempts.answered_by, query.attempt_id)
         if (answered_by and answered_by != query.known) or time.monotonic() >= until:
             return answered_by
         await asyncio.sleep(_LOOK_EVERY_S)
@@ -116,7 +116,7 @@ def script(attempt_id: str, request: Request) -> Response:
     """Return the long part of a brief that did not fit into the call's document, signed."""
     _check(attempt_id.encode(), request, "script")
     found = inbound.script(attempt_id)
-    if found is None and (case := store().case(attempt_id)):
+    if found is None and (case := store().attempts.case(attempt_id)):
         brief = case.campaign.brief(
             case.contact,
             case.zones,
@@ -134,9 +134,9 @@ def script(attempt_id: str, request: Request) -> Response:
 
 def _detects(attempt_id: str) -> bool:
     """Tell whether the carrier listens for machines on this call: never on one to us."""
-    if store().caller(attempt_id):
+    if store().callers.get(attempt_id):
         return False
-    case = store().case(attempt_id)
+    case = store().attempts.case(attempt_id)
     if case is None:
         raise HTTPException(404, "there is no such attempt")
     return case.campaign.call.machine_detection and not case.inbound
@@ -144,7 +144,7 @@ def _detects(attempt_id: str) -> bool:
 
 def _list(phone: str, attempt_id: str) -> None:
     if phone:
-        store().add_do_not_call(phone, f"asked during {attempt_id}")
+        store().do_not_call.add(phone, f"asked during {attempt_id}")
 
 
 def _check(message: bytes, request: Request, purpose: str) -> None:
@@ -170,7 +170,7 @@ def _signed(text: str, purpose: str) -> Response:
     return Response(content, media_type="application/json", headers={SIGNATURE_HEADER: signature})
 
 
-def _known(heard: Heard) -> Response:
-    if heard is Heard.UNKNOWN:
+def _known(heard: Reception) -> Response:
+    if heard is Reception.UNKNOWN:
         raise HTTPException(404, "there is no such attempt")
     return Response(status_code=200)

@@ -20,7 +20,7 @@ from worker.rehearsal.fast.timeline import Timeline
 from worker.rules import policy
 from worker.rules.states import CampaignState
 from worker.store import Store
-from worker.store.views import Status
+from worker.store.values import Status
 
 _BEAT_MS: Final = 250
 """How often beat ticks while there is something to do."""
@@ -109,7 +109,7 @@ class Days:
             self._next_beat_ms = now_ms + _BEAT_MS
             return True
         over = now_ms >= end_ms
-        look = self._store.next_look()
+        look = self._store.attempts.next_look()
         times = [_ms(look) if look else None, None if over else self._next_claim_ms()]
         soonest = min((at_ms for at_ms in times if at_ms is not None), default=self._timeline.next_ms)
         self._next_beat_ms = max(_up(soonest or 0), now_ms + _BEAT_MS)
@@ -147,7 +147,7 @@ class Days:
         self._resumes_at = None
         if self.approved_ms is None:
             self.approved_ms = self._timeline.now_ms
-        self._store.set_state(self._campaign.name, CampaignState.RUNNING)
+        self._store.campaigns.set_state(self._campaign.name, CampaignState.RUNNING)
 
     def _beat_soon(self) -> None:
         self._news, self._done = True, False
@@ -169,7 +169,7 @@ class Days:
         self._done = True
 
     def _status(self) -> Status:
-        status = self._store.status(self._campaign.name)
+        status = self._store.reading.status(self._campaign.name)
         if time.monotonic() - self._shown_at > _SHOWN_EVERY_S:
             self._shown_at = time.monotonic()
             self._show(status, f"{self._store.now():%a %d %b %Y %H:%M} UTC, {len(self._network.posts):,} requests")

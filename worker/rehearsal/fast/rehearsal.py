@@ -134,12 +134,12 @@ def rehearse(
             own=braking.pool_of(campaign, settings),
         )
         days_of = Days(store, campaign, network, timeline, show=show)
-        store.define(campaign)
+        store.campaigns.define(campaign)
         for name in policy.registries_asked(campaign):  # nobody's number is on it: these are reserved for fiction
-            store.imported(name, Registry(store.now().date(), "marketing"))
-        store.enlist(campaign, [(contact, places[contact.phone]) for contact in rows], store.now())
+            store.do_not_call.record_import(name, Registry(store.now().date(), "marketing"))
+        store.contacts.enlist(campaign, [(contact, places[contact.phone]) for contact in rows], store.now())
         days_of.run(start + timedelta(days=days))
-        outcomes, status, end = store.outcomes(campaign.name), store.status(campaign.name), store.now()
+        outcomes, status, end = store.reading.outcomes(campaign.name), store.reading.status(campaign.name), store.now()
         postponed_by = _postponed_by(store, campaign, zones)
     _write_records(folder / "records.jsonl", network)
     posts, calls = network.posts, list(network.calls.values())
@@ -181,8 +181,8 @@ def _limits(campaign: Campaign) -> Limits:
 
 
 def _postponed_by(store: Store, campaign: Campaign, numbers: Iterable[str]) -> Counter[str]:
-    ids = (store.contact_id(campaign.name, number) for number in numbers)
-    entries = (entry for contact_id in ids for entry in store.journal(contact_id))
+    ids = (store.contacts.id_of(campaign.name, number) for number in numbers)
+    entries = (entry for contact_id in ids for entry in store.reading.journal(contact_id))
     return Counter(entry["rule"] for entry in entries if entry["event"] in {"postponed", "withdrawn"})
 
 
