@@ -331,7 +331,8 @@ class _Leave:
                 return self._withhold("stood_still", "the store was away just before the dial", self._at)
             if not begun.dial:
                 until = None if begun.rule == "do_not_call" else self._at
-                return self._withhold(begun.rule, _REASONS.get(begun.rule, begun.rule), until)
+                rule = begun.rule or ""
+                return self._withhold(rule, _REASONS.get(rule, rule), until)
 
     def taken_at(self, left_at: float | None) -> datetime | None:
         """Return when the dial left by the store's clock, at the latest."""

@@ -10,7 +10,7 @@ from worker.rules import brakes, policy, settlement
 from worker.rules.settlement import Settled, Step, Waiting
 from worker.rules.states import ContactState
 from worker.store import Store
-from worker.store.values import Case
+from worker.store.values import Case, Conclusion
 
 log: Final = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def conclude(store: Store, attempt: Case | str) -> Step:
             return decided.step
         settled, following = _what_follows(case, decided, now)
         marks = frozenset[str]() if case.inbound else brakes.marks_of(case.evidence, decided)
-        if store.attempts.conclude(case, settled, following, marks) == "stale":
+        if store.attempts.conclude(case, settled, following, marks) is Conclusion.STALE:
             continue
         log.info("concluded %s as %s", attempt_id, settled.disposition)
         if settled.disposition is Disposition.DO_NOT_CALL:
