@@ -14,11 +14,12 @@ from worker.store.callers import CallerStore
 from worker.store.campaigns import CampaignStore
 from worker.store.contacts import ContactStore
 from worker.store.do_not_call import DoNotCallStore
-from worker.store.keys import key
+from worker.store.keys import Subject
 from worker.store.own_numbers import OwnNumberStore
 from worker.store.pace import PaceStore
 from worker.store.reading import ReadingStore
 from worker.store.redis_server import connect
+from worker.store.scripts import TICK
 from worker.store.times import ms
 from worker.store.values import StoreError
 
@@ -71,4 +72,4 @@ class Store:
 
     def tick(self, task: str, every: timedelta) -> bool:
         """Return True for the first of several ticks within `every`, so that doubled or late ticks change nothing."""
-        return self._database.run("tick", [key("tick", task)], [ms(every)]) == 1
+        return self._database.run(TICK, Subject(task=task), every_ms=ms(every)) == 1

@@ -8,7 +8,7 @@ from typing import Any, Final
 from campaigns.places import read_label
 from worker.machine import stopwatch
 from worker.machine.clock import Clock
-from worker.rules import brakes, caller_ids, policy
+from worker.rules import brakes, caller_ids
 from worker.rules.do_not_call import Registry, read_listings, read_registries
 from worker.rules.evidence import AnsweredBy
 from worker.rules.law import Cap
@@ -16,8 +16,16 @@ from worker.rules.rule import Rule
 from worker.rules.settlement import Settled
 from worker.store.base import Database, NounStore, columns, known, pairs
 from worker.store.campaigns import CampaignStore, state_of
-from worker.store.keys import ROOT, key, keys_of, prefix
-from worker.store.pace import APART, LATE, LONGEST_WAIT
+from worker.store.keys import Subject, key, keys_of
+from worker.store.scripts import (
+    BEGIN,
+    CONCLUDE,
+    POSTPONE,
+    READ_CASES,
+    RECORD_ASKED,
+    TAKE_UNSETTLED,
+    WITNESS,
+)
 from worker.store.times import moment, ms
 from worker.store.values import Begun, Case, Conclusion, Reception, UnknownAnswer, contact_of
 from worker.store.witnesses import Testimony
@@ -49,10 +57,10 @@ class AttemptStore(NounStore):
 
         This takes one round trip, and another for each campaign definition that this process has not read yet.
         """
-        keys = [key("sheets"), key("dnc"), key("lists")]
+        keys = list[str]()
         for attempt_id in attempt_ids:
-            keys += [key("contact", contact_of(attempt_id)), key("attempt", attempt_id)]
-        now, lists, *found = self._run("case", keys, [prefix(kind) for kind in ("campaign", "zones", "rung")])
+            keys += keys_of(READ_CASES.more_keys, _subject(attempt_id))
+        now, lists, *found = self._run(READ_CASES, more_keys=keys)
         read_at, registries = moment(now), read_registries(pairs(lists))
         told = zip(attempt_ids, found, strict=True)
         return [self._case(attempt_id, one, read_at, registries) for attempt_id, one in told if one]
@@ -101,23 +109,29 @@ class AttemptStore(NounStore):
         the caller IDs in the order in which they are tried: the first that may call now is taken. `record` is kept with the
         attempt. Raises UnknownAnswer if a rule refuses it that this version does not know.
         """
-        keys = keys_of(
-            case,
-            "attempt contact campaign:c dnc lines lines:c queued:c watch left left:c number journal slow brakes:c rung",
-        )
-        keys += [key("caller_id", number) for number in pool] + [key("lines_from", number) for number in pool]
-        args: list[Any] = [case.attempt_id, token, ms(lease), ms(first_look)]
-        args += [account_interval / _MS, campaign_interval / _MS]
-        args += [case.contact_id, case.attempt_id.rpartition("#")[2], _dialing_limits(case, pool, limits, caps)]
-        pace = {
-            "turn": ms(departure) if departure else 0,
-            "apart": ms(APART),
-            "longest": ms(LONGEST_WAIT),
-            "late": ms(LATE),
-        }
-        args += [json.dumps(pace), *(part for pair in record.items() for part in pair)]
+        keys, days = list[str](), list[Any]()
+        for number in pool:
+            keys += [key("caller_id", number), key("lines_from", number)]
+            began, ends = brakes.day_of(caller_ids.day_zone(number), case.read_at)
+            days += BEGIN.more_ordered(own_number=number, day=ms(began), day_ends=ms(ends))
         asked_at = stopwatch.monotonic()
-        told = self._run("begin", keys, args)
+        told = self._run(
+            BEGIN,
+            case.subject,
+            attempt_id=case.attempt_id,
+            token=token,
+            contact_id=case.contact_id,
+            attempt_number=case.attempt_id.rpartition("#")[2],
+            lease_ms=ms(lease),
+            first_look_ms=ms(first_look),
+            interval_ms=account_interval / _MS,
+            campaign_interval_ms=campaign_interval / _MS,
+            departure_ms=ms(departure) if departure else 0,
+            limits_json=_limits(case, limits, caps),
+            record_json=json.dumps([part for pair in record.items() for part in pair]),
+            more_keys=keys,
+            more_args=days,
+        )
         return read_begun(told, asked_at, stopwatch.monotonic())
 
     def postpone(self, case: Case, token: str, due: datetime, rule: str, reason: str, *, slow_to: float = 1.0) -> bool:
@@ -125,29 +139,35 @@ class AttemptStore(NounStore):
 
         With `slow_to`, the time between all dials of the account doubles for a while, to at most so many times the usual.
         """
-        keys = keys_of(
-            case, "attempt contact lines lines:c queued:c live:c watch due number journal slow brakes:c rung"
+        given = self._run(
+            POSTPONE,
+            case.subject,
+            attempt_id=case.attempt_id,
+            token=token,
+            due_ms=ms(due),
+            rule=rule,
+            reason=reason,
+            slow_to=slow_to,
         )
-        args = [case.attempt_id, token, ms(due), rule, reason, slow_to, prefix("caller_id")]
-        return self._run("postpone", keys, args) == 1
+        return given == 1
 
     def witness(
         self, attempt_id: str, testimony: Testimony, *, token: str = "", left_at: datetime | None = None
     ) -> Reception:
         """Record what a witness says about an attempt. The worker gives its token, and when its dial really left."""
-        contact_id = contact_of(attempt_id)
-        keys = [
-            key("attempt", attempt_id),
-            key("contact", contact_id),
-            key("lines"),
-            key("watch"),
-            key("journal", contact_id),
-            key("used"),
-            key("left"),
-        ]
-        args = [attempt_id, testimony.kind, testimony.text, int(testimony.call_is_over), token, int(testimony.can_wait)]
-        args += [testimony.bot.value, ms(policy.BOT_WITHIN), ROOT + ":", ms(left_at) if left_at else 0]
-        return known(Reception, self._run("witness", keys, args), "reception of a witness's word")
+        heard = self._run(
+            WITNESS,
+            _subject(attempt_id),
+            attempt_id=attempt_id,
+            kind=testimony.kind,
+            what=testimony.text,
+            is_over=int(testimony.call_is_over),
+            token=token,
+            can_wait=int(testimony.can_wait),
+            bot=testimony.bot.value,
+            left_ms=ms(left_at) if left_at else 0,
+        )
+        return known(Reception, heard, "reception of a witness's word")
 
     def answered_by(self, attempt_id: str) -> AnsweredBy | None:
         """Return what the carrier's answering-machine detection has heard, or None if it has said nothing yet."""
@@ -158,8 +178,7 @@ class AttemptStore(NounStore):
 
     def record_asked(self, attempt_id: str, answer: str, detail: str = "") -> None:
         """Record that the carrier was asked about an attempt, and answered `found`, `not_found` or `no_answer`."""
-        keys = [key("attempt", attempt_id), key("watch"), key("journal", contact_of(attempt_id))]
-        self._run("asked", keys, [attempt_id, answer, detail])
+        self._run(RECORD_ASKED, _subject(attempt_id), attempt_id=attempt_id, answer=answer, detail=detail)
 
     def conclude(
         self, case: Case, settled: Settled, next_due: datetime | None, marks: frozenset[str] = frozenset()
@@ -168,34 +187,29 @@ class AttemptStore(NounStore):
 
         `marks` are what the brakes count about it; without any, they do not count it.
         """
-        keys = keys_of(
-            case,
-            "attempt contact lines lines:c live:c watch due done:c counts:c dnc journal queued:c talking:c used "
-            "totals:c window:c abandoned:c people:c",
-        )
-        if caller_id := case.attempt.get("caller_id"):
-            keys.append(key("caller_id", caller_id))
+        caller_id = case.attempt.get("caller_id")
         picked_up = caller_ids.picked_up(marks)
-        follows = f"{case.contact_id}#{case.made + 1}" if next_due else ""
-        args = [
-            case.attempt_id,
-            case.attempt["rev"],
-            settled.disposition.value,
-            settled.reason,
-            int(settled.guess),
-            follows,
-            ms(next_due) if next_due else 0,
-            case.phone,
-            json.dumps(dict(settled.answers), ensure_ascii=False),
-            case.contact_id,
-            "" if settled.duration_s is None else settled.duration_s,
-            case.evidence.call_sid,
-            brakes.write_marks(marks),
-            brakes.REMEMBERED,
-            "" if picked_up is None else int(picked_up),
-            int(settled.message_left),
-        ]
-        return known(Conclusion, self._run("conclude", keys, args), "result of a conclusion")
+        concluded = self._run(
+            CONCLUDE,
+            case.subject,
+            attempt_id=case.attempt_id,
+            revision=case.attempt["rev"],
+            disposition=settled.disposition.value,
+            reason=settled.reason,
+            is_guess=int(settled.guess),
+            next_id=case.next_id if next_due else "",
+            next_due_ms=ms(next_due) if next_due else 0,
+            phone=case.phone,
+            answers=json.dumps(dict(settled.answers), ensure_ascii=False),
+            contact_id=case.contact_id,
+            duration_s="" if settled.duration_s is None else settled.duration_s,
+            call_sid=case.evidence.call_sid,
+            marks=brakes.write_marks(marks),
+            picked_up="" if picked_up is None else int(picked_up),
+            message_left=int(settled.message_left),
+            more_keys=[key("caller_id", caller_id)] if caller_id else [],
+        )
+        return known(Conclusion, concluded, "result of a conclusion")
 
     def look_again(self, attempt_id: str, at: datetime) -> None:
         """Look at an attempt again at this time, unless it was concluded meanwhile."""
@@ -206,7 +220,7 @@ class AttemptStore(NounStore):
 
         Each is due again `again_after` from now, in case this caller dies before it has looked.
         """
-        return self._run("look", [key("watch")], [limit, ms(again_after)])
+        return self._run(TAKE_UNSETTLED, limit=limit, again_after_ms=ms(again_after))
 
     def next_look(self) -> datetime | None:
         """Return when the first of the attempts that are not settled is due for a look."""
@@ -230,21 +244,23 @@ def read_begun(told: Sequence[Any], asked_at: float, told_at: float) -> Begun:
             raise UnknownAnswer(verdict, "answer to a dial")
 
 
-def _dialing_limits(case: Case, pool: Sequence[str], limits: caller_ids.Limits, caps: Sequence[Cap]) -> str:
+def _subject(attempt_id: str) -> Subject:
+    return Subject(attempt_id=attempt_id, contact_id=contact_of(attempt_id))
+
+
+def _limits(case: Case, limits: caller_ids.Limits, caps: Sequence[Cap]) -> str:
     """Return the limits that begin.lua holds a dial to, as JSON."""
-    campaign, zones = case.campaign, [caller_ids.day_zone(number) for number in pool]
-    days = {zone: [ms(at) for at in brakes.day_of(zone, case.read_at)] for zone in {campaign.day_zone, *zones}}
+    campaign = case.campaign
     return json.dumps(
         {
             "purpose": campaign.purpose,
             "name": campaign.name,
-            "caps": [(cap.attempts, ms(cap.period)) for cap in caps],
+            "caps": [{"attempts": cap.attempts, "period": ms(cap.period)} for cap in caps],
             "canary": campaign.brakes.canary,
             "calls_per_day": campaign.pacing.calls_per_day,
-            "day": days[campaign.day_zone][0],
+            "day": ms(brakes.day_of(campaign.day_zone, case.read_at)[0]),
             "calls_per_caller_id": limits.calls_per_day,
             "lines_per_caller_id": limits.lines,
             "cool_down": ms(limits.cool_down),
-            "caller_ids": [(number, *days[zone]) for number, zone in zip(pool, zones, strict=True)],
         }
     )

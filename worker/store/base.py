@@ -3,18 +3,15 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
-from importlib import resources
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import redis
 
+from worker.store.keys import ACCOUNT, Subject, keys_of
+from worker.store.scripts import read_scripts
+from worker.store.signature import LuaScript
 from worker.store.times import moment
 from worker.store.values import UnknownAnswer
-
-_SCRIPTS: Final = (
-    "define", "state", "brake", "zone", "sheet", "enlist", "contacts", "claim", "case", "turn", "begin", "postpone", "witness",
-    "asked", "look", "conclude", "withdraw", "answer", "inbound", "tick", "list",
-)  # fmt: skip
 
 Member = TypeVar("Member", bound=Enum)
 
@@ -26,7 +23,7 @@ class Database:
         """Wrap a client that decodes responses; `clock_ms`, if it is given, replaces the server's clock."""
         self.client = client
         self.clock_ms = clock_ms
-        self._scripts = {name: client.register_script(text) for name, text in read_scripts().items()}
+        self._registered = {name: client.register_script(text) for name, text in read_scripts().items()}
 
     def now(self) -> datetime:
         """Return the time by the store's clock."""
@@ -35,9 +32,23 @@ class Database:
         seconds, micros = self.client.time()  # type: ignore[misc]
         return datetime.fromtimestamp(seconds + micros / 1e6, UTC)
 
-    def run(self, script: str, keys: Sequence[str], args: Sequence[Any]) -> Any:
-        """Run a script: one transition, which a crash lets happen wholly or not at all."""
-        return self._scripts[script](keys=list(keys), args=[self.clock_ms or 0, *args])
+    def run(
+        self,
+        script: LuaScript,
+        subject: Subject = ACCOUNT,
+        /,
+        *,
+        more_keys: Sequence[str] = (),
+        more_args: Sequence[Any] = (),
+        **args: Any,
+    ) -> Any:
+        """Run a script on a subject's keys: one transition, which a crash lets happen wholly or not at all.
+
+        Raises ScriptError if an argument is missing or unknown, and TypeError if the subject lacks one of its keys.
+        """
+        script.check_more(more_keys, more_args)
+        keys = [*keys_of(script.keys, subject), *more_keys]
+        return self._registered[script.name](keys=keys, args=[self.clock_ms or 0, *script.ordered(**args), *more_args])
 
 
 class NounStore:
@@ -65,13 +76,3 @@ def pairs(flat: Sequence[str]) -> dict[str, str]:
 def columns(contact: Mapping[str, str]) -> dict[str, str]:
     """Return the columns of a contact's row, which its hash holds as `:<column>`."""
     return {name[1:]: value for name, value in contact.items() if name.startswith(":")}
-
-
-def read_scripts() -> dict[str, str]:
-    """Return the text of each transition's script."""
-    prelude = _read_lua("_prelude")
-    return {name: prelude + _read_lua(name) for name in _SCRIPTS}
-
-
-def _read_lua(name: str) -> str:
-    return resources.files("worker.store").joinpath("lua", f"{name}.lua").read_text(encoding="utf-8")

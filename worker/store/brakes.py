@@ -7,7 +7,8 @@ from campaigns.campaign import Campaign
 from worker.rules import brakes
 from worker.rules.brakes import Counted, Ended, Mark, Stop
 from worker.store.base import NounStore
-from worker.store.keys import key
+from worker.store.keys import Subject, key
+from worker.store.scripts import PULL_BRAKE
 from worker.store.times import ms
 
 
@@ -45,8 +46,8 @@ class BrakeStore(NounStore):
 
     def pull(self, name: str, stop: Stop) -> bool:
         """Pause a campaign because its brakes say so; False if it was no longer running."""
-        keys = [key("campaign", name), key("brakes", name)]
-        return bool(self._run("brake", keys, [stop.rule, stop.why, json.dumps(stop.attempts)]))
+        attempts = json.dumps(stop.attempts)
+        return bool(self._run(PULL_BRAKE, Subject(campaign=name), rule=stop.rule, why=stop.why, attempts=attempts))
 
     def holding(self, name: str) -> tuple[str, list[str]]:
         """Return the brake that holds a campaign, and the attempts that made it stop; "" if no brake does."""

@@ -2,16 +2,16 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
 from worker.store.base import NounStore
-from worker.store.keys import due_key, key
+from worker.store.constants import INBOUND_KEPT
+from worker.store.keys import key
+from worker.store.scripts import INBOUND_CALL, RING_BACK
 from worker.store.times import ms
 from worker.store.values import Caller, Case
-
-_KEPT: Final = timedelta(days=1)
-"""How long a call to us and its caller are remembered: its callbacks come within minutes, a late report within hours."""
 
 _CALLER: Final = "caller#"
 """What the id of a caller whom we never rang begins with. No contact's id looks like it."""
@@ -22,11 +22,11 @@ class CallerStore(NounStore):
 
     def call_began(self, call_sid: str) -> None:
         """Keep a line and a bot for a call to us until it ends. Saying it again changes nothing."""
-        self._run("inbound", [key("inbound"), key("used")], [call_sid, 0])
+        self._run(INBOUND_CALL, call_sid=call_sid, is_over=0)
 
     def call_ended(self, call_sid: str) -> None:
         """Free the line of a call to us. For a call that we do not know, nothing happens."""
-        self._run("inbound", [key("inbound"), key("used")], [call_sid, 1])
+        self._run(INBOUND_CALL, call_sid=call_sid, is_over=1)
 
     def last_attempt_to(self, phone: str) -> str | None:
         """Return the id of the last attempt that rang a number, or None."""
@@ -38,20 +38,15 @@ class CallerStore(NounStore):
         The contact's waiting attempt is withdrawn while they talk. Recording the same call again changes nothing.
         """
         attempt_id = f"{case.contact_id}#i{hashlib.blake2b(call_sid.encode(), digest_size=5).hexdigest()}"
-        name = case.campaign.name
-        keys = [
-            key("attempt", attempt_id),
-            key("contact", case.contact_id),
-            due_key(name, case.zone),
-            key("live", name),
-            key("done", name),
-            key("counts", name),
-            key("watch"),
-            key("journal", case.contact_id),
-            key("call", call_sid),
-        ]
-        args = [attempt_id, case.contact_id, f"{case.contact_id}#{case.made + 1}", ms(lease), call_sid]
-        self._run("answer", keys, args)
+        self._run(
+            RING_BACK,
+            replace(case.subject, attempt_id=attempt_id, call_sid=call_sid),
+            attempt_id=attempt_id,
+            contact_id=case.contact_id,
+            waiting_id=case.next_id,
+            lease_ms=ms(lease),
+            call_sid=call_sid,
+        )
         return attempt_id
 
     def attempt_of(self, call_sid: str) -> str | None:
@@ -62,7 +57,7 @@ class CallerStore(NounStore):
         """Remember for a day a caller whom we never rang; return an id for their call. For the same call it is the same."""
         hashed = hashlib.blake2b(call_sid.encode(), digest_size=10).hexdigest()
         kept = json.dumps({"phone": caller.phone, "campaign": caller.campaign})
-        self._redis.set(key("caller", hashed), kept, px=ms(_KEPT))
+        self._redis.set(key("caller", hashed), kept, px=ms(INBOUND_KEPT))
         return _CALLER + hashed
 
     def get(self, attempt_id: str) -> Caller | None:

@@ -7,7 +7,8 @@ from campaigns.places import Place, read_label
 from worker.rules.do_not_call import read_registries
 from worker.rules.states import CampaignState
 from worker.store.base import Database, NounStore, known
-from worker.store.keys import key
+from worker.store.keys import Subject, key
+from worker.store.scripts import DEFINE, SET_STATE
 from worker.store.values import StoreError, UnderWay, UnknownCampaign
 
 
@@ -23,9 +24,15 @@ class CampaignStore(NounStore):
 
         Raises StoreError for a campaign that was stopped.
         """
-        keys = [key("campaign", campaign.name), key("campaigns")]
-        args = [campaign.name, campaign.model_dump_json(), campaign.version, int(paused)]
-        if not self._run("define", keys, args):
+        kept = self._run(
+            DEFINE,
+            Subject(campaign=campaign.name),
+            name=campaign.name,
+            definition=campaign.model_dump_json(),
+            version=campaign.version,
+            hold_back=int(paused),
+        )
+        if not kept:
             raise StoreError(f"the campaign {campaign.name} was stopped; give the folder a new name to begin again")
 
     def names(self) -> list[str]:
@@ -55,8 +62,7 @@ class CampaignStore(NounStore):
 
         Raises UnknownCampaign, and StoreError for a campaign that was stopped: a stop is for good.
         """
-        keys = [key(kind, name) for kind in ("campaign", "brakes", "totals", "window")]
-        was = self._run("state", keys, [state.value, why])
+        was = self._run(SET_STATE, Subject(campaign=name), state=state.value, why=why)
         if not was:
             raise UnknownCampaign(name)
         if was == CampaignState.STOPPED and state is not CampaignState.STOPPED:

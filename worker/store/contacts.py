@@ -15,7 +15,8 @@ from campaigns.places import Place
 from worker.rules.states import ContactState
 from worker.store.base import Database, NounStore, pairs
 from worker.store.campaigns import CampaignStore
-from worker.store.keys import due_key, key
+from worker.store.keys import Subject, due_key, key
+from worker.store.scripts import ENLIST, NUMBER_PLACE, NUMBER_SHEET, READ_CONTACTS, WITHDRAW
 from worker.store.times import ms
 from worker.store.values import Enlisted, StoreError, contact_of
 
@@ -76,10 +77,18 @@ class ContactStore(NounStore):
             keys += [key("contact", contact_id), due_key(campaign.name, zone)]
             row = _compact([number, contact.line, int(contact.phone), *contact.columns.values()])
             rows += [contact_id, contact.phone, row]
-        own = [key(kind, campaign.name) for kind in ("refused", "counts")]
-        keys = [key("dnc"), *own, key("sheets"), key("zones", campaign.name), key("salt"), *keys]
-        remembered = [self._salt.hex(), json.dumps(zones), json.dumps(sheets)]
-        return self._run("enlist", keys, [ms(due), campaign.purpose, campaign.name, *remembered, *rows])
+        return self._run(
+            ENLIST,
+            Subject(campaign=campaign.name),
+            due_ms=ms(due),
+            purpose=campaign.purpose,
+            campaign_name=campaign.name,
+            salt_in_mind=self._salt.hex(),
+            zones_in_mind=json.dumps(zones),
+            sheets_in_mind=json.dumps(sheets),
+            more_keys=keys,
+            more_args=rows,
+        )
 
     def _forget(self) -> None:
         """Forget all that Redis may have forgotten."""
@@ -90,14 +99,14 @@ class ContactStore(NounStore):
     def _zone_number(self, campaign: str, place: Place) -> str:
         cached = self._zone_numbers.get((campaign, place))
         if cached is None:
-            cached = str(self._run("zone", [key("zones", campaign)], [place.label]))
+            cached = str(self._run(NUMBER_PLACE, Subject(campaign=campaign), label=place.label))
             self._zone_numbers[campaign, place] = cached
         return cached
 
     def _sheet_number(self, sheet: tuple[str, ...]) -> int:
         cached = self._sheet_numbers.get(sheet)
         if cached is None:
-            cached = self._sheet_numbers[sheet] = int(self._run("sheet", [key("sheets")], [_compact(sheet)]))
+            cached = self._sheet_numbers[sheet] = int(self._run(NUMBER_SHEET, sheet=_compact(sheet)))
         return cached
 
     def refuse_rows(self, campaign: str, rows: Iterable[Mapping[str, Any]]) -> int:
@@ -110,7 +119,7 @@ class ContactStore(NounStore):
 
     def read(self, ids: Sequence[str]) -> list[dict[str, str]]:
         """Return the fields of each contact; none for an id that no contact has."""
-        found = self._run("contacts", [key("sheets"), *(key("contact", contact_id) for contact_id in ids)], [])
+        found = self._run(READ_CONTACTS, more_keys=[key("contact", contact_id) for contact_id in ids])
         return [pairs(fields) for fields in found]
 
     def waiting(self, campaign: str, limit: int) -> list[str]:
@@ -127,17 +136,16 @@ class ContactStore(NounStore):
         (contact,) = self.read([contact_id])
         if not contact:
             return False
-        name = contact["campaign"]
-        keys = [
-            key("contact", contact_id),
-            due_key(name, contact["zone"]),
-            key(state.value, name),
-            key("counts", name),
-            key("journal", contact_id),
-            key("sheets"),
-        ]
-        waiting = f"{contact_id}#{int(contact.get('made', '0')) + 1}"
-        return self._run("withdraw", keys, [contact_id, waiting, state.value, disposition.value, reason]) == 1
+        withdrawn = self._run(
+            WITHDRAW,
+            Subject(campaign=contact["campaign"], contact_id=contact_id, zone=contact["zone"]),
+            contact_id=contact_id,
+            waiting_id=f"{contact_id}#{int(contact.get('made', '0')) + 1}",
+            state=state.value,
+            disposition=disposition.value,
+            reason=reason,
+        )
+        return withdrawn == 1
 
 
 def _compact(value: Sequence[str | int]) -> str:

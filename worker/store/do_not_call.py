@@ -12,6 +12,7 @@ from worker.store.base import Database, NounStore
 from worker.store.campaigns import CampaignStore
 from worker.store.contacts import ContactStore
 from worker.store.keys import key
+from worker.store.scripts import LIST_NUMBERS
 
 
 class DoNotCallStore(NounStore):
@@ -32,7 +33,8 @@ class DoNotCallStore(NounStore):
         """
         now = self._database.now()
         listing = replace(listing, at=now)
-        new = self._run("list", [key("dnc")], [json.dumps(listing.facts(), ensure_ascii=False), *phones])
+        entry = json.dumps(listing.facts(), ensure_ascii=False)
+        new = self._run(LIST_NUMBERS, entry=entry, more_args=phones)
         for name in self._campaigns.names():
             campaign, _, _ = self._campaigns.get(name)
             if listing.covers(name, campaign.purpose, now):
@@ -51,17 +53,17 @@ class DoNotCallStore(NounStore):
 
     def remove(self, phone: str) -> bool:
         """Delete all entries of a number; False if it had none. Contacts that were refused stay refused."""
-        return bool(self._redis.hdel(key("dnc"), phone))
+        return bool(self._redis.hdel(key("do_not_call"), phone))
 
     def entries(self) -> Iterator[tuple[str, Listing]]:
         """Yield each entry of each listed number."""
-        for phone, kept in self._redis.hscan_iter(key("dnc"), count=1000):
+        for phone, kept in self._redis.hscan_iter(key("do_not_call"), count=1000):
             for listing in read_listings(kept):
                 yield phone, listing
 
     def entries_of(self, phone: str) -> tuple[Listing, ...]:
         """Return a number's entries, including those that have expired."""
-        return read_listings(self._redis.hget(key("dnc"), phone))  # type: ignore[arg-type]
+        return read_listings(self._redis.hget(key("do_not_call"), phone))  # type: ignore[arg-type]
 
     def holds(self, phone: str) -> bool:
         """Return True if no campaign may ring the number."""

@@ -2,41 +2,20 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from worker.machine import stopwatch
 from worker.machine.clock import Clock
-from worker.rules import policy
 from worker.store.base import Database, NounStore
 from worker.store.campaigns import CampaignStore
-from worker.store.keys import due_key, key
+from worker.store.constants import COUNT_KEPT, LONGEST_INBOUND, SPARE
+from worker.store.keys import Subject, due_key, key, keys_of
+from worker.store.scripts import CLAIM, DEPARTURES
 from worker.store.times import moment, ms
 from worker.store.values import Bid, ClaimLimits, Departures, Occupied
 
-SPARE: Final = 0.016
-"""Share by which departures are farther apart than the pace asks. It makes room for dials that were held up."""
-
-CATCH_UP: Final = timedelta(milliseconds=250)
-"""How long after its time a departure that no dial took can still be taken: about the time between two claims."""
-
-APART: Final = timedelta(milliseconds=10)
-"""Minimum extra gap between a dial and the N-th dial before it, N being the dials of a second. It absorbs jitter on the way to
-the carrier: see docs/decisions/0010."""
-
-LONGEST_WAIT: Final = timedelta(milliseconds=100)
-"""How long before its departure an attempt may be begun. A pause or an opt-out that comes after that comes too late for it."""
-
-LATE: Final = timedelta(milliseconds=250)
-"""How late a dial may be for its departure and still leave. The dials after it wait so much longer, because its witness reports
-the delay before the N-th of them begins. A dial that is later than this asks for another departure."""
-
-LONGEST_INBOUND: Final = timedelta(minutes=20)
-"""How long a call to us holds a line if nobody tells us that it is over."""
-
-_COUNT_KEPT: Final = timedelta(minutes=10)
-"""How long a count of warm bots is kept. By then it has no weight left: claim.lua halves its weight every 30 seconds."""
-
 _MS: Final = timedelta(milliseconds=1)
+_SECOND_MS: Final = 1000
 
 
 class PaceStore(NounStore):
@@ -48,29 +27,33 @@ class PaceStore(NounStore):
 
     def claim(self, bids: Sequence[Bid], limits: ClaimLimits) -> dict[str, list[str]]:
         """Claim due attempts for all lines and bots that are free, in fair shares; return their ids by campaign."""
-        keys = [key(kind) for kind in ("lines", "inbound", "used", "watch", "warm", "slow", "pace", "shares")]
-        args: list[float | str] = [
-            limits.lines,
-            limits.lines_for_inbound,
-            ms(LONGEST_INBOUND),
-            -1 if limits.warm_bots is None else limits.warm_bots,
-            ms(limits.bot_rest),
-            ms(policy.BOT_WITHIN),
-            policy.LUCK,
-            1000 / limits.calls_per_second,
-            ms(limits.ahead),
-            ms(limits.lease),
-            limits.slow_to,
-        ]
+        keys, args = list[str](), list[Any]()
         for bid in bids:
-            campaign = bid.campaign
-            kinds = ("campaign", "lines", "queued", "live", "pace", "talking", "awaiting", "odds")
-            keys += [key(kind, campaign.name) for kind in kinds]
-            keys += [due_key(campaign.name, number) for number in bid.open_places]
-            pacing = campaign.pacing
-            args += [campaign.name, len(bid.open_places), bid.lines, 1000 / pacing.calls_per_second, pacing.weight]
-            args += [bid.answer_rate, -1 if bid.most is None else bid.most]
-        taken = self._run("claim", keys, args)
+            name, pacing = bid.campaign.name, bid.campaign.pacing
+            keys += keys_of(CLAIM.more_keys, Subject(campaign=name))
+            keys += [due_key(name, number) for number in bid.open_places]
+            args += CLAIM.more_ordered(
+                name=name,
+                open_places=len(bid.open_places),
+                most_campaign_lines=bid.lines,
+                campaign_interval_ms=_SECOND_MS / pacing.calls_per_second,
+                weight=pacing.weight,
+                answer_rate=bid.answer_rate,
+                most_queued=-1 if bid.most is None else bid.most,
+            )
+        taken = self._run(
+            CLAIM,
+            most_lines=limits.lines,
+            lines_for_inbound=limits.lines_for_inbound,
+            warm_bots=-1 if limits.warm_bots is None else limits.warm_bots,
+            bot_rest_ms=ms(limits.bot_rest),
+            interval_ms=_SECOND_MS / limits.calls_per_second,
+            ahead_ms=ms(limits.ahead),
+            lease_ms=ms(limits.lease),
+            slow_to=limits.slow_to,
+            more_keys=keys,
+            more_args=args,
+        )
         return {bid.campaign.name: ids for bid, ids in zip(bids, taken, strict=True) if ids}
 
     def departures(
@@ -86,11 +69,15 @@ class PaceStore(NounStore):
 
         The intervals are the times between two dials that the pace of the account and of the campaign ask for.
         """
-        keys = [key("pace"), key("pace", campaign), key("slow")]
-        args = [(1 + SPARE) * (interval / _MS) for interval in (account_interval, campaign_interval)]
-        args += [count, ms(farthest), ms(CATCH_UP)]
         asked_at = stopwatch.monotonic()
-        now, *given = self._run("turn", keys, args)
+        now, *given = self._run(
+            DEPARTURES,
+            Subject(campaign=campaign),
+            interval_ms=(1 + SPARE) * (account_interval / _MS),
+            campaign_interval_ms=(1 + SPARE) * (campaign_interval / _MS),
+            count=count,
+            farthest_ms=ms(farthest),
+        )
         clock = Clock(moment(now), asked_at, stopwatch.monotonic())
         after = next((moment(-at) for at in given if at < 0), None)
         return Departures(clock, [moment(at) for at in given if at > 0], after)
@@ -99,7 +86,7 @@ class PaceStore(NounStore):
         """Keep how many bots were idle at a moment. As the count grows old, claims rely on the setting instead."""
         with self._redis.pipeline(transaction=True) as pipe:
             pipe.hset(key("warm"), mapping={"idle": idle, "at": ms(at)})
-            pipe.pexpire(key("warm"), ms(_COUNT_KEPT))
+            pipe.pexpire(key("warm"), ms(COUNT_KEPT))
             pipe.execute()
 
     def occupied(self, bot_rest: timedelta) -> Occupied:

@@ -158,7 +158,7 @@ class ReadingStore(NounStore):
         """Return each number's do-not-call entries, and when it was rung lately, in one round trip."""
         with self._redis.pipeline(transaction=False) as pipe:
             for phone in phones:
-                pipe.hget(key("dnc"), phone)
+                pipe.hget(key("do_not_call"), phone)
                 pipe.zrange(key("rung", phone), 0, -1, withscores=True)
             found = pipe.execute()
         each = zip(found[::2], found[1::2], strict=True)

@@ -17,6 +17,7 @@ from worker.rules.rule import Rule
 from worker.rules.settlement import Evidence
 from worker.rules.states import CampaignState, ContactState
 from worker.store import witnesses
+from worker.store.keys import Subject
 from worker.store.times import moment_or_none
 
 
@@ -134,6 +135,22 @@ class Case:
             listings=self.listings,
             registries=self.registries,
         )
+
+    @property
+    def subject(self) -> Subject:
+        """The campaign, the contact, … whose keys the scripts about this attempt work on."""
+        return Subject(
+            campaign=self.campaign.name,
+            contact_id=self.contact_id,
+            attempt_id=self.attempt_id,
+            phone=self.phone,
+            zone=self.zone,
+        )
+
+    @property
+    def next_id(self) -> str:
+        """The id of the contact's next attempt, which waits if any does."""
+        return f"{self.contact_id}#{self.made + 1}"
 
     @property
     def before_it(self) -> str:
