@@ -15,7 +15,7 @@ import redis
 
 from bench.dialstage import DialStage
 from bench.result import Result, Row
-from worker.store.base import read_scripts
+from worker.store.scripts import read_scripts
 
 DIALS_PER_S: Final = 150
 TRIPS: Final = 4

@@ -29,7 +29,7 @@ from worker.rules.settlement import DialAnswer, Step
 from worker.rules.states import CampaignState, ContactState
 from worker.settings import Settings, load_settings
 from worker.store import witnesses
-from worker.store.pace import LATE
+from worker.store.constants import LATE
 from worker.store.values import Begun, Bid, Case, ClaimLimits, StoreError, UnderWay
 from worker.telnyx import texml
 from worker.telnyx.carrier import (

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from celery import Celery
 
-from worker.store.base import read_scripts
+from worker.store.scripts import read_scripts
 
 from .proxy import Trap
 from .stage import Stage
@@ -31,7 +31,19 @@ CARRIER_FAULTS: Final = (
 CALLBACK_FAULTS: Final = {"drop": 0.1, "duplicate": 0.1, "delay_s": 2.0}
 
 STEPS: Final = {
-    "worker": ("claim", "case", "turn", "begin", "postpone", "witness", "look", "asked", "conclude", "publish", "POST"),
+    "worker": (
+        "claim",
+        "read_cases",
+        "departures",
+        "begin",
+        "postpone",
+        "witness",
+        "take_unsettled",
+        "record_asked",
+        "conclude",
+        "publish",
+        "POST",
+    ),
     "callbacks": ("witness",),
     "beat": ("publish",),
 }
