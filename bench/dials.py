@@ -15,7 +15,7 @@ import redis
 
 from bench.dialstage import DialStage
 from bench.result import Result, Row
-from worker.store import read_scripts
+from worker.store.scripts import read_scripts
 
 DIALS_PER_S: Final = 150
 TRIPS: Final = 4
@@ -64,7 +64,7 @@ def _measure(folder: Path, size: Dials) -> dict[str, float]:
                 stage.check()
                 time.sleep(0.2)
             time.sleep(2)  # we do not ask the store ourselves while its commands are counted
-        if stage.store.status("counted").done < _COUNTED:
+        if stage.store.reading.status("counted").done < _COUNTED:
             raise TimeoutError("not all that were dialed were concluded in time; see the logs")
         trips = heard.trips()
         trips["state"] -= 1  # our own, to let it begin
@@ -93,7 +93,7 @@ def _dial(stage: DialStage, name: str, people: int) -> float:
     campaign = stage.enlist(people, rate=_NO_LIMIT, lines=10_000, name=name)
     began = time.monotonic()
     stage.go(campaign)
-    while stage.store.status(name).done < people:
+    while stage.store.reading.status(name).done < people:
         stage.check()
         if time.monotonic() > began + _PATIENCE_S:
             raise TimeoutError(f"{name}: not all were dialed in {_PATIENCE_S:.0f} s; see the logs")

@@ -110,11 +110,11 @@ class DialStage(Ensemble):
 
     def go(self, campaign: Campaign) -> None:
         """Let the ringing begin."""
-        self.store.set_state(campaign.name, CampaignState.RUNNING)
+        self.store.campaigns.set_state(campaign.name, CampaignState.RUNNING)
 
     def pause(self, campaign: Campaign) -> None:
         """Let nobody be rung any more."""
-        self.store.set_state(campaign.name, CampaignState.PAUSED)
+        self.store.campaigns.set_state(campaign.name, CampaignState.PAUSED)
 
     def arrivals(self) -> list[Arrival]:
         """Return the dials that the carrier has seen so far."""

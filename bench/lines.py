@@ -31,7 +31,7 @@ async def lines(folder: Path, size: Lines) -> Result:
         enlist(rig.store, open_campaign("lines", pacing=pacing), size.lines * (size.watch_s // 20 + 5), first=0)
         until_dials(size.lines, rig)
         until(size.watch_s, rig)
-        waiting, now = rig.store.status("lines").due, time.time()
+        waiting, now = rig.store.reading.status("lines").due, time.time()
         talks = [talk for talk in rig.talks() if talk.dialed_at < now]
     since = full_since(talks, size.lines)
     if since is None or not waiting:

@@ -51,7 +51,7 @@ def _keep(folder: Path, target: int, watch_s: float) -> dict[str, float]:
             stage.check()
             time.sleep(0.2)
         time.sleep(_SETTLE_S + watch_s)
-        waiting = stage.store.status(campaign.name).due
+        waiting = stage.store.reading.status(campaign.name).due
         stage.pause(campaign)
         time.sleep(_QUIET_S)  # whoever has to tell of thousands of dials notes none meanwhile
         arrivals = [dial.at for dial in stage.arrivals()]

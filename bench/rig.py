@@ -135,7 +135,7 @@ def enlist(store: Store, campaign: Campaign, people: int, *, first: int, paused:
 
     They live where it is about noon, so that the time of day at which somebody measures changes nothing.
     """
-    store.define(campaign, paused=paused)
+    store.campaigns.define(campaign, paused=paused)
     contacts = [
         Contact(f"+1212{2_000_000 + first + n:07d}", {"name": "Ada", "day": "Monday", "time": "noon"}, n + 2)
         for n in range(people)
@@ -143,7 +143,7 @@ def enlist(store: Store, campaign: Campaign, people: int, *, first: int, paused:
     noon = Place((f"Etc/GMT{datetime.now(UTC).hour - 12:+d}",))  # POSIX: what is west of Greenwich is positive
     due = store.now() - timedelta(seconds=1)
     for start in range(0, people, 500):
-        store.enlist(campaign, [(contact, noon) for contact in contacts[start : start + 500]], due)
+        store.contacts.enlist(campaign, [(contact, noon) for contact in contacts[start : start + 500]], due)
     return {contact.phone for contact in contacts}
 
 

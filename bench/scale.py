@@ -20,7 +20,7 @@ from bench.result import Result, Row
 from campaigns.campaign import Campaign, load_campaign
 from worker.machine.embedded import EmbeddedRedis
 from worker.store import Store
-from worker.store.views import Bid, Limits
+from worker.store.values import Bid, ClaimLimits
 
 CAMPAIGN: Final = Path(__file__).parents[1] / "campaigns" / "appointment_reminder"
 ROWS_PER_S: Final = 20_000
@@ -62,14 +62,14 @@ async def enqueue(folder: Path, size: Rows) -> Result:
     file = folder / "contacts.csv"
     good = await asyncio.to_thread(write_crowd, file, size.rows)
     with server(folder) as (embedded, client):
-        Store.at(embedded.url).define(load_campaign(CAMPAIGN))  # so that what is measured is the contacts'
+        Store.at(embedded.url).campaigns.define(load_campaign(CAMPAIGN))  # so that what is measured is the contacts'
         before = _memory(client)
         first = await run(["enqueue", str(CAMPAIGN), str(file), "--json"], embedded.url, folder)
         told: dict[str, Any] = json.loads(first.output)
         each = (_memory(client) - before) / max(1, told["enlisted"])
         again = await run(["enqueue", str(CAMPAIGN), str(file), "--json"], embedded.url, folder)
         store = Store.at(embedded.url)
-        answers = [_timed(lambda: store.status(CAMPAIGN.name)) for _ in range(50)]
+        answers = [_timed(lambda: store.reading.status(CAMPAIGN.name)) for _ in range(50)]
         commands = [await run(["status", CAMPAIGN.name, "--json"], embedded.url, folder) for _ in range(7)]
     rate, rate_again = size.rows / first.seconds, size.rows / again.seconds
     status_ms = percentile([ran.seconds * 1000 for ran in commands], 50)
@@ -109,15 +109,15 @@ async def claim(folder: Path, size: Waiting) -> Result:
         await run(["enqueue", str(CAMPAIGN), str(file), "--json"], embedded.url, folder)
         store = Store.at(embedded.url)
         campaign = _unlimited(load_campaign(CAMPAIGN))
-        waiting = store.status(campaign.name).due
-        places = store.places(campaign.name)
+        waiting = store.reading.status(campaign.name).due
+        places = store.campaigns.places(campaign.name)
         bid = Bid(campaign, list(places.values()), campaign.pacing.lines, answer_rate=0.5)
         took, claimed = list[float](), list[str]()
 
         def once() -> None:
             ahead = timedelta(milliseconds=len(claimed) + CLAIMED - 1)  # one more each millisecond
-            limits = Limits(10**9, 1000, ahead, timedelta(hours=1), warm_bots=10**9)
-            claimed.extend(store.claim([bid], limits).get(campaign.name, ()))
+            limits = ClaimLimits(10**9, 1000, ahead, timedelta(hours=1), warm_bots=10**9)
+            claimed.extend(store.pace.claim([bid], limits).get(campaign.name, ()))
 
         for _ in range(min(size.claims, waiting // CLAIMED)):
             took.append(_timed(once))

@@ -58,15 +58,15 @@ def _compete(folder: Path, scarce: str, weights: Sequence[float], people: int) -
             for n, weight in enumerate(weights)
         }
         for n, (name, campaign) in enumerate(defined.items()):
-            rig.store.define(campaign, paused=True)
+            rig.store.campaigns.define(campaign, paused=True)
             campaigns[name] = enlist(rig.store, campaign, people, first=n * people)
         for name in campaigns:
-            rig.store.set_state(name, CampaignState.RUNNING)
+            rig.store.campaigns.set_state(name, CampaignState.RUNNING)
         deadline = time.monotonic() + PATIENCE_S
         while any(_open(rig, name) for name in campaigns) and time.monotonic() < deadline:
             until(1, rig)
         talks = rig.talks()
-        done = {name: rig.store.status(name).done for name in campaigns}
+        done = {name: rig.store.reading.status(name).done for name in campaigns}
     shares_of = dict(zip(campaigns, weights, strict=True))
     found = while_all_wait(talks, campaigns, CLAIMED)
     rung = Counter(talk.to for talk in talks)
@@ -82,7 +82,7 @@ def _compete(folder: Path, scarce: str, weights: Sequence[float], people: int) -
 
 
 def _open(rig: Rig, name: str) -> int:
-    status = rig.store.status(name)
+    status = rig.store.reading.status(name)
     return status.due + status.live
 
 

@@ -66,7 +66,7 @@ def _ramp(folder: Path, by: str, settings: Mapping[str, str], ring_s: int) -> Ro
         enlist(rig.store, open_campaign("warm", pacing=pacing), 20 * ring_s, first=0)
         until_dials(1, rig)
         until(ring_s, rig)
-        status, talks, sessions = rig.store.status("warm"), rig.talks(), rig.sessions()
+        status, talks, sessions = rig.store.reading.status("warm"), rig.talks(), rig.sessions()
     moments = ramp_allowed(talks)
     return {
         "bots_told_by": by,

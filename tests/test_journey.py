@@ -56,8 +56,8 @@ def enlist(stage: LiveStage, definition: Campaign, rows: str, tmp_path: Path) ->
     network = stage.environment["TELNYX_BASE_URL"].rsplit("/", 1)[0]
     assert httpx.post(f"{network}/sandbox/people", json=people).json() == {"ok": True}
     store = stage.store
-    store.define(definition)
-    store.enlist(definition, [(contact, place_of(contact)) for contact in contacts], store.now())
+    store.campaigns.define(definition)
+    store.contacts.enlist(definition, [(contact, place_of(contact)) for contact in contacts], store.now())
     return contacts
 
 
@@ -65,11 +65,11 @@ def until_done(stage: LiveStage, name: str, limit_s: float) -> list[dict]:
     deadline = time.monotonic() + limit_s
     while time.monotonic() < deadline:
         stage.check()
-        status = stage.store.status(name)
+        status = stage.store.reading.status(name)
         if not status.due and not status.live:
-            return stage.store.outcomes(name)
+            return stage.store.reading.outcomes(name)
         time.sleep(0.2)
-    pytest.fail(f"not done after {limit_s} s: {stage.store.status(name)}")
+    pytest.fail(f"not done after {limit_s} s: {stage.store.reading.status(name)}")
 
 
 def until_ended(stage: LiveStage, call_sid: str, limit_s: float) -> dict:
@@ -113,7 +113,7 @@ def test_one_row_becomes_a_conversation_and_its_outcome(stage: LiveStage, tmp_pa
     definition = campaign("journey")
     (contact,) = enlist(stage, definition, "(212) 555-0111,Ada Lovelace,Tuesday,half past nine,talks\n", tmp_path)
     (outcome,) = until_done(stage, definition.name, 90)
-    journal = stage.store.journal(stage.store.contact_id(definition.name, contact.phone))
+    journal = stage.store.reading.journal(stage.store.contacts.id_of(definition.name, contact.phone))
     heard_of = [entry["rule"] for entry in journal if entry["event"] == "heard"]
     assert heard_of.index("joined") < heard_of.index("report"), (
         "the bot says that it is there, and then what came of it"
@@ -184,7 +184,7 @@ def test_whoever_rings_while_the_dialer_is_away_is_put_on_the_list_by_the_carrie
         httpx.post(f"{network}/sandbox/faults", json={"voice_url": ours, "static_texml": ""})
     assert call["stream"]["custom_parameters"] == {}
     deadline = time.monotonic() + 30
-    while not (listed := stage.store.listed("+13125550114")) and time.monotonic() < deadline:
+    while not (listed := stage.store.do_not_call.entries_of("+13125550114")) and time.monotonic() < deadline:
         time.sleep(0.3)
     assert [entry.source for entry in listed] == [f"asked on the call {sid}"]
 
@@ -219,7 +219,7 @@ def test_fifty_people_called_at_once_each_hear_their_own_words(stage: LiveStage,
 
 def test_the_dialers_books_agree_with_the_networks(stage: LiveStage) -> None:
     """Last: over all that the tests above have rung."""
-    outcomes = [row for name in stage.store.campaigns() for row in stage.store.outcomes(name)]
+    outcomes = [row for name in stage.store.campaigns.names() for row in stage.store.reading.outcomes(name)]
     called_back = {row["phone"] for row in outcomes if row["phone"] == "+13125550113"}
     audited = [row for row in outcomes if row["phone"] not in called_back]
     records = [r for r in compare.read_records(stage.records) if r.get("to") not in called_back]

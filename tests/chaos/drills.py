@@ -171,7 +171,7 @@ def _block(stage: Stage, done: Drills, campaigns: list[str]) -> None:
         done.paused[kind] = ""
         while not done.paused[kind] and time.monotonic() < deadline:
             time.sleep(0.2)
-            done.paused[kind] = next((why for name in campaigns if (why := stage.store.campaign(name)[2])), "")
+            done.paused[kind] = next((why for name in campaigns if (why := stage.store.campaigns.get(name)[2])), "")
         time.sleep(1)
         stage.faults(create=[])
         for name in campaigns:

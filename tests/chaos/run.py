@@ -60,7 +60,7 @@ def finish(stage: Stage, cast: Cast) -> Verdict:
     for part in cast.parts:
         stage.dialout("stop", part.name)
     deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and any(stage.store.status(part.name).due for part in cast.parts):
+    while time.monotonic() < deadline and any(stage.store.reading.status(part.name).due for part in cast.parts):
         time.sleep(0.3)
     for part in cast.parts:
         stage.dialout("results", part.name, "-o", str(part.results))
@@ -72,8 +72,8 @@ def left(store: Store, cast: Cast) -> int:
     """Return how many contacts are still to be rung today, or under way."""
     count = 0
     for part in cast.parts:
-        status = store.status(part.name)
-        campaign, _, _ = store.campaign(part.name)
+        status = store.reading.status(part.name)
+        campaign, _, _ = store.campaigns.get(part.name)
         count += status.live
         soon = store.now()
         for place, (waiting, first) in status.due_by_place.items():
@@ -113,7 +113,7 @@ def storm(
             if not waiting:
                 break
             if time.monotonic() > deadline:
-                stuck = [attempt for part in cast.parts for attempt in stage.store.live(part.name)]
+                stuck = [attempt for part in cast.parts for attempt in stage.store.attempts.live(part.name)]
                 break
         if not calm:
             weather.stop()

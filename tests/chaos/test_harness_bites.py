@@ -83,7 +83,7 @@ def the_worker_dies_once_the_phone_rings(stage: Stage, _: Cast) -> None:
 def every_message_comes_six_times(stage: Stage, cast: Cast) -> None:
     """Once the first phone rings: while the campaign is paused, a message changes nothing whoever takes it."""
     store = stage.store
-    ids = [f"{contact_id}#1" for part in cast.parts for contact_id in store.waiting(part.name, 50)]
+    ids = [f"{contact_id}#1" for part in cast.parts for contact_id in store.contacts.waiting(part.name, 50)]
 
     def send() -> None:
         while not stage.posts():

@@ -22,10 +22,10 @@ def test_whoever_answers_and_hears_nobody_is_released_and_it_counts_as_our_failu
             records = map(json.loads, stage.records.read_text("utf-8").splitlines())
             ended = [record for record in records if record["record"] == "call"]
         (call,) = ended
-        contact_id = stage.store.contact_id(part.name, call["to"])
+        contact_id = stage.store.contacts.id_of(part.name, call["to"])
         rules: list[str] = []
         while "hung_up" not in rules and time.monotonic() < deadline:
-            rules = [entry.get("rule", "") for entry in stage.store.journal(contact_id)]
+            rules = [entry.get("rule", "") for entry in stage.store.reading.journal(contact_id)]
             time.sleep(0.2)
     answered, over = (datetime.fromisoformat(call[name]) for name in ("answered_at", "ended_at"))
     assert 20 < (over - answered).total_seconds() < 40

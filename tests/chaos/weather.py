@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from celery import Celery
 
-from worker.store import read_scripts
+from worker.store.scripts import read_scripts
 
 from .proxy import Trap
 from .stage import Stage
@@ -31,7 +31,19 @@ CARRIER_FAULTS: Final = (
 CALLBACK_FAULTS: Final = {"drop": 0.1, "duplicate": 0.1, "delay_s": 2.0}
 
 STEPS: Final = {
-    "worker": ("claim", "case", "turn", "begin", "postpone", "witness", "look", "asked", "conclude", "publish", "POST"),
+    "worker": (
+        "claim",
+        "read_cases",
+        "departures",
+        "begin",
+        "postpone",
+        "witness",
+        "take_unsettled",
+        "record_asked",
+        "conclude",
+        "publish",
+        "POST",
+    ),
     "callbacks": ("witness",),
     "beat": ("publish",),
 }
@@ -137,7 +149,7 @@ class Weather:
 
     def _double(self) -> str:
         store = self.stage.store
-        doubled = [attempt for name in store.campaigns() for attempt in store.live(name)][:50]
+        doubled = [attempt for name in store.campaigns.names() for attempt in store.attempts.live(name)][:50]
         broker = f"redis+socket://{self.stage.redis.socket}?virtual_host=0"
         with Celery(broker=broker) as queue:
             queue.conf.broker_transport_options = {"global_keyprefix": "celery:"}
@@ -146,7 +158,7 @@ class Weather:
         return f"{len(doubled)} messages delivered twice"
 
     def _two_minds(self) -> str:
-        (name, *_) = self.stage.store.campaigns()
+        (name, *_) = self.stage.store.campaigns.names()
         self.stage.dialout("pause", name)
         self._clear.wait(2)
         self.stage.dialout("resume", name)

@@ -62,14 +62,14 @@ def serving(redis_url: str, folder: Path, **more: str) -> Iterator[Server]:
 
 def dialed(store: Store, campaign: Campaign) -> str:
     """Enlist one contact, claim it and begin its attempt; returns the attempt's id."""
-    store.define(campaign)
+    store.campaigns.define(campaign)
     contact = Contact("+12125550111", NAME, 2)
-    store.enlist(campaign, [(contact, place_of(contact))], store.now())
+    store.contacts.enlist(campaign, [(contact, place_of(contact))], store.now())
     (attempt_id,) = claim(store, campaign)
-    case = store.case(attempt_id)
+    case = store.attempts.case(attempt_id)
     assert case
     second = timedelta(seconds=1)
-    assert store.begin(
+    assert store.attempts.begin(
         case,
         "t",
         lease=60 * second,

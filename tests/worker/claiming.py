@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from campaigns.campaign import Campaign
 from worker.store import Store
-from worker.store.views import Bid, Limits
+from worker.store.values import Bid, ClaimLimits
 
 
 def bid(
@@ -16,13 +16,15 @@ def bid(
     most: int | None = None,
 ) -> Bid:
     fast = campaign.pacing.model_copy(update={"calls_per_second": calls_per_second})
-    places = list(store.places(campaign.name).values())
+    places = list(store.campaigns.places(campaign.name).values())
     return Bid(campaign.model_copy(update={"pacing": fast}), places, campaign.pacing.lines, answer_rate, most)
 
 
-def limits(*, lines: int = 100, ahead: int = 100, lease: timedelta = timedelta(seconds=30), **others: object) -> Limits:
+def limits(
+    *, lines: int = 100, ahead: int = 100, lease: timedelta = timedelta(seconds=30), **others: object
+) -> ClaimLimits:
     """`ahead`: how many dials."""
-    return Limits(lines, 1000, timedelta(milliseconds=ahead - 1), lease, **others)  # type: ignore[arg-type]
+    return ClaimLimits(lines, 1000, timedelta(milliseconds=ahead - 1), lease, **others)  # type: ignore[arg-type]
 
 
 def claim(
@@ -30,4 +32,4 @@ def claim(
     lease: timedelta = timedelta(seconds=30),
 ) -> list[str]:  # fmt: skip
     bids = [bid(store, campaign, most=most)]
-    return store.claim(bids, limits(lines=lines, ahead=ahead, lease=lease)).get(campaign.name, [])
+    return store.pace.claim(bids, limits(lines=lines, ahead=ahead, lease=lease)).get(campaign.name, [])

@@ -19,15 +19,15 @@ from worker.rules.brakes import Counted, Ended, Mark
 from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection
 from worker.rules.rule import Rule
 from worker.rules.settlement import DialAnswer, Evidence, Settled
-from worker.rules.verdict import Verdict
 from worker.rules.states import CampaignState
+from worker.rules.verdict import Verdict
 from worker.settings import Settings
-from worker.store import Store, ledger
+from worker.store import Store, witnesses
 
 NOON = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 SETTINGS = Settings()
-REFUSED = ledger.dialed(DialAnswer(refused=Disposition.FAILED, reason="no outbound profile (D38)"))
+REFUSED = witnesses.dialed(DialAnswer(refused=Disposition.FAILED, reason="no outbound profile (D38)"))
 
 
 def ended(*each: str) -> list[Ended]:
@@ -194,8 +194,8 @@ def test_a_day_begins_at_midnight_in_its_zone_and_ends_where_the_next_begins(zon
 
 def enlist(store: Store, campaign: Campaign, count: int) -> None:
     people = [Contact(f"+1212555{100 + n:04d}", {"name": "N", "day": "d", "time": "t"}, n + 2) for n in range(count)]
-    store.define(campaign)
-    store.enlist(campaign, [(person, place_of(person)) for person in people], store.now())
+    store.campaigns.define(campaign)
+    store.contacts.enlist(campaign, [(person, place_of(person)) for person in people], store.now())
 
 
 def claimed(store: Store, campaign: Campaign, most: int = 1000) -> list[str]:
@@ -204,17 +204,17 @@ def claimed(store: Store, campaign: Campaign, most: int = 1000) -> list[str]:
 
 
 def begin(store: Store, attempt_id: str, **more: object) -> str:
-    case = store.case(attempt_id)
+    case = store.attempts.case(attempt_id)
     assert case
     begun = None
     while begun is None or (begun.clock and not begun.dial):
         if begun and begun.at:
             store.clock_ms = round(begun.at.timestamp() * 1000)  # wait for the moment, as the worker does
-        begun = store.begin(
+        begun = store.attempts.begin(
             case, "t", lease=60 * SECOND, first_look=SECOND, account_interval=SECOND / 10_000,
             campaign_interval=SECOND / 10_000, record={"version": "1"}, **more,
         )  # fmt: skip
-    return "" if begun.dial else begun.why
+    return "" if begun.dial else begun.rule
 
 
 def wide(campaign: Campaign, **update: object) -> Campaign:
@@ -229,7 +229,7 @@ def dialed(store: Store, campaign: Campaign) -> Iterator[str]:
 
 
 def fail(store: Store, attempt_id: str) -> None:
-    store.witness(attempt_id, REFUSED, token="t")
+    store.attempts.witness(attempt_id, REFUSED, token="t")
     concluding.conclude(store, attempt_id)
 
 
@@ -242,24 +242,24 @@ def test_no_more_attempts_than_the_canarys_are_dialed_before_the_operator_approv
     attempts = claim(store, campaign, most=30)
     refused = [why for attempt_id in attempts if (why := begin(store, attempt_id))]
     assert refused == ["canary"] * 20
-    under_way = [attempt_id for attempt_id in attempts if (case := store.case(attempt_id)) and case.begun]
+    under_way = [attempt_id for attempt_id in attempts if (case := store.attempts.case(attempt_id)) and case.begun]
     for attempt_id in attempts:
-        case = store.case(attempt_id)
+        case = store.attempts.case(attempt_id)
         assert case
         if not case.begun:
             concluding.give_back(store, case, "", Verdict(Rule.CANARY, "for a reason", store.now()))
     assert claimed(store, campaign) == []
     for attempt_id in under_way:
-        assert store.campaign(campaign.name)[1] is CampaignState.RUNNING
+        assert store.campaigns.get(campaign.name)[1] is CampaignState.RUNNING
         fail(store, attempt_id)
         assert claimed(store, campaign) == []
-    _, state, why = store.campaign(campaign.name)
+    _, state, why = store.campaigns.get(campaign.name)
     assert (state, why.partition(";")[0]) == (
         CampaignState.PAUSED,
         "canary: its first 10 attempts are done (failed 10)",
     )
-    assert store.held(campaign.name) == ("canary", [])
-    store.set_state(campaign.name, CampaignState.RUNNING)
+    assert store.brakes.holding(campaign.name) == ("canary", [])
+    store.campaigns.set_state(campaign.name, CampaignState.RUNNING)
     assert len(list(dialed(store, campaign))) == 30
 
 
@@ -268,8 +268,8 @@ def test_a_pause_and_a_resume_before_the_canary_is_done_approve_nothing(store: S
     enlist(store, campaign, 40)
     for attempt_id in claimed(store, campaign, most=4):
         assert not begin(store, attempt_id)
-    store.set_state(campaign.name, CampaignState.PAUSED, "by the operator")
-    store.set_state(campaign.name, CampaignState.RUNNING)
+    store.campaigns.set_state(campaign.name, CampaignState.PAUSED, "by the operator")
+    store.campaigns.set_state(campaign.name, CampaignState.RUNNING)
     assert len(list(dialed(store, campaign))) == 6
 
 
@@ -279,9 +279,9 @@ def test_an_attempt_that_was_given_back_counts_neither_for_the_canary_nor_for_th
     campaign = wide(braked, calls_per_day=12)
     enlist(store, campaign, 40)
     for attempt_id in list(dialed(store, campaign)):
-        case = store.case(attempt_id)
+        case = store.attempts.case(attempt_id)
         assert case
-        assert store.postpone(case, "t", store.now() - SECOND, "carrier_busy", "429")
+        assert store.attempts.postpone(case, "t", store.now() - SECOND, "carrier_busy", "429")
     assert len(list(dialed(store, campaign))) == 10
 
 
@@ -311,12 +311,12 @@ def test_too_many_failures_pause_a_campaign_and_a_resume_counts_from_zero(store:
         assert bids.room(store, campaign, SETTINGS, store.now(), within=SECOND) is None
         fail(store, attempt_id)
     assert bids.room(store, campaign, SETTINGS, store.now(), within=SECOND) == 0
-    _, state, why = store.campaign(campaign.name)
+    _, state, why = store.campaigns.get(campaign.name)
     assert state is CampaignState.PAUSED
     assert why.startswith("failed: 20 of the last 20 attempts failed")
-    assert store.held(campaign.name) == ("failed", attempts[:20])
-    store.set_state(campaign.name, CampaignState.RUNNING)
-    assert store.held(campaign.name) == ("", [])
+    assert store.brakes.holding(campaign.name) == ("failed", attempts[:20])
+    store.campaigns.set_state(campaign.name, CampaignState.RUNNING)
+    assert store.brakes.holding(campaign.name) == ("", [])
     for attempt_id in attempts[20:39]:
         fail(store, attempt_id)
         assert bids.room(store, campaign, SETTINGS, store.now(), within=SECOND) is None
@@ -325,7 +325,7 @@ def test_too_many_failures_pause_a_campaign_and_a_resume_counts_from_zero(store:
 
 
 def totals(store: Store, campaign: Campaign) -> Mapping[str, int]:
-    return {mark: count for mark, count in store.counted(campaign, store.now()).totals.items() if count}
+    return {mark: count for mark, count in store.brakes.counted(campaign, store.now()).totals.items() if count}
 
 
 def test_an_attempt_counts_once_as_what_all_evidence_says_that_it_was(store: Store, reminder: Campaign) -> None:
@@ -334,31 +334,31 @@ def test_an_attempt_counts_once_as_what_all_evidence_says_that_it_was(store: Sto
     (attempt_id,) = dialed(store, reminder)
 
     def conclude(*marks: str, guess: bool = True) -> None:
-        case = store.case(attempt_id)
+        case = store.attempts.case(attempt_id)
         assert case
         settled = Settled(Disposition(marks[0]), "so it seems", guess=guess)
-        assert store.conclude(case, settled, None, frozenset(marks)) == "ok"
+        assert store.attempts.conclude(case, settled, None, frozenset(marks)) == "ok"
 
     conclude("unconfirmed")
     conclude("unconfirmed")
     assert totals(store, reminder) == {"unconfirmed": 1}
     conclude("failed", "answered", "person", "abandoned")
-    seen = store.counted(reminder, store.now())
+    seen = store.brakes.counted(reminder, store.now())
     assert (seen.people, seen.abandoned, seen.people_since, seen.abandoned_since) == (1, [attempt_id], 1, 1)
     assert seen.recent == [Ended(attempt_id, frozenset({"failed", "answered", "person", "abandoned"}))]
     conclude("failed", "answered", "person")  # the same disposition with other marks
     conclude("completed", "answered", "person", guess=False)
-    seen = store.counted(reminder, store.now())
+    seen = store.brakes.counted(reminder, store.now())
     assert (seen.people, seen.abandoned, len(seen.recent)) == (1, [], 1)
     assert totals(store, reminder) == {"completed": 1, "answered": 1, "person": 1}
     store.clock_ms += round(timedelta(days=32).total_seconds() * 1000)
-    assert store.counted(reminder, store.now()).people == 0
+    assert store.brakes.counted(reminder, store.now()).people == 0
 
 
 ENDINGS = [
-    ledger.told(CallEvent("v3:1", CallState.ANSWERED)),
-    ledger.joined(Joined(attempt_id="a")),
-    ledger.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.COMPLETED, "done", 20)),
+    witnesses.told(CallEvent("v3:1", CallState.ANSWERED)),
+    witnesses.joined(Joined(attempt_id="a")),
+    witnesses.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.COMPLETED, "done", 20)),
 ]
 
 
@@ -369,11 +369,11 @@ def test_a_call_with_a_bot_is_counted_once_as_answered_in_whatever_order_its_wit
     enlist(store, reminder, 1)
     (attempt_id,) = dialed(store, reminder)
     for n in order:
-        store.witness(attempt_id, ENDINGS[n])
+        store.attempts.witness(attempt_id, ENDINGS[n])
         concluding.conclude(store, attempt_id)
         concluding.conclude(store, attempt_id)
     said = report("human").model_copy(update={"attempt_id": attempt_id})
-    store.witness(attempt_id, ledger.reported(said))
+    store.attempts.witness(attempt_id, witnesses.reported(said))
     concluding.conclude(store, attempt_id)
     assert totals(store, reminder) == {"completed": 1, "answered": 1, "person": 1}
 
@@ -383,7 +383,7 @@ def test_the_window_holds_the_last_attempts_and_no_more(store: Store, reminder: 
     enlist(store, campaign, brakes.REMEMBERED + 5)
     for attempt_id in dialed(store, campaign):
         fail(store, attempt_id)
-    seen = store.counted(campaign, store.now())
+    seen = store.brakes.counted(campaign, store.now())
     assert (len(seen.recent), seen.totals[Disposition.FAILED]) == (brakes.REMEMBERED, brakes.REMEMBERED + 5)
 
 
@@ -391,13 +391,15 @@ def test_no_brake_counts_a_call_to_us(store: Store, reminder: Campaign) -> None:
     enlist(store, reminder, 1)
     (attempt_id,) = dialed(store, reminder)
     fail(store, attempt_id)
-    case = store.case(attempt_id)
+    case = store.attempts.case(attempt_id)
     assert case
-    inbound = store.answer(case, "v3:in", timedelta(minutes=10))
-    store.witness(inbound, ledger.told(CallEvent("v3:in", CallState.ENDED, None, Disposition.COMPLETED, "done", 2)))
-    store.witness(inbound, ledger.reported(report("human").model_copy(update={"attempt_id": inbound})))
+    inbound = store.callers.ring_back(case, "v3:in", timedelta(minutes=10))
+    store.attempts.witness(
+        inbound, witnesses.told(CallEvent("v3:in", CallState.ENDED, None, Disposition.COMPLETED, "done", 2))
+    )
+    store.attempts.witness(inbound, witnesses.reported(report("human").model_copy(update={"attempt_id": inbound})))
     concluding.conclude(store, inbound)
-    assert store.status(reminder.name).dispositions == {"completed": 1}
+    assert store.reading.status(reminder.name).dispositions == {"completed": 1}
     assert totals(store, reminder) == {"failed": 1}
 
 

@@ -18,7 +18,7 @@ def attempt(store: Store, reminder: Campaign) -> str:
 
 
 def state(store: Store, attempt_id: str) -> dict[str, str]:
-    case = store.case(attempt_id)
+    case = store.attempts.case(attempt_id)
     assert case
     return dict(case.attempt)
 
@@ -63,7 +63,7 @@ def test_a_call_back_is_greeted_by_what_it_is_about_and_withdraws_the_retry(
         assert answer.status_code == 200
         assert "We called you at" in answer.text
         assert "Tuesday" in answer.text
-    assert store.attempt_of_call("v3:in")
+    assert store.callers.attempt_of("v3:in")
 
 
 def test_a_stranger_who_rings_is_connected_with_the_agent_and_told_nothing(
@@ -108,7 +108,7 @@ def test_the_bot_says_that_it_is_on_the_call_and_nobody_else_can(
         assert (
             callbacks.post("/reports/joined", content=body, headers={SIGNATURE_HEADER: header}).status_code == expected
         )
-    case = store.case(attempt)
+    case = store.attempts.case(attempt)
     assert case
     assert (case.evidence.joined, case.evidence.call_sid) == (Joined(attempt_id=attempt, call_sid="v3:1"), "v3:1")
 

@@ -70,7 +70,7 @@ def anew(books: Store, campaign: Campaign) -> tuple[Store, str]:
 
 def settle(books: Store, attempt_id: str) -> settlement.Settled:
     """Do with an attempt what the worker will do with it."""
-    case = books.case(attempt_id)
+    case = books.attempts.case(attempt_id)
     assert case
     now = books.now() + timedelta(days=1)
     settled = settlement.settle(case.evidence, now)
@@ -118,7 +118,7 @@ forms = (escaped | escaped.map(lambda form: CALL + b"CallStatus=completed&Answer
     max_size=99
 )
 strange_ids = st.sampled_from(
-    ["", "#", "##", "#1", ":", "{dialout}", "{dialout}:dnc", "salt", "*", "a" * 16, "a" * 16 + "#1", "a" * 16 + "#i00", "\0",
+    ["", "#", "##", "#1", ":", "{dialout}", "{dialout}:do_not_call", "salt", "*", "a" * 16, "a" * 16 + "#1", "a" * 16 + "#i00", "\0",
      "\r\nSET x 1\r\n", "dnc", "../../reports", "%23", "a" * 65, "🦷#1"]
 ) | st.text(st.characters(exclude_categories=["Cs"]), max_size=70)  # fmt: skip
 

@@ -78,7 +78,7 @@ def claimed(store: Store, campaign: Campaign) -> list[str]:
 
 
 def caller_of(store: Store, attempt_id: str) -> str:
-    case = store.case(attempt_id)
+    case = store.attempts.case(attempt_id)
     assert case
     return case.attempt["caller_id"]
 
@@ -92,10 +92,10 @@ def test_the_first_number_is_used_until_it_has_made_its_calls_of_the_day(store: 
     why = [begin(store, a, pool=[NEW_YORK, CHICAGO], limits=limits) for a in attempts]
     assert why == [""] * 4 + ["caller_id"] * 2
     assert [caller_of(store, a) for a in attempts[:4]] == [NEW_YORK, NEW_YORK, CHICAGO, CHICAGO]
-    case = store.case(attempts[4])
+    case = store.attempts.case(attempts[4])
     assert case
     store.clock_ms += 2000
-    begun = store.begin(
+    begun = store.attempts.begin(
         case, "t", lease=HOUR, first_look=HOUR, account_interval=SECOND, campaign_interval=SECOND, record={},
         pool=[CHICAGO, NEW_YORK], limits=limits,
     )  # fmt: skip
@@ -104,7 +104,7 @@ def test_the_first_number_is_used_until_it_has_made_its_calls_of_the_day(store: 
     store.clock_ms = round(midnight.timestamp() * 1000)
     assert begin(store, attempts[4], pool=[CHICAGO, NEW_YORK], limits=limits) == ""
     assert caller_of(store, attempts[4]) == NEW_YORK
-    assert [one.today for one in store.own_numbers([NEW_YORK, CHICAGO], store.now())] == [1, 2]
+    assert [one.today for one in store.own_numbers.read([NEW_YORK, CHICAGO], store.now())] == [1, 2]
 
 
 def test_a_number_cools_down_between_two_calls(store: Store, reminder: Campaign) -> None:
@@ -129,9 +129,9 @@ def test_an_attempt_that_was_given_back_is_not_counted_as_a_call_of_its_number(
     limits = CallerIdLimits(calls_per_day=1)
     assert begin(store, first, pool=[NEW_YORK], limits=limits) == ""
     assert begin(store, second, pool=[NEW_YORK], limits=limits) == "caller_id"
-    case = store.case(first)
+    case = store.attempts.case(first)
     assert case
-    assert store.postpone(case, "t", store.now(), "carrier_busy", "429")
+    assert store.attempts.postpone(case, "t", store.now(), "carrier_busy", "429")
     assert begin(store, second, pool=[NEW_YORK], limits=limits) == ""
 
 
@@ -139,12 +139,12 @@ def test_the_next_attempt_knows_from_which_number_the_contact_was_called(store: 
     enlist(store, reminder, 1)
     (attempt_id,) = claimed(store, reminder)
     assert begin(store, attempt_id, pool=[BOSTON]) == ""
-    case = store.case(attempt_id)
+    case = store.attempts.case(attempt_id)
     assert case
     assert case.caller_id == BOSTON
-    assert store.conclude(case, Settled(Disposition.BUSY, "busy"), store.now() - SECOND) == "ok"
+    assert store.attempts.conclude(case, Settled(Disposition.BUSY, "busy"), store.now() - SECOND) == "ok"
     (following,) = claimed(store, reminder)
-    again = store.case(following)
+    again = store.attempts.case(following)
     assert again
     assert again.caller_id == BOSTON
 
@@ -176,12 +176,12 @@ def test_nobody_is_called_from_a_number_that_is_not_ours_or_that_rests(store: St
     campaign = wide(reminder)
     enlist(store, campaign, 2)
     first, second = claimed(store, campaign)
-    store.owned({NEW_YORK: False, BOSTON: True})
-    store.rest(BOSTON, NOON + DAY)
+    store.own_numbers.record_owned({NEW_YORK: False, BOSTON: True})
+    store.own_numbers.rest(BOSTON, NOON + DAY)
     assert begin(store, first, pool=[NEW_YORK, BOSTON, CHICAGO]) == ""
     assert caller_of(store, first) == CHICAGO
     assert begin(store, second, pool=[NEW_YORK, BOSTON]) == "caller_id"
-    store.owned({NEW_YORK: True})
+    store.own_numbers.record_owned({NEW_YORK: True})
     assert begin(store, second, pool=[NEW_YORK, BOSTON]) == ""
 
 
@@ -260,9 +260,9 @@ def call(store: Store, attempt_id: str, *, answered: bool) -> None:
     end = Disposition.COMPLETED if answered else Disposition.NO_ANSWER
     marks = frozenset({end, "answered", "person"} if answered else {end})
     for guess in (True, False):
-        case = store.case(attempt_id)
+        case = store.attempts.case(attempt_id)
         assert case
-        assert store.conclude(case, Settled(end, f"a guess: {guess}", guess=guess), None, marks) == "ok"
+        assert store.attempts.conclude(case, Settled(end, f"a guess: {guess}", guess=guess), None, marks) == "ok"
 
 
 def tend(store: Store, telnyx: Server, settings: Settings) -> None:
@@ -278,12 +278,12 @@ def test_the_carrier_is_asked_once_an_hour_which_numbers_are_ours_and_its_last_a
     settings = Settings(caller_ids=(NEW_YORK, BOSTON))
     listening.behave = answer(500, {})
     tend(store, listening, settings)
-    assert [one.ours for one in store.own_numbers(settings.caller_ids, NOON)] == [None, None]
+    assert [one.ours for one in store.own_numbers.read(settings.caller_ids, NOON)] == [None, None]
     listening.behave = Numbers([owned(BOSTON)])
     tend(store, listening, settings)
     listening.behave = Numbers([owned(NEW_YORK)])
     tend(store, listening, settings)
-    assert [one.ours for one in store.own_numbers(settings.caller_ids, NOON)] == [False, True]
+    assert [one.ours for one in store.own_numbers.read(settings.caller_ids, NOON)] == [False, True]
 
 
 def test_a_sick_number_rests_for_a_day_and_is_then_judged_by_new_calls(
@@ -295,11 +295,11 @@ def test_a_sick_number_rests_for_a_day_and_is_then_judged_by_new_calls(
     enlist(store, campaign, 500)
     for n, attempt_id in enumerate(claimed(store, campaign)):
         call(store, attempt_id, answered=n < 300 and n % 2 == 0)
-    (one,) = store.own_numbers([NEW_YORK], store.now())
+    (one,) = store.own_numbers.read([NEW_YORK], store.now())
     assert (one.calls, one.answered, len(one.recent), one.past) == (500, 150, caller_ids.RECENT, (300, 150))
     store.clock_ms = round(NOON.timestamp() * 1000)
     tend(store, listening, settings)
-    (one,) = store.own_numbers([NEW_YORK], store.now())
+    (one,) = store.own_numbers.read([NEW_YORK], store.now())
     assert (one.rest, one.recent, one.answer_rate) == (NOON + caller_ids.REST, "", None)
     assert not caller_ids.is_sick(one)
     assert one.facts(CallerIdLimits(), NOON)["resting_until"] == "2026-11-24T18:00:00+00:00"

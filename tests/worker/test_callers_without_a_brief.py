@@ -49,7 +49,7 @@ def callbacks(
 @pytest.fixture(autouse=True)
 def known_at_once(store: Store, network: httpx.Client, reminder: Campaign) -> None:
     store._redis.set("{dialout}:salt", "5a" * 16)
-    store.define(changed(reminder, callback_number=CAMPAIGNS))
+    store.campaigns.define(changed(reminder, callback_number=CAMPAIGNS))
     network.post("/sandbox/faults", json={"list_delay_s": 0})
 
 
@@ -67,12 +67,14 @@ def test_the_number_that_the_carrier_names_is_listed_and_waits_in_no_campaign(
     callbacks: httpx.Client, network: httpx.Client, store: Store, reminder: Campaign, to: str
 ) -> None:
     contact = Contact(CALLER, NAME, 2)
-    store.enlist(reminder, [(contact, place_of(contact))], store.now())
+    store.contacts.enlist(reminder, [(contact, place_of(contact))], store.now())
     sid = ring(network, to=to)
     for _ in range(2):
         assert opt_out(callbacks, sid) == 200
-    assert [(phone, entry.source) for phone, entry in store.do_not_call()] == [(CALLER, f"asked on the call {sid}")]
-    assert store.status(reminder.name).dispositions == {"do_not_call": 1}
+    assert [(phone, entry.source) for phone, entry in store.do_not_call.entries()] == [
+        (CALLER, f"asked on the call {sid}")
+    ]
+    assert store.reading.status(reminder.name).dispositions == {"do_not_call": 1}
 
 
 def test_a_call_that_the_carrier_does_not_show_yet_is_asked_about_again(
@@ -81,17 +83,17 @@ def test_a_call_that_the_carrier_does_not_show_yet_is_asked_about_again(
     sid = ring(network)
     network.post("/sandbox/faults", json={"list_delay_s": 600})
     assert opt_out(callbacks, sid) == 503
-    assert list(store.do_not_call()) == []
+    assert list(store.do_not_call.entries()) == []
     network.post("/sandbox/faults", json={"list_delay_s": 0})
     assert opt_out(callbacks, sid) == 200
-    assert store.is_do_not_call(CALLER)
+    assert store.do_not_call.holds(CALLER)
 
 
 def test_a_call_that_we_placed_lists_nobody(callbacks: httpx.Client, network: httpx.Client, store: Store) -> None:
     order = {"From": OURS, "To": CALLER, "Texml": "<Response/>"}
     answer = network.post(f"/v2/texml/calls/{APP_ID}", json=order, headers={"authorization": "Bearer k"})
     assert opt_out(callbacks, answer.json()["call_sid"]) == 404
-    assert list(store.do_not_call()) == []
+    assert list(store.do_not_call.entries()) == []
 
 
 @pytest.mark.parametrize("call", [{"to": "+12125550199"}, {"phone": "anonymous"}, {"phone": "sip:a@b"}], ids=str)
@@ -99,7 +101,7 @@ def test_a_call_to_nobody_of_us_or_without_a_number_lists_nobody(
     callbacks: httpx.Client, network: httpx.Client, store: Store, call: dict[str, str]
 ) -> None:
     assert opt_out(callbacks, ring(network, **call)) == 404
-    assert list(store.do_not_call()) == []
+    assert list(store.do_not_call.entries()) == []
 
 
 @pytest.mark.parametrize(
@@ -109,13 +111,13 @@ def test_the_carrier_is_not_asked_about_what_is_no_call(
     callbacks: httpx.Client, network: httpx.Client, store: Store, forged: str
 ) -> None:
     assert opt_out(callbacks, forged) == 404
-    assert list(store.do_not_call()) == []
+    assert list(store.do_not_call.entries()) == []
 
 
 def test_only_the_bot_is_believed(callbacks: httpx.Client, network: httpx.Client, store: Store) -> None:
     wish = OptOut(attempt_id="", call_sid=ring(network))
     assert tell(callbacks, "/reports/opt-out", wish, "joined").status_code == 403
-    assert list(store.do_not_call()) == []
+    assert list(store.do_not_call.entries()) == []
 
 
 @pytest.mark.parametrize(

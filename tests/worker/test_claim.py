@@ -22,13 +22,13 @@ from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection
 from worker.rules.settlement import Settled
 from worker.rules.states import CampaignState
 from worker.settings import Settings
-from worker.store import Store, ledger
-from worker.store.views import Begun, Bid
+from worker.store import Store, witnesses
+from worker.store.values import Begun, Bid
 
 SECOND = timedelta(seconds=1)
-ANSWERED = ledger.told(CallEvent("v3:1", CallState.ANSWERED))
-TALKED = ledger.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.COMPLETED))
-RUNG_OUT = ledger.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.NO_ANSWER))
+ANSWERED = witnesses.told(CallEvent("v3:1", CallState.ANSWERED))
+TALKED = witnesses.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.COMPLETED))
+RUNG_OUT = witnesses.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.NO_ANSWER))
 
 
 def campaign(
@@ -37,30 +37,30 @@ def campaign(
     """A campaign of its own, in which so many wait in two zones."""
     pacing = reminder.pacing.model_copy(update={"weight": weight, "lines": lines, "calls_per_second": 1000})
     found = reminder.model_copy(update={"name": name, "pacing": pacing})
-    store.define(found)
+    store.campaigns.define(found)
     columns, area = {"name": "Ada", "day": "d", "time": "t"}, sum(name.encode()) % 1000
     for zone, start in (("America/New_York", 0), ("America/Chicago", 1)):
         for n in range(start, people, 2):
             contact = Contact(f"+1212{area:03d}{n:04d}", columns, n)
-            store.enlist(found, [(contact, Place((zone,)))], store.now() - SECOND * (1000 - n))
+            store.contacts.enlist(found, [(contact, Place((zone,)))], store.now() - SECOND * (1000 - n))
     return found
 
 
 def claimed(store: Store, *bids: Bid, **changed: object) -> list[str]:
-    taken = store.claim(bids, limits(**{"lines": 1000, "ahead": 1000, **changed}))  # type: ignore[arg-type]
+    taken = store.pace.claim(bids, limits(**{"lines": 1000, "ahead": 1000, **changed}))  # type: ignore[arg-type]
     return [attempt for ids in taken.values() for attempt in ids]
 
 
 def whose(store: Store, attempts: list[str]) -> Counter[str]:
-    cases = [store.case(attempt) for attempt in attempts]
+    cases = [store.attempts.case(attempt) for attempt in attempts]
     return Counter(case.campaign.name for case in cases if case)
 
 
 def begun(store: Store, attempt_id: str, caller_id: str, most: int) -> Begun:
-    case = store.case(attempt_id)
+    case = store.attempts.case(attempt_id)
     assert case
     quick = timedelta(microseconds=1)
-    return store.begin(
+    return store.attempts.begin(
         case, "t", lease=600 * SECOND, first_look=10 * SECOND, account_interval=quick, campaign_interval=quick,
         record={"version": "1"}, pool=[caller_id], limits=caller_ids.CallerIdLimits(lines=most),
     )  # fmt: skip
@@ -115,7 +115,7 @@ def test_a_campaign_that_comes_later_has_saved_up_nothing(store: Store, reminder
 
 def test_a_paused_campaign_is_not_claimed_and_starves_nobody(store: Store, reminder: Campaign) -> None:
     bids = [bid(store, campaign(store, reminder, name, 20)) for name in ("paused", "running")]
-    store.set_state("paused", CampaignState.PAUSED)
+    store.campaigns.set_state("paused", CampaignState.PAUSED)
     assert whose(store, claimed(store, *bids, lines=10)) == {"running": 10}
 
 
@@ -123,7 +123,7 @@ def test_zones_take_turns_even_when_lines_free_up_one_by_one(store: Store, remin
     its = bid(store, campaign(store, reminder, "zones", 10))
     taken = [attempt for lines in range(1, 11) for attempt in claimed(store, its, lines=lines)]
     assert len(taken) == 10
-    half = {case.zones for attempt in taken[:6] if (case := store.case(attempt))}
+    half = {case.zones for attempt in taken[:6] if (case := store.attempts.case(attempt))}
     assert half == {("America/New_York",), ("America/Chicago",)}
 
 
@@ -159,14 +159,14 @@ def test_lines_kept_for_those_who_ring_us_are_never_dialed_on(store: Store, remi
 def test_those_who_ring_us_take_the_reserve_first_and_then_the_dialers_lines(store: Store, reminder: Campaign) -> None:
     its = bid(store, campaign(store, reminder, "inbound", 30))
     for caller in range(5):
-        store.rings_us(f"v3:{caller}")
-        store.rings_us(f"v3:{caller}")
+        store.callers.call_began(f"v3:{caller}")
+        store.callers.call_began(f"v3:{caller}")
     assert len(claimed(store, its, lines=10, lines_for_inbound=3)) == 5
-    store.rang_off("v3:0")
-    store.rang_off("v3:0")
-    store.rang_off("v3:a-stranger")
+    store.callers.call_ended("v3:0")
+    store.callers.call_ended("v3:0")
+    store.callers.call_ended("v3:a-stranger")
     assert len(claimed(store, its, lines=10, lines_for_inbound=3)) == 1
-    assert store.occupied(30 * SECOND).inbound == 4
+    assert store.pace.occupied(30 * SECOND).inbound == 4
     later(store, 1201)
     assert len(claimed(store, its, lines=10, lines_for_inbound=3)) == 7, "nobody talks for ever, whatever is not told"
 
@@ -176,9 +176,9 @@ def test_a_caller_id_has_no_more_calls_at_once_than_its_lines(store: Store, remi
     mine, other = "+12125550100", "+12125550101"
     assert begun(store, first, mine, 2).dial
     assert begun(store, second, mine, 2).dial
-    assert begun(store, third, mine, 2).why == "caller_id"
+    assert begun(store, third, mine, 2).rule == "caller_id"
     assert begun(store, third, other, 2).dial
-    store.witness(first, RUNG_OUT)
+    store.attempts.witness(first, RUNG_OUT)
     assert begun(store, fourth, mine, 2).dial
 
 
@@ -211,8 +211,8 @@ def test_a_used_bot_is_warm_again_only_after_its_rest(store: Store, reminder: Ca
     later(store, 0)
     (talks,) = claimed(store, its, warm_bots=1)
     begin(store, talks)
-    store.witness(talks, ANSWERED)
-    store.witness(talks, TALKED)
+    store.attempts.witness(talks, ANSWERED)
+    store.attempts.witness(talks, TALKED)
     later(store, 29.9)
     assert claimed(store, its, warm_bots=1, bot_rest=30 * SECOND) == []
     later(store, 0.2)
@@ -223,16 +223,16 @@ def test_a_call_that_rang_out_took_no_bot(store: Store, reminder: Campaign) -> N
     its = bid(store, campaign(store, reminder, "rest", 30))
     (attempt,) = claimed(store, its, warm_bots=1)
     begin(store, attempt)
-    store.witness(attempt, RUNG_OUT)
+    store.attempts.witness(attempt, RUNG_OUT)
     assert len(claimed(store, its, warm_bots=1, bot_rest=30 * SECOND)) == 1
 
 
 def test_those_who_ring_us_take_warm_bots_too(store: Store, reminder: Campaign) -> None:
     its = bid(store, campaign(store, reminder, "inbound", 30))
     later(store, 0)
-    store.rings_us("v3:in")
+    store.callers.call_began("v3:in")
     assert len(claimed(store, its, warm_bots=3)) == 2
-    store.rang_off("v3:in")
+    store.callers.call_ended("v3:in")
     assert claimed(store, its, warm_bots=3, bot_rest=30 * SECOND) == []
     later(store, 30.1)
     assert len(claimed(store, its, warm_bots=3, bot_rest=30 * SECOND)) == 3, "the others' leases have run out too"
@@ -244,15 +244,17 @@ def test_a_bot_whose_call_outlived_its_lease_or_was_concluded_is_used(store: Sto
     outlives, concluded = claimed(store, its, warm_bots=2)
     for attempt in (outlives, concluded):
         begin(store, attempt)
-        store.witness(attempt, ANSWERED)
-    case = store.case(concluded)
+        store.attempts.witness(attempt, ANSWERED)
+    case = store.attempts.case(concluded)
     assert case
-    assert store.conclude(case, Settled(Disposition.FAILED, "nothing was heard of it", guess=True), None) == "ok"
-    assert store.occupied(30 * SECOND).cooling == 1
+    assert (
+        store.attempts.conclude(case, Settled(Disposition.FAILED, "nothing was heard of it", guess=True), None) == "ok"
+    )
+    assert store.pace.occupied(30 * SECOND).cooling == 1
     later(store, 601)
     claimed(store, its, warm_bots=0)
-    assert store.occupied(30 * SECOND).cooling == 1
-    assert store.occupied(30 * SECOND).lines == 0
+    assert store.pace.occupied(30 * SECOND).cooling == 1
+    assert store.pace.occupied(30 * SECOND).lines == 0
 
 
 def test_counted_bots_are_those_that_were_idle_less_those_taken_since(store: Store, reminder: Campaign) -> None:
@@ -261,20 +263,20 @@ def test_counted_bots_are_those_that_were_idle_less_those_taken_since(store: Sto
     before = claimed(store, its, warm_bots=1)
     for attempt in before:
         begin(store, attempt)
-        store.witness(attempt, ANSWERED)
+        store.attempts.witness(attempt, ANSWERED)
     later(store, 5)
-    store.count_warm(3, store.now())
+    store.pace.count_warm_bots(3, store.now())
     taken = claimed(store, its, warm_bots=1, bot_rest=30 * SECOND)
     assert len(taken) == 3, "whom the count saw on a call is not taken off it again"
     begin(store, taken[0])
-    store.witness(taken[0], ANSWERED)
+    store.attempts.witness(taken[0], ANSWERED)
     assert claimed(store, its, warm_bots=1, bot_rest=30 * SECOND) == []
 
 
 def test_a_count_that_grows_old_gives_way_to_the_setting(store: Store, reminder: Campaign) -> None:
     its = bid(store, campaign(store, reminder, "old", 100))
     later(store, 0)
-    store.count_warm(40, store.now())
+    store.pace.count_warm_bots(40, store.now())
     later(store, 40)
     assert len(claimed(store, its, warm_bots=0, lease=SECOND)) == 20
     later(store, 301)
@@ -288,20 +290,20 @@ def test_the_answer_rate_is_learned_and_fades(store: Store, reminder: Campaign) 
     for n, attempt in enumerate(attempts):
         begin(store, attempt)
         if n % 3 == 0:
-            store.witness(attempt, ANSWERED)
-            store.witness(attempt, ledger.detected(Detection("v3:1", AnsweredBy.HUMAN)))
-            store.witness(attempt, TALKED)
+            store.attempts.witness(attempt, ANSWERED)
+            store.attempts.witness(attempt, witnesses.detected(Detection("v3:1", AnsweredBy.HUMAN)))
+            store.attempts.witness(attempt, TALKED)
         elif n % 3 == 1:
-            store.witness(attempt, RUNG_OUT)
+            store.attempts.witness(attempt, RUNG_OUT)
         else:
-            store.witness(attempt, ledger.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.BUSY)))
-    (found,) = store.under_way()
+            store.attempts.witness(attempt, witnesses.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.BUSY)))
+    (found,) = store.campaigns.under_way()
     assert (found.answered, found.rung_out) == (20, 20), "who was busy says nothing of who is being rung"
     store._redis.hset("{dialout}:odds:learns", "answered", 199)
     begin_again = claimed(store, bid(store, campaign(store, reminder, "learns", 62)))
     begin(store, begin_again[0])
-    store.witness(begin_again[0], ANSWERED)
-    (found,) = store.under_way()
+    store.attempts.witness(begin_again[0], ANSWERED)
+    (found,) = store.campaigns.under_way()
     assert (found.answered, found.rung_out) == (100, 10)
 
 
@@ -309,14 +311,14 @@ def test_a_call_of_theirs_says_nothing_of_who_answers_us(store: Store, reminder:
     its = bid(store, campaign(store, reminder, "theirs", 1))
     (attempt,) = claimed(store, its)
     begin(store, attempt)
-    store.witness(attempt, RUNG_OUT)
-    case = store.case(attempt)
+    store.attempts.witness(attempt, RUNG_OUT)
+    case = store.attempts.case(attempt)
     assert case
-    store.conclude(case, Settled(Disposition.NO_ANSWER, ""), None)
-    inbound = store.answer(case, "v3:in", 600 * SECOND)
-    store.witness(inbound, ledger.joined(Joined(attempt_id=inbound)))
-    store.witness(inbound, TALKED)
-    (found,) = store.under_way()
+    store.attempts.conclude(case, Settled(Disposition.NO_ANSWER, ""), None)
+    inbound = store.callers.ring_back(case, "v3:in", 600 * SECOND)
+    store.attempts.witness(inbound, witnesses.joined(Joined(attempt_id=inbound)))
+    store.attempts.witness(inbound, TALKED)
+    (found,) = store.campaigns.under_way()
     assert (found.answered, found.rung_out) == (0, 1)
 
 
@@ -328,20 +330,20 @@ def ringing(store: Store, reminder: Campaign) -> tuple[Bid, str]:
     later(store, 0)
     (attempt,) = claimed(store, its, lines=1)
     begin(store, attempt)
-    store.witness(attempt, ANSWERED)
+    store.attempts.witness(attempt, ANSWERED)
     return its, attempt
 
 
 def silent_and_slowed(store: Store, its: Bid) -> tuple[int, bool]:
     claimed(store, its, lines=0, slow_to=40.0)
-    return store.status("silence").silent, bool(store._redis.exists("{dialout}:slow"))
+    return store.reading.status("silence").silent, bool(store._redis.exists("{dialout}:slow"))
 
 
 @pytest.mark.parametrize("after_s", [0, 1.9])
 def test_a_bot_that_comes_in_time_is_no_silence(store: Store, reminder: Campaign, after_s: float) -> None:
     its, attempt = ringing(store, reminder)
     later(store, after_s)
-    store.witness(attempt, ledger.joined(Joined(attempt_id=attempt)))
+    store.attempts.witness(attempt, witnesses.joined(Joined(attempt_id=attempt)))
     later(store, 10)
     assert silent_and_slowed(store, its) == (0, False)
 
@@ -351,8 +353,8 @@ def test_a_bot_that_was_there_before_we_heard_of_the_answer_is_no_silence(store:
     later(store, 0)
     (attempt,) = claimed(store, its, lines=1)
     begin(store, attempt)
-    store.witness(attempt, ledger.joined(Joined(attempt_id=attempt)))
-    store.witness(attempt, ANSWERED)
+    store.attempts.witness(attempt, witnesses.joined(Joined(attempt_id=attempt)))
+    store.attempts.witness(attempt, ANSWERED)
     later(store, 10)
     assert silent_and_slowed(store, its) == (0, False)
 
@@ -360,7 +362,7 @@ def test_a_bot_that_was_there_before_we_heard_of_the_answer_is_no_silence(store:
 def test_who_hangs_up_before_a_bot_must_be_there_heard_no_silence(store: Store, reminder: Campaign) -> None:
     its, attempt = ringing(store, reminder)
     later(store, 1)
-    store.witness(attempt, TALKED)
+    store.attempts.witness(attempt, TALKED)
     later(store, 10)
     assert silent_and_slowed(store, its) == (0, False)
 
@@ -372,9 +374,9 @@ def test_an_answer_without_a_bot_is_counted_once_and_slows_the_pace(
     its, attempt = ringing(store, reminder)
     later(store, 2.1)
     if then == "a late bot":
-        store.witness(attempt, ledger.joined(Joined(attempt_id=attempt)))
+        store.attempts.witness(attempt, witnesses.joined(Joined(attempt_id=attempt)))
     elif then == "a hangup":
-        store.witness(attempt, TALKED)
+        store.attempts.witness(attempt, TALKED)
     assert silent_and_slowed(store, its) == (1, True)
     assert silent_and_slowed(store, its) == (1, True)
 

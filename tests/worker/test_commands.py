@@ -60,7 +60,7 @@ def test_help_imports_no_command_and_no_library_but_typer() -> None:
 
 
 def test_status_imports_only_what_it_prints_with(server: EmbeddedRedis, store: Store, reminder: Campaign) -> None:
-    store.define(reminder)
+    store.campaigns.define(reminder)
     found = imported("status", REDIS_URL=server.url)
     assert {"redis", "rich.table"} <= found
     assert found & {"celery", "fastapi", "holidays", "httpx", "jinja2", "telnyx", "rich.live", "rich.progress"} == set()

@@ -23,7 +23,7 @@ from worker.dialing.enlisting import Batch, enlist
 from worker.machine.embedded import EmbeddedRedis
 from worker.rules.admission import admitted
 from worker.store import Store
-from worker.store.views import Enlisted
+from worker.store.values import Enlisted
 
 SAMPLE = Path(__file__).parents[2] / "campaigns" / "appointment_reminder"
 ROWS = 1234
@@ -48,23 +48,25 @@ def dialout(server: EmbeddedRedis, *words: str) -> subprocess.CompletedProcess[s
 
 
 def test_every_row_of_a_long_file_is_enlisted_or_kept_with_its_reason(store: Store, reminder: Campaign) -> None:
-    store.define(reminder)
+    store.campaigns.define(reminder)
     batches = list(enlist(store, reminder, rows_of(reminder, table(ROWS))))
     assert sum(batch.rows for batch in batches) == ROWS
     assert [error.line for batch in batches for error in batch.refused] == list(range(101, ROWS, 100))
-    status = store.status(reminder.name)
+    status = store.reading.status(reminder.name)
     assert (status.due, status.rows_refused) == (ROWS - 12, 12)
-    assert [row["line"] for row in store.outcomes(reminder.name)] == [n for n in range(2, ROWS + 2) if (n - 1) % 100]
+    assert [row["line"] for row in store.reading.outcomes(reminder.name)] == [
+        n for n in range(2, ROWS + 2) if (n - 1) % 100
+    ]
 
 
 def test_the_same_long_file_again_changes_nothing(store: Store, reminder: Campaign) -> None:
-    store.define(reminder)
+    store.campaigns.define(reminder)
     for _ in enlist(store, reminder, rows_of(reminder, table(ROWS))):
         pass
-    before = store.status(reminder.name)
+    before = store.reading.status(reminder.name)
     again = sum((batch.enlisted for batch in enlist(store, reminder, rows_of(reminder, table(ROWS)))), Enlisted())
     assert again == Enlisted(0, ROWS - 12, 0)
-    after = store.status(reminder.name)
+    after = store.reading.status(reminder.name)
     assert (after.contacts, after.due, after.rows_refused) == (before.contacts, before.due, before.rows_refused)
 
 
@@ -72,24 +74,25 @@ def test_the_same_long_file_again_changes_nothing(store: Store, reminder: Campai
 def test_what_a_server_has_forgotten_is_told_it_again_and_nobody_is_lost(
     store: Store, server: EmbeddedRedis, reminder: Campaign, lost: str
 ) -> None:
-    store.define(reminder)
-    store.enlist(reminder, [(Contact("+12122000001", {"name": "Ada"}, 2), PLACE)], store.now())
+    store.campaigns.define(reminder)
+    store.contacts.enlist(reminder, [(Contact("+12122000001", {"name": "Ada"}, 2), PLACE)], store.now())
     store._redis.delete(*store._redis.keys(lost))
-    store.define(reminder)
+    store.campaigns.define(reminder)
     other = Store.at(server.url)  # somebody else enlists meanwhile, with another place and other columns
     elsewhere = Place(("America/Chicago",), ("US-IL",))
-    other.enlist(reminder, [(Contact("+13122000001", {"first": "Bo"}, 3), elsewhere)], other.now())
-    new = store.enlist(reminder, [(Contact("+12122000002", {"name": "Cy"}, 4), PLACE)], store.now())
+    other.contacts.enlist(reminder, [(Contact("+13122000001", {"first": "Bo"}, 3), elsewhere)], other.now())
+    new = store.contacts.enlist(reminder, [(Contact("+12122000002", {"name": "Cy"}, 4), PLACE)], store.now())
     assert new == Enlisted(1, 0, 0)
     ids = {
-        name: store.contact_id(reminder.name, phone) for name, phone in (("Bo", "+13122000001"), ("Cy", "+12122000002"))
+        name: store.contacts.id_of(reminder.name, phone)
+        for name, phone in (("Bo", "+13122000001"), ("Cy", "+12122000002"))
     }
-    bo, cy = (store.standing(ids[name]) for name in ("Bo", "Cy"))
+    bo, cy = (store.reading.standing(ids[name]) for name in ("Bo", "Cy"))
     assert bo
     assert cy
     assert (bo.place, dict(bo.facts.columns), bo.state) == (elsewhere, {"first": "Bo"}, "due")
     assert (cy.place, dict(cy.facts.columns), cy.state) == (PLACE, {"name": "Cy"}, "due")
-    assert other.contact_id(reminder.name, "+12122000002") == ids["Cy"]
+    assert other.contacts.id_of(reminder.name, "+12122000002") == ids["Cy"]
 
 
 def test_a_file_without_rows_enlists_nobody(store: Store, reminder: Campaign) -> None:
@@ -105,10 +108,10 @@ def test_a_store_that_cannot_be_reached_ends_it_with_the_error(reminder: Campaig
 
 
 def test_contacts_are_due_from_the_moment_that_their_batch_came(store: Store, reminder: Campaign) -> None:
-    store.define(reminder)
+    store.campaigns.define(reminder)
     began = store.now()
     list(enlist(store, reminder, rows_of(reminder, table(3))))
-    ((_, first),) = store.status(reminder.name).due_by_place.values()
+    ((_, first),) = store.reading.status(reminder.name).due_by_place.values()
     assert first
     assert began - timedelta(milliseconds=1) <= first <= store.now()
 
@@ -132,7 +135,7 @@ def test_results_are_the_same_rows_in_every_form(store: Store, server: EmbeddedR
     second.write_text("phone,name,day,time,note\n+13035550112,Ada,d,t,late\n", "utf-8")
     for contacts in (first, second):
         assert dialout(server, "enqueue", str(SAMPLE), str(contacts)).returncode == 0
-    rows = store.outcomes(SAMPLE.name)
+    rows = store.reading.outcomes(SAMPLE.name)
     assert len(rows) == 4
     assert dialout(server, "results", SAMPLE.name, "--json").stdout == (
         json.dumps(rows, ensure_ascii=False, indent=2) + "\n"
@@ -150,7 +153,7 @@ def test_results_are_the_same_rows_in_every_form(store: Store, server: EmbeddedR
 def test_a_campaign_without_contacts_has_results_that_are_empty(
     store: Store, reminder: Campaign, server: EmbeddedRedis
 ) -> None:
-    store.define(reminder)
+    store.campaigns.define(reminder)
     assert json.loads(dialout(server, "results", reminder.name, "--json").stdout) == []
 
 
@@ -176,36 +179,36 @@ def test_whatever_a_contact_s_columns_hold_is_read_as_it_was_written(
 ) -> None:
     store._redis.flushall()
     fresh = Store(store._redis)
-    fresh.define(reminder)
+    fresh.campaigns.define(reminder)
     contact = Contact("+12125550111", columns, line)
-    fresh.enlist(reminder, [(contact, PLACE)], fresh.now())
-    contact_id = fresh.contact_id(reminder.name, contact.phone)
-    before = (fresh.standing(contact_id), fresh.outcomes(reminder.name))
-    case = fresh.case(f"{contact_id}#1")
+    fresh.contacts.enlist(reminder, [(contact, PLACE)], fresh.now())
+    contact_id = fresh.contacts.id_of(reminder.name, contact.phone)
+    before = (fresh.reading.standing(contact_id), fresh.reading.outcomes(reminder.name))
+    case = fresh.attempts.case(f"{contact_id}#1")
     assert case
     assert (case.phone, case.columns, case.place) == (contact.phone, columns, PLACE)
     # Reading it as a case has unfolded it, and that changes nothing.
-    assert (fresh.standing(contact_id), fresh.outcomes(reminder.name)) == before
+    assert (fresh.reading.standing(contact_id), fresh.reading.outcomes(reminder.name)) == before
     assert before[1][0]["line"] == line
 
 
 def test_a_waiting_contact_that_is_withdrawn_keeps_its_columns(store: Store, reminder: Campaign) -> None:
-    store.define(reminder)
+    store.campaigns.define(reminder)
     list(enlist(store, reminder, rows_of(reminder, table(1))))
-    (before,) = store.outcomes(reminder.name)
-    assert store.add_do_not_call(before["phone"], "operator")
-    (after,) = store.outcomes(reminder.name)
+    (before,) = store.reading.outcomes(reminder.name)
+    assert store.do_not_call.add(before["phone"], "operator")
+    (after,) = store.reading.outcomes(reminder.name)
     assert (after["state"], after["name"], after["line"]) == ("refused", before["name"], before["line"])
 
 
 def test_a_contact_of_an_earlier_version_is_still_known_and_read(store: Store, reminder: Campaign) -> None:
-    store.define(reminder)
+    store.campaigns.define(reminder)
     contact = Contact("+12125550111", {"name": "Ada", "day": "d", "time": "t"}, 2)
-    zone = store._zone_number(reminder.name, PLACE)
-    contact_id = store.contact_id(reminder.name, contact.phone)
+    zone = store.contacts._zone_number(reminder.name, PLACE)
+    contact_id = store.contacts.id_of(reminder.name, contact.phone)
     written = {"campaign": reminder.name, "phone": contact.phone, "zone": zone, "line": "2", ":name": "Ada"}
     store._redis.hset(f"{{dialout}}:contact:{contact_id}", mapping=written)
-    assert store.enlist(reminder, [(contact, PLACE)], store.now()) == Enlisted(known=1)
-    case = store.case(f"{contact_id}#1")
+    assert store.contacts.enlist(reminder, [(contact, PLACE)], store.now()) == Enlisted(known=1)
+    case = store.attempts.case(f"{contact_id}#1")
     assert case
     assert case.columns == {"name": "Ada"}

@@ -15,7 +15,7 @@ from tests.search import examples
 from worker.dialing import concluding
 from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
 from worker.rules.settlement import DialAnswer, Step
-from worker.store import Store, ledger
+from worker.store import Store, witnesses
 
 SID = "v3:1"
 NOON = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
@@ -34,30 +34,30 @@ class Truth:
     machine: bool
     opts_out: bool = False  # the person asked during the talk not to be called again
 
-    def witnesses(self) -> list[ledger.Testimony]:
+    def witnesses(self) -> list[witnesses.Testimony]:
         """Return all that could ever be heard about the call, from each of its witnesses."""
         states = [CallState.INITIATED, CallState.RINGING]
         states += [CallState.ANSWERED] if self.talk else []
-        heard = [ledger.told(CallEvent(SID, state)) for state in states]
-        heard += [ledger.found(FoundCall(SID, CONTACT.phone, "+1", None, CallEvent(SID, state))) for state in states]
-        heard.append(ledger.told(CallEvent(SID, CallState.ENDED, None, self.end, "told", 9)))
+        heard = [witnesses.told(CallEvent(SID, state)) for state in states]
+        heard += [witnesses.found(FoundCall(SID, CONTACT.phone, "+1", None, CallEvent(SID, state))) for state in states]
+        heard.append(witnesses.told(CallEvent(SID, CallState.ENDED, None, self.end, "told", 9)))
         # The carrier's list names no causes: a call that it does not show as busy, no-answer or canceled is "failed" there.
         listed = Disposition.FAILED if self.end in {Disposition.REJECTED, Disposition.INVALID_NUMBER} else self.end
         end = CallEvent(SID, CallState.ENDED, None, listed, "listed", 9)
-        heard.append(ledger.found(FoundCall(SID, CONTACT.phone, "+1", None, end)))
+        heard.append(witnesses.found(FoundCall(SID, CONTACT.phone, "+1", None, end)))
         if self.talk:
             by = AnsweredBy.MACHINE if self.machine else AnsweredBy.HUMAN
-            heard += [ledger.detected(Detection(SID, by)), ledger.joined(Joined(attempt_id="a", call_sid=SID))]
-            heard.append(ledger.reported(Report(
+            heard += [witnesses.detected(Detection(SID, by)), witnesses.joined(Joined(attempt_id="a", call_sid=SID))]
+            heard.append(witnesses.reported(Report(
                 report_id="r", attempt_id="a", disposition=self.talk, reason="reported", answers={"yes": True},
                 call_sid=SID, started_at=NOON, ended_at=NOON + timedelta(seconds=9),
             )))  # fmt: skip
         if self.opts_out:
-            heard.append(ledger.opted_out(OptOut(attempt_id="a", call_sid=SID, reason="enough")))
+            heard.append(witnesses.opted_out(OptOut(attempt_id="a", call_sid=SID, reason="enough")))
         return heard
 
 
-def expected(truth: Truth, heard: set[ledger.Testimony]) -> set[Disposition]:
+def expected(truth: Truth, heard: set[witnesses.Testimony]) -> set[Disposition]:
     """Return the dispositions that are right, by what was heard and not by when."""
     kinds = {testimony.kind.split(":")[0] for testimony in heard}
     ends = {testimony.kind.split(":")[0]: testimony for testimony in heard if ":ended:" in testimony.kind}
@@ -98,13 +98,13 @@ class Attempt:
         self.store, self.campaign = store, campaign
         store._redis.flushall()
         store.clock_ms = int(NOON.timestamp() * 1000)
-        store.define(campaign)
-        store.enlist(campaign, [(CONTACT, place_of(CONTACT))], store.now())
+        store.campaigns.define(campaign)
+        store.contacts.enlist(campaign, [(CONTACT, place_of(CONTACT))], store.now())
         (self.id,) = claim(store, campaign, lines=1)
-        case = store.case(self.id)
+        case = store.attempts.case(self.id)
         assert case
         second = timedelta(seconds=1)
-        assert store.begin(
+        assert store.attempts.begin(
             case, "t", lease=LEASE, first_look=second, account_interval=second, campaign_interval=second, record={"v": "1"}
         ).dial  # fmt: skip
         self.fact: tuple[str, str, str] | None = None
@@ -116,12 +116,12 @@ class Attempt:
 
     def sweep(self, answer: str) -> None:
         """Do what the sweep task does. When it asks the carrier, `answer` is the answer; when it hangs up, the call ends."""
-        for attempt_id in self.store.look():
+        for attempt_id in self.store.attempts.take_unsettled():
             match concluding.conclude(self.store, attempt_id):
                 case Step.ASK:
-                    self.store.asked(attempt_id, answer)
+                    self.store.attempts.record_asked(attempt_id, answer)
                 case Step.HANG_UP:
-                    self.store.witness(attempt_id, ledger.hung_up("test"))
+                    self.store.attempts.witness(attempt_id, witnesses.hung_up("test"))
                 case _:
                     pass
         kept = self.kept()
@@ -133,7 +133,7 @@ class Attempt:
             self.fact = kept
 
     def kept(self) -> tuple[str, str, str]:
-        case = self.store.case(self.id)
+        case = self.store.attempts.case(self.id)
         assert case
         return case.attempt.get("disposition", ""), case.attempt.get("guess", ""), case.attempt.get("answers", "")
 
@@ -145,11 +145,11 @@ def test_the_conclusion_does_not_depend_on_the_order_of_the_evidence_and_a_fact_
 ) -> None:
     attempt = Attempt(store, reminder)
     if dial:
-        store.witness(attempt.id, ledger.dialed(dial), token="t")
+        store.attempts.witness(attempt.id, witnesses.dialed(dial), token="t")
     twice = data.draw(st.permutations(truth.witnesses() * 2), label="heard")
     heard = twice[: data.draw(st.integers(0, 14), label="of these")]
     for testimony in heard:
-        store.witness(attempt.id, testimony)
+        store.attempts.witness(attempt.id, testimony)
         attempt.asked |= testimony.kind == "opt_out"
         attempt.wait(data.draw(st.sampled_from([0, 1, 13, 31, 100]), label="seconds"))
         if data.draw(st.booleans(), label="sweep"):
@@ -164,10 +164,10 @@ def test_the_conclusion_does_not_depend_on_the_order_of_the_evidence_and_a_fact_
     assert answers == ('{"yes": true}' if reported else "{}")
     if not {testimony.kind.split(":")[0] for testimony in heard} & {"report", "call"}:
         assert guess == "1", "without a report or a callback, the conclusion must be a guess"
-    (row,) = store.outcomes(reminder.name)
-    status = store.status(reminder.name)
+    (row,) = store.reading.outcomes(reminder.name)
+    status = store.reading.status(reminder.name)
     assert (row["disposition"], status.live, status.lines_in_use) == (disposition, 0, 0)
     assert store._redis.zcard("{dialout}:watch") == 0, "the attempt is looked at for ever"
     again = reminder.retry.delay_after(Disposition(disposition), 1) is not None
     assert (status.due, status.done) == ((1, 0) if again else (0, 1))
-    assert store.is_do_not_call(CONTACT.phone) == (disposition == "do_not_call")
+    assert store.do_not_call.holds(CONTACT.phone) == (disposition == "do_not_call")

@@ -40,7 +40,7 @@ def same_salt(store: Store) -> None:
 def named(store: Store, reminder: Campaign) -> Callable[..., Campaign]:
     def define(name: str, **update: object) -> Campaign:
         campaign = changed(reminder, **{"name": name, "business_name": f"{name} Inc"} | update)
-        store.define(campaign)
+        store.campaigns.define(campaign)
         # Which is newer is told by the millisecond.
         time.sleep(0.002)
         return campaign
@@ -93,7 +93,7 @@ def test_nobody_is_answered_in_another_businesss_name(
 ) -> None:
     named("first", callback_number="+12125550170")
     named("second", callback_number="+12125550171")
-    store.set_state("first", CampaignState.PAUSED, "test")
+    store.campaigns.set_state("first", CampaignState.PAUSED, "test")
     assert ring(callbacks, to="+12125550170") is None
     assert ring(callbacks, to="+12125550179") is None, "a number of neither could mean either"
 
@@ -114,7 +114,7 @@ def test_without_a_campaign_or_a_call_to_name_the_document_names_only_the_agent(
     assert ring(callbacks) is None
     named("one")
     assert ring(callbacks, sid="") is None
-    store.set_state("one", CampaignState.STOPPED, "test")
+    store.campaigns.set_state("one", CampaignState.STOPPED, "test")
     assert ring(callbacks) is None
 
 
@@ -123,10 +123,10 @@ def test_whoever_rings_us_is_connected_at_any_hour_and_even_if_we_may_not_ring_t
 ) -> None:
     yesterday = WEEKDAYS[(datetime.now().astimezone().weekday() + 4) % 7]
     named("one", calling_window=CallingWindow(weekdays=(yesterday,)))
-    store.add_do_not_call(STRANGER, "operator")
+    store.do_not_call.add(STRANGER, "operator")
     assert ring(callbacks)
     dialed(store, reminder)
-    store.add_do_not_call("+12125550111", "operator")
+    store.do_not_call.add("+12125550111", "operator")
     known = ring(callbacks, phone="+12125550111", sid="v3:y")
     assert known
     assert known.contact["name"] == "Ada"
@@ -147,11 +147,11 @@ def test_a_stranger_can_opt_out_and_what_the_bot_says_of_them_is_taken(
     assert tell(callbacks, "/reports/detection", query, "detection").json() == {"answered_by": ""}
     assert tell(callbacks, "/reports", report, "report").status_code == 200
     assert time.monotonic() - began < 4
-    assert not store.is_do_not_call(STRANGER)
+    assert not store.do_not_call.holds(STRANGER)
     for _ in range(2):
         assert tell(callbacks, "/reports/opt-out", OptOut(attempt_id=id_), "opt-out").status_code == 200
-        assert store.is_do_not_call(STRANGER)
-    assert store.status("one").contacts == 0, "a stranger is no contact"
+        assert store.do_not_call.holds(STRANGER)
+    assert store.reading.status("one").contacts == 0, "a stranger is no contact"
 
 
 def test_a_report_alone_is_enough_to_opt_a_stranger_out(
@@ -163,7 +163,7 @@ def test_a_report_alone_is_enough_to_opt_a_stranger_out(
     now = store.now()
     report = Report(report_id="r", attempt_id=brief.attempt_id, disposition="do_not_call", started_at=now, ended_at=now)  # type: ignore[arg-type]
     assert tell(callbacks, "/reports", report, "report").status_code == 200
-    assert store.is_do_not_call(STRANGER)
+    assert store.do_not_call.holds(STRANGER)
 
 
 @pytest.mark.parametrize("phone", ["anonymous", "", "+0", "sip:a@b", "+1212555014x"])
@@ -174,7 +174,7 @@ def test_who_withholds_their_number_is_talked_with_and_told_that_nothing_can_be_
     brief = ring(callbacks, phone=phone)
     assert brief
     assert tell(callbacks, "/reports/opt-out", OptOut(attempt_id=brief.attempt_id), "opt-out").status_code == 404
-    assert list(store.do_not_call()) == []
+    assert list(store.do_not_call.entries()) == []
 
 
 def fetch(client: httpx.Client, attempt_id: str) -> Script:

@@ -24,9 +24,9 @@ from worker.rules.caller_ids import CallerIdLimits
 from worker.rules.do_not_call import Registry
 from worker.rules.evidence import CallEvent, CallState
 from worker.rules.settlement import Settled
-from worker.store import Store, ledger
+from worker.store import Store, witnesses
 from worker.store import keys as documented
-from worker.store.views import Caller, Case, Enlisted, Heard
+from worker.store.values import Caller, Case, Enlisted, Reception
 
 SECOND: Final = timedelta(seconds=1)
 BUSY: Final = Settled(Disposition.BUSY, "busy")
@@ -72,7 +72,7 @@ class Campaigning:
         self.seen |= {(key, *facts) for key, facts in kept(self.store).items()}
 
     def case(self, attempt_id: str) -> Case:
-        case = self.store.case(attempt_id)
+        case = self.store.attempts.case(attempt_id)
         assert case
         return case
 
@@ -83,8 +83,10 @@ class Campaigning:
 
     def begin(self, attempt_id: str) -> Case:
         quick = timedelta(microseconds=1)
-        self.store.turns(self.campaign.name, 1, account_interval=quick, campaign_interval=quick, farthest=SECOND)
-        begun = self.store.begin(
+        self.store.pace.departures(
+            self.campaign.name, 1, account_interval=quick, campaign_interval=quick, farthest=SECOND
+        )
+        begun = self.store.attempts.begin(
             self.case(attempt_id), "t", lease=60 * SECOND, first_look=SECOND, account_interval=quick,
             campaign_interval=quick, record={"version": "1"}, pool=["+12125550199"], limits=CallerIdLimits(lines=9),
         )  # fmt: skip
@@ -95,47 +97,47 @@ class Campaigning:
     def end(self, case: Case, settled: Settled, *, again: bool = False) -> None:
         if settled.disposition is not Disposition.BUSY:
             answered = CallEvent("v3:out", CallState.ANSWERED)
-            assert self.store.witness(case.attempt_id, ledger.told(answered)) is Heard.NEWS
+            assert self.store.attempts.witness(case.attempt_id, witnesses.told(answered)) is Reception.NEWS
             self.look()
         event = CallEvent("v3:out", CallState.ENDED, None, settled.disposition, settled.reason)
-        assert self.store.witness(case.attempt_id, ledger.told(event)) is Heard.NEWS
+        assert self.store.attempts.witness(case.attempt_id, witnesses.told(event)) is Reception.NEWS
         due = self.store.now() - SECOND if again else None
-        assert self.store.conclude(self.case(case.attempt_id), settled, due, ABANDONED) == "ok"
+        assert self.store.attempts.conclude(self.case(case.attempt_id), settled, due, ABANDONED) == "ok"
         self.look()
 
     def run(self) -> None:
         store, campaign = self.store, self.campaign
         people = [Contact(f"+1212555010{n}", {"name": "Ada", "day": "d", "time": "t"}, n + 2) for n in range(6)]
-        store.define(campaign)
-        assert store.add_do_not_call(LISTED, "operator")
-        store.imported("us-dnc", Registry(store.now().date(), "marketing"))
-        assert store.enlist(campaign, [(p, place_of(p)) for p in people], store.now()) == Enlisted(6, 0, 1)
-        assert store.refuse_rows(campaign.name, [{"line": 9, "reason": "no number"}]) == 1
+        store.campaigns.define(campaign)
+        assert store.do_not_call.add(LISTED, "operator")
+        store.do_not_call.record_import("us-dnc", Registry(store.now().date(), "marketing"))
+        assert store.contacts.enlist(campaign, [(p, place_of(p)) for p in people], store.now()) == Enlisted(6, 0, 1)
+        assert store.contacts.refuse_rows(campaign.name, [{"line": 9, "reason": "no number"}]) == 1
         again, postponed, asked, rings, late = self.claim()
         self.end(self.begin(again), BUSY, again=True)
         # Claimed and never dialed; begun and refused by the carrier; both are given back.
-        assert store.postpone(self.case(late), "", store.now() - SECOND, "lease_ended", "nobody dialed it")
+        assert store.attempts.postpone(self.case(late), "", store.now() - SECOND, "lease_ended", "nobody dialed it")
         case = self.begin(postponed)
-        assert store.postpone(case, "t", store.now() - SECOND, "carrier_busy", "429", slow_to=8)
+        assert store.attempts.postpone(case, "t", store.now() - SECOND, "carrier_busy", "429", slow_to=8)
         assert store.tick("claim", SECOND)
         self.end(self.begin(asked), Settled(Disposition.DO_NOT_CALL, "asked"))
-        store.count_warm(7, store.now())
+        store.pace.count_warm_bots(7, store.now())
         # Busy now, they ring back, and talk.
         case = self.begin(rings)
         self.end(case, BUSY, again=True)
-        store.rings_us("v3:in")
-        inbound = self.case(store.answer(self.case(rings), "v3:in", timedelta(minutes=10)))
+        store.callers.call_began("v3:in")
+        inbound = self.case(store.callers.ring_back(self.case(rings), "v3:in", timedelta(minutes=10)))
         self.look()
         talked, following = retries.after_inbound(Settled(Disposition.COMPLETED, "talked"), inbound.before, store.now())
         assert following is None
-        assert store.attempt_of_call("v3:in") == inbound.attempt_id
+        assert store.callers.attempt_of("v3:in") == inbound.attempt_id
         self.end(inbound, talked)
-        store.rang_off("v3:in")
+        store.callers.call_ended("v3:in")
         # Somebody rings whom nobody rang.
         stranger = Caller("+12125550142", campaign.name)
-        assert store.caller(store.meet("v3:stranger", stranger)) == stranger
+        assert store.callers.get(store.callers.meet("v3:stranger", stranger)) == stranger
         # Of the three that wait again, one asks elsewhere not to be called; the others are reached.
-        assert store.add_do_not_call(self.case(late).phone, "operator")
+        assert store.do_not_call.add(self.case(late).phone, "operator")
         for attempt_id in self.claim():
             self.end(self.begin(attempt_id), Settled(Disposition.COMPLETED, "talked"))
 
@@ -162,9 +164,9 @@ def test_a_finished_campaign_leaves_the_keys_of_the_table_and_no_other(any_store
     whole = Campaigning(any_store, reminder)
     whole.run()
     left = kept(any_store)
-    status = any_store.status(reminder.name)
+    status = any_store.reading.status(reminder.name)
     assert (status.due, status.live, status.done, status.refused, status.lines_in_use) == (0, 0, 4, 2, 0)
-    assert {row["state"] for row in any_store.outcomes(reminder.name)} == {"done", "refused"}
+    assert {row["state"] for row in any_store.reading.outcomes(reminder.name)} == {"done", "refused"}
     assert status.dispositions == {"completed": 3, "do_not_call": 3}
     assert len({key_slot(key.encode()) for key, _, _ in whole.seen}) == 1
     table = documented_keys()

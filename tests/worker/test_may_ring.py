@@ -28,7 +28,7 @@ from worker.rules.may_ring import Facts, may_ring, open_now
 from worker.rules.rule import Rule
 from worker.rules.states import CampaignState
 from worker.store import Store
-from worker.store.views import Begun
+from worker.store.values import Begun
 
 ROOT = Path(__file__).parents[2]
 MONDAY = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)  # 13:00 in New York
@@ -230,9 +230,9 @@ def test_the_fourth_attempt_in_a_day_is_refused_from_another_campaign_too(store:
     campaigns = [reminder.model_copy(update={"name": name}) for name in ("one", "two", "three", "four")]
     answers = [begin(store, campaign, caps) for campaign in campaigns]
     assert [begun.dial for begun in answers] == [True, True, True, False]
-    assert (answers[3].why, answers[3].until) == ("number_limit", MONDAY + DAY)
-    (attempt_id,) = (attempt for attempt in store.live("four"))
-    case = store.case(attempt_id)
+    assert (answers[3].rule, answers[3].until) == ("number_limit", MONDAY + DAY)
+    (attempt_id,) = (attempt for attempt in store.attempts.live("four"))
+    case = store.attempts.case(attempt_id)
     assert case
     assert len(case.rung) == 3
 
@@ -241,21 +241,21 @@ def test_an_attempt_that_was_given_back_does_not_count(store: Store, reminder: C
     store.clock_ms = int(MONDAY.timestamp() * 1000)
     one, two = (reminder.model_copy(update={"name": name}) for name in ("one", "two"))
     assert begin(store, one, (Cap(1, DAY),)).dial
-    case = store.case(store.live("one")[0])
+    case = store.attempts.case(store.attempts.live("one")[0])
     assert case
-    assert store.postpone(case, "t", MONDAY + HOUR, "carrier_busy", "429")
+    assert store.attempts.postpone(case, "t", MONDAY + HOUR, "carrier_busy", "429")
     assert begin(store, two, (Cap(1, DAY),)).dial
 
 
 def begin(store: Store, campaign: Campaign, caps: tuple[Cap, ...]) -> Begun:
     contact = Contact(PHONE, {"name": "Ada", "day": "d", "time": "t"}, 2)
-    store.define(campaign)
-    store.enlist(campaign, [(contact, place_of(contact))], store.now())
+    store.campaigns.define(campaign)
+    store.contacts.enlist(campaign, [(contact, place_of(contact))], store.now())
     (attempt_id,) = claim(store, campaign)
-    case = store.case(attempt_id)
+    case = store.attempts.case(attempt_id)
     assert case
     quick = timedelta(microseconds=1)
-    begun = store.begin(
+    begun = store.attempts.begin(
         case, "t", lease=HOUR, first_look=HOUR, account_interval=quick, campaign_interval=quick, caps=caps, record={}
     )  # fmt: skip
     store._redis.delete("{dialout}:lines")  # the call is over: these tests ask only how often the number was rung
@@ -283,12 +283,12 @@ def test_the_scripts_and_the_rule_agree_about_every_list_of_entries(
     store._redis.flushall()
     store.clock_ms = int(MONDAY.timestamp() * 1000)
     campaign = reminder.model_copy(update={"name": name, "purpose": purpose, "brakes": Brakes()})
-    store.define(campaign)
+    store.campaigns.define(campaign)
     for listing in entries:
-        store.list_numbers([PHONE], listing)
+        store.do_not_call.add_all([PHONE], listing)
     contact = Contact(PHONE, {}, 2)
-    enlisted = store.enlist(campaign, [(contact, place_of(contact))], MONDAY)
-    forbidden = in_force(store.listed(PHONE), name, purpose, MONDAY) is not None
+    enlisted = store.contacts.enlist(campaign, [(contact, place_of(contact))], MONDAY)
+    forbidden = in_force(store.do_not_call.entries_of(PHONE), name, purpose, MONDAY) is not None
     assert forbidden == (enlisted.refused == 1)
     # No entry takes back what another forbids, except that a newer copy of a list replaces the older one.
     for listing in entries:
@@ -300,44 +300,44 @@ def test_an_entry_for_marketing_withdraws_from_marketing_only(store: Store, remi
     contact = Contact(PHONE, {"name": "Ada", "day": "d", "time": "t"}, 2)
     for purpose in ("informational", "marketing"):
         campaign = reminder.model_copy(update={"name": purpose, "purpose": purpose, "brakes": Brakes()})
-        store.define(campaign)
-        store.enlist(campaign, [(contact, place_of(contact))], store.now())
-    assert store.add_do_not_call(PHONE, "operator", scope="marketing")
-    assert (store.status("marketing").refused, store.status("informational").due) == (1, 1)
-    assert not store.is_do_not_call(PHONE)
-    assert store.add_do_not_call(PHONE, "asked during x#1")
-    assert store.is_do_not_call(PHONE)
-    assert store.status("informational").dispositions == {Disposition.DO_NOT_CALL: 1}
+        store.campaigns.define(campaign)
+        store.contacts.enlist(campaign, [(contact, place_of(contact))], store.now())
+    assert store.do_not_call.add(PHONE, "operator", scope="marketing")
+    assert (store.reading.status("marketing").refused, store.reading.status("informational").due) == (1, 1)
+    assert not store.do_not_call.holds(PHONE)
+    assert store.do_not_call.add(PHONE, "asked during x#1")
+    assert store.do_not_call.holds(PHONE)
+    assert store.reading.status("informational").dispositions == {Disposition.DO_NOT_CALL: 1}
 
 
 def test_an_operators_entry_that_holds_longer_replaces_a_shorter_one(store: Store) -> None:
     store.clock_ms = int(MONDAY.timestamp() * 1000)
-    assert store.add_do_not_call(PHONE, "operator", expires_at=MONDAY + HOUR)
-    assert not store.add_do_not_call(PHONE, "asked during x#1")
-    assert not store.add_do_not_call(PHONE, "operator", expires_at=MONDAY + DAY)
-    assert [(one.source, one.expires_at) for one in store.listed(PHONE)] == [("asked during x#1", None)]
+    assert store.do_not_call.add(PHONE, "operator", expires_at=MONDAY + HOUR)
+    assert not store.do_not_call.add(PHONE, "asked during x#1")
+    assert not store.do_not_call.add(PHONE, "operator", expires_at=MONDAY + DAY)
+    assert [(one.source, one.expires_at) for one in store.do_not_call.entries_of(PHONE)] == [("asked during x#1", None)]
 
 
 def test_a_dial_that_asks_again_sees_a_pause_or_a_listing_that_came_meanwhile(store: Store, reminder: Campaign) -> None:
     store.clock_ms = int(MONDAY.timestamp() * 1000)
     begun = begin(store, reminder, ())
     assert begun.dial
-    case = store.case(store.live(reminder.name)[0])
+    case = store.attempts.case(store.attempts.live(reminder.name)[0])
     assert case
 
     quick = timedelta(microseconds=1)
 
     def why() -> str:
         store.clock_ms = (store.clock_ms or 0) + 1000  # the dial misses its moment each time
-        return store.begin(
+        return store.attempts.begin(
             case, "t", lease=HOUR, first_look=HOUR, account_interval=quick, campaign_interval=quick, record={}
-        ).why
+        ).rule
 
     assert why() == ""
-    store.set_state(reminder.name, CampaignState.PAUSED)
+    store.campaigns.set_state(reminder.name, CampaignState.PAUSED)
     assert why() == "paused"
-    store.set_state(reminder.name, CampaignState.RUNNING)
-    store.add_do_not_call(PHONE, "operator")
+    store.campaigns.set_state(reminder.name, CampaignState.RUNNING)
+    store.do_not_call.add(PHONE, "operator")
     assert why() == "do_not_call"
 
 
@@ -376,7 +376,7 @@ def test_a_campaign_without_consent_is_refused_at_the_door_and_rows_without_it_o
     campaign, file = folder(tmp_path), tmp_path / "c.csv"
     file.write_text("phone\n+12125550111\n", "utf-8")
     assert "need consent on record" in dialout("enqueue", campaign, file, code=1)[2]
-    assert store.campaigns() == []
+    assert store.campaigns.names() == []
     assert "need consent on record" in dialout("check", campaign, file, code=1)[2]
     file.write_text("name,phone,consent_type\nA,+12125550111,express\nB,+12125550112,\nC,2125550113,none\n", "utf-8")
     rejects = tmp_path / "rejects.csv"
@@ -420,27 +420,27 @@ def test_a_long_list_is_imported_in_batches_and_withdraws_contacts_that_wait(
     dialout: Dialout, store: Store, reminder: Campaign, tmp_path: Path
 ) -> None:
     contact = Contact("+12125552345", {"name": "Ada", "day": "d", "time": "t"}, 2)
-    store.define(reminder)
-    store.enlist(reminder, [(contact, place_of(contact))], store.now())
+    store.campaigns.define(reminder)
+    store.contacts.enlist(reminder, [(contact, place_of(contact))], store.now())
     file = tmp_path / "many.txt"
     file.write_text("phone\n" + "".join(f"212555{n:04d}\n" for n in range(2000, 4500)), "utf-8")
     assert "2,500 numbers added" in dialout("dnc", "import", file)[1]
     assert "2,500 were listed already" in dialout("dnc", "import", file)[1]
-    assert (store.status(reminder.name).refused, store.status(reminder.name).due) == (1, 0)
+    assert (store.reading.status(reminder.name).refused, store.reading.status(reminder.name).due) == (1, 0)
 
 
 def test_telnyx_never_rings_the_contacts_of_a_rehearsal(
     store: Store, server: EmbeddedRedis, reminder: Campaign, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contact = Contact(PHONE, {"name": "Ada", "day": "d", "time": "t"}, 2)
-    store.define(reminder)
-    store.enlist(reminder, [(contact, place_of(contact))], store.now())
+    store.campaigns.define(reminder)
+    store.contacts.enlist(reminder, [(contact, place_of(contact))], store.now())
     (attempt_id,) = claim(store, reminder)
     for name, value in {"REDIS_URL": server.url, "TELNYX_API_KEY": "k", "BRIEF_SECRET": "s"}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("TELNYX_BASE_URL", raising=False)
     program = "import sys; from worker.tasks import place_call; place_call(sys.argv[1])"
     subprocess.run([sys.executable, "-c", program, attempt_id], check=True, cwd=ROOT)
-    (row,) = store.outcomes(reminder.name)
+    (row,) = store.reading.outcomes(reminder.name)
     assert (row["state"], row["attempts"]) == ("refused", 0)
     assert row["reason"] == Rule.REHEARSED.sentence

@@ -11,7 +11,7 @@ from worker.dialing import concluding
 from worker.rules.brakes import Stop
 from worker.rules.evidence import CallEvent, CallState
 from worker.rules.settlement import DialAnswer
-from worker.store import Store, ledger
+from worker.store import Store, witnesses
 
 SAMPLE = re.compile(r'dialout_[a-z_]+(\{[a-z]+="[a-z_]+"(,[a-z]+="[a-z_]+")*\})? [0-9.e+-]+')
 
@@ -20,9 +20,9 @@ def test_metrics_tell_lines_contacts_and_silence_and_nothing_of_people(
     callbacks: httpx.Client, store: Store, reminder: Campaign
 ) -> None:
     attempt_id = dialed(store, reminder)
-    store.witness(attempt_id, ledger.told(CallEvent("v3:1", CallState.ANSWERED)))
+    store.attempts.witness(attempt_id, witnesses.told(CallEvent("v3:1", CallState.ANSWERED)))
     store._redis.hset(f"{{dialout}}:odds:{reminder.name}", "silent", 3)
-    store.rings_us("v3:in")
+    store.callers.call_began("v3:in")
     answer = callbacks.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     samples = [line for line in answer.text.splitlines() if not line.startswith("#")]
@@ -44,10 +44,10 @@ def test_metrics_tell_what_the_brakes_have_counted_and_which_of_them_holds(
     callbacks: httpx.Client, store: Store, reminder: Campaign
 ) -> None:
     attempt_id = dialed(store, reminder)
-    refused = ledger.dialed(DialAnswer(refused=Disposition.FAILED, reason="no profile"))
-    store.witness(attempt_id, refused, token="t")
+    refused = witnesses.dialed(DialAnswer(refused=Disposition.FAILED, reason="no profile"))
+    store.attempts.witness(attempt_id, refused, token="t")
     concluding.conclude(store, attempt_id)
-    assert store.brake(reminder.name, Stop("failed", "too many"))
+    assert store.brakes.pull(reminder.name, Stop("failed", "too many"))
     samples = callbacks.get("/metrics").text.splitlines()
     of = f'campaign="{reminder.name}"'
     for expected in (

@@ -26,7 +26,7 @@ def test_what_a_campaign_says_of_its_calls_reaches_the_carrier_and_the_bot(
     store: Store, reminder: Campaign, record: bool
 ) -> None:
     rules = reminder.call.model_copy(update={"record": record, "menus": "press_keys"})
-    case = store.case(dialed(store, changed(reminder, call=rules.model_dump())))
+    case = store.attempts.case(dialed(store, changed(reminder, call=rules.model_dump())))
     assert case
     order = briefing.order(case, SETTINGS, store.now())
     assert (order.record, order.time_limit_s) == (record, 300)

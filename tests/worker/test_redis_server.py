@@ -25,7 +25,7 @@ from worker.machine.embedded import EmbeddedRedis
 from worker.machine.processes import BEAT, CALLBACKS, WORKER, Processes, free_port, wait_for_port
 from worker.settings import SettingsError
 from worker.store import Store, redis_server
-from worker.store.views import StoreError
+from worker.store.values import StoreError
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +62,14 @@ def dialer(url: str, folder: Path, *services: str, port: int = 0) -> Iterator[Pr
 def enlist(store: Store, campaign: Campaign, number: int) -> str:
     """Enlist one person; returns their id."""
     contact = Contact(f"+1212555{number:04d}", {"name": "Ada", "day": "d", "time": "t"}, 2)
-    store.define(campaign)
-    store.enlist(campaign, [(contact, place_of(contact))], store.now())
-    return store.contact_id(campaign.name, contact.phone)
+    store.campaigns.define(campaign)
+    store.contacts.enlist(campaign, [(contact, place_of(contact))], store.now())
+    return store.contacts.id_of(campaign.name, contact.phone)
 
 
 def was_dialed(store: Store, contact_id: str) -> bool:
     try:
-        return any(entry["event"] == "dialed" for entry in store.journal(contact_id))
+        return any(entry["event"] == "dialed" for entry in store.reading.journal(contact_id))
     except redis.RedisError:
         return False
 

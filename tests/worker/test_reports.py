@@ -34,8 +34,8 @@ from worker.cli.why import stories
 from worker.dialing import concluding
 from worker.machine.embedded import EmbeddedRedis
 from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection
-from worker.store import Store, ledger
-from worker.store.views import Heard
+from worker.store import Store, witnesses
+from worker.store.values import Reception
 from worker.web.reports import DETECTION_S
 
 PHONE = "+12125550111"
@@ -72,17 +72,17 @@ def test_who_opts_out_is_on_the_list_by_the_answer_and_waits_in_no_campaign(
 ) -> None:
     other = reminder.model_copy(update={"name": "another"})
     contact = Contact(PHONE, NAME, 2)
-    store.define(other)
-    store.enlist(other, [(contact, place_of(contact))], store.now())
-    assert store.status("another").due == 1
+    store.campaigns.define(other)
+    store.contacts.enlist(other, [(contact, place_of(contact))], store.now())
+    assert store.reading.status("another").due == 1
     for _ in range(2):
         assert opt_out(callbacks, attempt) == 200
-        listed = store.listed(PHONE)
+        listed = store.do_not_call.entries_of(PHONE)
         assert listed
         assert listed[0].source == f"asked during {attempt}"
-        status = store.status("another")
+        status = store.reading.status("another")
         assert (status.due, status.refused, status.dispositions) == (0, 1, {"do_not_call": 1})
-    journal = store.journal(store.contact_id(reminder.name, PHONE))
+    journal = store.reading.journal(store.contacts.id_of(reminder.name, PHONE))
     assert [entry["rule"] for entry in journal if entry["event"] == "heard"] == ["opt_out"]
     (_, story) = stories(store, PHONE)
     assert story.decisions[-1].rule == "do_not_call"
@@ -100,23 +100,27 @@ def test_no_report_before_or_after_undoes_an_opt_out(
     ]
     for step in steps if first == "opt-out" else reversed(steps):
         assert step() == 200
-        store.witness(attempt, ledger.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.COMPLETED, "ok", 9)))
+        store.attempts.witness(
+            attempt, witnesses.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.COMPLETED, "ok", 9))
+        )
         concluding.conclude(store, attempt)
-    (row,) = store.outcomes(reminder.name)
+    (row,) = store.reading.outcomes(reminder.name)
     waited = first == "report" and disposition in {"callback", "failed"}  # and that was withdrawn
     assert (row["state"], row["disposition"]) == ("refused" if waited else "done", "do_not_call")
     assert row["answers"] == {"yes": True}
-    assert store.status(reminder.name).due == 0
+    assert store.reading.status(reminder.name).due == 0
 
 
 def test_an_opt_out_without_any_report_is_no_failure_of_ours(
     callbacks: httpx.Client, store: Store, reminder: Campaign, attempt: str
 ) -> None:
-    store.witness(attempt, ledger.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.COMPLETED, "ok", 9)))
+    store.attempts.witness(
+        attempt, witnesses.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.COMPLETED, "ok", 9))
+    )
     assert opt_out(callbacks, attempt) == 200
     store.clock_ms = int((store.now() + timedelta(hours=1)).timestamp() * 1000)
     concluding.conclude(store, attempt)
-    (row,) = store.outcomes(reminder.name)
+    (row,) = store.reading.outcomes(reminder.name)
     assert (row["disposition"], row["reason"], row["duration_s"]) == ("do_not_call", "they said stop", 9)
 
 
@@ -130,22 +134,22 @@ def test_an_opt_out_is_believed_only_if_it_is_signed_as_one_and_names_an_attempt
     )
     for unknown in ("", "nobody#1", "caller#0", "caller#" + "0" * 20):
         assert opt_out(callbacks, unknown) == 404
-    assert list(store.do_not_call()) == []
+    assert list(store.do_not_call.entries()) == []
 
 
 def test_a_contact_who_rings_back_to_opt_out_is_not_rung_again(
     callbacks: httpx.Client, store: Store, reminder: Campaign, attempt: str
 ) -> None:
-    store.witness(attempt, ledger.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.BUSY, "busy")))
+    store.attempts.witness(attempt, witnesses.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.BUSY, "busy")))
     concluding.conclude(store, attempt)
-    assert store.status(reminder.name).due == 1
+    assert store.reading.status(reminder.name).due == 1
     callbacks.post("/telnyx/inbound", **signed({"CallSid": "v3:in", "From": PHONE, "To": "+12125550100"}))
-    rang = store.attempt_of_call("v3:in")
+    rang = store.callers.attempt_of("v3:in")
     assert rang
     assert opt_out(callbacks, rang) == 200
     store.clock_ms = int((store.now() + timedelta(hours=1)).timestamp() * 1000)
     concluding.conclude(store, rang)
-    status = store.status(reminder.name)
+    status = store.reading.status(reminder.name)
     assert (status.due, status.live, status.dispositions) == (0, 0, {"do_not_call": 1})
 
 
@@ -201,7 +205,7 @@ def test_of_several_words_the_strongest_is_told(
     callbacks: httpx.Client, store: Store, attempt: str, heard: list[str], strongest: str
 ) -> None:
     for by in heard:
-        assert store.witness(attempt, ledger.detected(Detection("v3:1", AnsweredBy(by)))) is Heard.NOTED
+        assert store.attempts.witness(attempt, witnesses.detected(Detection("v3:1", AnsweredBy(by)))) is Reception.NOTED
     assert ask(callbacks, attempt) == strongest
 
 
@@ -226,10 +230,10 @@ def test_where_no_detection_can_come_none_is_waited_for(
     callbacks: httpx.Client, store: Store, reminder: Campaign, attempt: str
 ) -> None:
     callbacks.post("/telnyx/inbound", **signed({"CallSid": "v3:in", "From": PHONE, "To": "+12125550100"}))
-    rang = store.attempt_of_call("v3:in")
+    rang = store.callers.attempt_of("v3:in")
     assert rang
     rules = reminder.call.model_copy(update={"machine_detection": False})
-    store.define(changed(reminder, call=rules))
+    store.campaigns.define(changed(reminder, call=rules))
     began = time.monotonic()
     assert [ask(callbacks, attempt_id) for attempt_id in (rang, attempt)] == ["", ""]
     assert time.monotonic() - began < 3
@@ -248,7 +252,7 @@ def test_only_the_bot_may_ask_and_only_about_an_attempt(callbacks: httpx.Client,
 def test_what_the_bot_and_the_carrier_say_of_a_call_stands_in_the_results(
     callbacks: httpx.Client, server: EmbeddedRedis, store: Store, reminder: Campaign, attempt: str, tmp_path: Path
 ) -> None:
-    (before,) = store.outcomes(reminder.name)
+    (before,) = store.reading.outcomes(reminder.name)
     told = ("answered_by", "ended_by", "first_audio_ms", "recording_url", "usage", "problems", "transcript")
     assert [before[name] for name in told] == [None, None, None, None, {}, [], []]
     said = (Turn(role="bot", text="Hello Ada", at_s=0.2, latency_ms=640), Turn(role="contact", text="yes", at_s=2.5))

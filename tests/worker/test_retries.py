@@ -13,7 +13,7 @@ from campaigns.places import Place, place_of
 from worker.dialing import concluding
 from worker.rules import retries
 from worker.rules.settlement import DialAnswer, Settled
-from worker.store import Store, ledger
+from worker.store import Store, witnesses
 from worker.telnyx import codes
 from worker.telnyx.reading import read_status
 
@@ -66,23 +66,23 @@ def rung(store: Store, campaign: Campaign, at: datetime) -> str:
     """Begin the contact's next attempt at an instant, and return its id."""
     store.clock_ms = int(at.timestamp() * 1000)
     (attempt_id,) = claim(store, campaign, lines=1)
-    case = store.case(attempt_id)
+    case = store.attempts.case(attempt_id)
     assert case
-    assert store.begin(
+    assert store.attempts.begin(
         case, "t", lease=HOUR, first_look=SECOND, account_interval=SECOND, campaign_interval=SECOND, record={"v": "1"}
     ).dial  # fmt: skip
     return attempt_id
 
 
 def next_due(store: Store, campaign: Campaign) -> datetime | None:
-    ((_, first),) = store.status(campaign.name).due_by_place.values()
+    ((_, first),) = store.reading.status(campaign.name).due_by_place.values()
     return first
 
 
 def enlisted(store: Store, campaign: Campaign) -> None:
     store.clock_ms = int(NOON.timestamp() * 1000)
-    store.define(campaign)
-    store.enlist(campaign, [(CONTACT, place_of(CONTACT))], NOON)
+    store.campaigns.define(campaign)
+    store.contacts.enlist(campaign, [(CONTACT, place_of(CONTACT))], NOON)
 
 
 @pytest.mark.parametrize(
@@ -97,12 +97,12 @@ def test_every_documented_cause_leads_to_the_retries_that_the_campaigns_rules_sa
         attempt_id = rung(store, sample, at)
         event = read_status({"CallSid": f"v3:{attempt_id}", **form})
         assert event
-        store.witness(attempt_id, ledger.told(event))
+        store.attempts.witness(attempt_id, witnesses.told(event))
         concluding.conclude(store, attempt_id)
         due = next_due(store, sample)
         assert due == (at + delay if delay else None)
         at = due or at
-    (row,) = store.outcomes(sample.name)
+    (row,) = store.reading.outcomes(sample.name)
     assert (row["state"], row["disposition"], row["attempts"]) == ("done", end, len(RULES[end]) + 1)
 
 
@@ -116,9 +116,9 @@ def test_every_disposition_that_a_bot_reports_leads_to_the_retries_that_the_camp
         attempt_id = rung(store, sample, at)
         event = read_status({"CallSid": f"v3:{attempt_id}", "CallStatus": "completed", "CallDuration": "9"})
         assert event
-        store.witness(attempt_id, ledger.told(event))
+        store.attempts.witness(attempt_id, witnesses.told(event))
         report = Report(report_id="r", attempt_id=attempt_id, disposition=Disposition(end), started_at=at, ended_at=at)
-        store.witness(attempt_id, ledger.reported(report))
+        store.attempts.witness(attempt_id, witnesses.reported(report))
         concluding.conclude(store, attempt_id)
         due = next_due(store, sample)
         assert due == (at + delay if delay else None)
@@ -134,7 +134,7 @@ def test_a_call_back_comes_on_top_of_the_campaigns_max_attempts_but_only_once(st
             report_id="r", attempt_id=attempt_id, disposition=Disposition.CALLBACK, reason="not now", started_at=at,
             ended_at=at,
         )  # fmt: skip
-        store.witness(attempt_id, ledger.reported(report))
+        store.attempts.witness(attempt_id, witnesses.reported(report))
         store.clock_ms = int((at + timedelta(minutes=1)).timestamp() * 1000)
         concluding.conclude(store, attempt_id)
         if made < most:
@@ -142,7 +142,7 @@ def test_a_call_back_comes_on_top_of_the_campaigns_max_attempts_but_only_once(st
             assert due
             assert due >= at + timedelta(hours=2)
             at = due
-    (row,) = store.outcomes(sample.name)
+    (row,) = store.reading.outcomes(sample.name)
     assert (row["state"], row["disposition"], row["attempts"]) == ("done", "callback", most)
     assert row["reason"] == "not now; not rung again: 4 attempts were made, or no time fits"
 
@@ -153,19 +153,19 @@ def test_a_message_that_was_left_is_not_left_again_unless_the_campaign_says_so(s
     )
     enlisted(store, again)
     attempt_id = rung(store, again, NOON)
-    case = store.case(attempt_id)
+    case = store.attempts.case(attempt_id)
     assert case
     assert not case.message_left
     report = Report(
         report_id="r", attempt_id=attempt_id, disposition=Disposition.VOICEMAIL, message_left=True, started_at=NOON,
         ended_at=NOON,
     )  # fmt: skip
-    store.witness(attempt_id, ledger.reported(report))
+    store.attempts.witness(attempt_id, witnesses.reported(report))
     store.clock_ms = int((NOON + timedelta(minutes=1)).timestamp() * 1000)
     concluding.conclude(store, attempt_id)
     due = next_due(store, again)
     assert due
-    case = store.case(rung(store, again, due))
+    case = store.attempts.case(rung(store, again, due))
     assert case
     assert case.message_left
 
@@ -191,9 +191,9 @@ def test_a_dial_that_the_carrier_refuses_is_settled_at_once_with_its_own_words(s
     enlisted(store, sample)
     attempt_id = rung(store, sample, NOON)
     refused = DialAnswer(refused=Disposition.INVALID_NUMBER, reason="the carrier refused (422, 10016): not E.164")
-    store.witness(attempt_id, ledger.dialed(refused), token="t")
+    store.attempts.witness(attempt_id, witnesses.dialed(refused), token="t")
     concluding.conclude(store, attempt_id)
-    (row,) = store.outcomes(sample.name)
+    (row,) = store.reading.outcomes(sample.name)
     assert (row["state"], row["disposition"], row["reason"]) == ("done", "invalid_number", refused.reason)
 
 

@@ -17,8 +17,9 @@ from worker.rules import retries
 from worker.rules.evidence import CallEvent, CallState
 from worker.rules.settlement import DialAnswer, Settled
 from worker.rules.states import CampaignState
-from worker.store import APART, CATCH_UP, SPARE, Store, ledger
-from worker.store.views import Begun, Case, Enlisted, Heard, StoreError
+from worker.store import Store, times, witnesses
+from worker.rules.timing import APART, CATCH_UP, SPARE
+from worker.store.values import Begun, Case, Enlisted, Reception, StoreError
 
 SECOND = timedelta(seconds=1)
 MS = timedelta(milliseconds=1)
@@ -33,14 +34,14 @@ def people(count: int) -> list[tuple[Contact, Place]]:
 
 
 def enlist(store: Store, campaign: Campaign, count: int) -> None:
-    store.define(campaign)
-    store.enlist(campaign, people(count), store.now())
+    store.campaigns.define(campaign)
+    store.contacts.enlist(campaign, people(count), store.now())
 
 
 def begin(store: Store, attempt_id: str, token: str = "t", per_s: float = 10_000) -> Begun:
-    case = store.case(attempt_id)
+    case = store.attempts.case(attempt_id)
     assert case
-    return store.begin(
+    return store.attempts.begin(
         case, token, lease=60 * SECOND, first_look=10 * SECOND, account_interval=SECOND / per_s,
         campaign_interval=SECOND / per_s, record={"caller_id": "+12125550100"},
     )  # fmt: skip
@@ -50,33 +51,33 @@ def begun(store: Store, campaign: Campaign) -> Case:
     enlist(store, campaign, 1)
     (attempt_id,) = claim(store, campaign)
     assert begin(store, attempt_id).dial
-    case = store.case(attempt_id)
+    case = store.attempts.case(attempt_id)
     assert case
     return case
 
 
 def refreshed(store: Store, case: Case) -> Case:
-    again = store.case(case.attempt_id)
+    again = store.attempts.case(case.attempt_id)
     assert again
     return again
 
 
-def busy(case: Case) -> ledger.Testimony:
-    return ledger.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.BUSY, "busy"))
+def busy(case: Case) -> witnesses.Testimony:
+    return witnesses.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.BUSY, "busy"))
 
 
 def test_the_same_file_enqueued_twice_changes_nothing(store: Store, reminder: Campaign) -> None:
-    store.define(reminder)
-    assert store.enlist(reminder, people(20), store.now()) == Enlisted(new=20)
-    before = store.status(reminder.name)
-    assert store.enlist(reminder, people(20), store.now()) == Enlisted(known=20)
-    assert store.status(reminder.name) == before
+    store.campaigns.define(reminder)
+    assert store.contacts.enlist(reminder, people(20), store.now()) == Enlisted(new=20)
+    before = store.reading.status(reminder.name)
+    assert store.contacts.enlist(reminder, people(20), store.now()) == Enlisted(known=20)
+    assert store.reading.status(reminder.name) == before
 
 
 def test_whoever_is_on_the_do_not_call_list_is_enlisted_as_refused(store: Store, reminder: Campaign) -> None:
-    store.add_do_not_call("+12125550100", "operator")
+    store.do_not_call.add("+12125550100", "operator")
     enlist(store, reminder, 2)
-    status = store.status(reminder.name)
+    status = store.reading.status(reminder.name)
     assert (status.due, status.refused, status.dispositions) == (1, 1, {"do_not_call": 1})
 
 
@@ -117,14 +118,14 @@ def test_a_paused_campaign_is_not_claimed_and_a_claimed_attempt_of_it_is_not_dia
 ) -> None:
     enlist(store, reminder, 3)
     (attempt_id, *_) = claim(store, reminder, lines=1)
-    store.set_state(reminder.name, CampaignState.PAUSED, "test")
-    assert begin(store, attempt_id) == Begun(dial=False, why="paused")
+    store.campaigns.set_state(reminder.name, CampaignState.PAUSED, "test")
+    assert begin(store, attempt_id) == Begun(dial=False, rule="paused")
     assert claim(store, reminder, lines=3) == []
 
 
 def test_an_attempt_is_begun_once_however_often_its_message_comes(store: Store, reminder: Campaign) -> None:
     case = begun(store, reminder)
-    assert begin(store, case.attempt_id, "another").why == "gone"
+    assert begin(store, case.attempt_id, "another").rule == "gone"
     assert begin(store, case.attempt_id, "t").dial, "the same worker, whose reply was lost, hears the same answer"
 
 
@@ -132,14 +133,14 @@ def test_an_attempt_whose_lease_ran_out_is_not_dialed(store: Store, reminder: Ca
     enlist(store, reminder, 1)
     (attempt_id,) = claim(store, reminder, lease=timedelta(milliseconds=1))
     threading.Event().wait(0.02)
-    assert begin(store, attempt_id).why == "gone"
+    assert begin(store, attempt_id).rule == "gone"
 
 
 def test_a_number_listed_after_the_claim_is_not_dialed(store: Store, reminder: Campaign) -> None:
     enlist(store, reminder, 1)
     (attempt_id,) = claim(store, reminder)
-    store.add_do_not_call("+12125550100", "operator")
-    assert begin(store, attempt_id).why == "do_not_call"
+    store.do_not_call.add("+12125550100", "operator")
+    assert begin(store, attempt_id).rule == "do_not_call"
 
 
 def test_two_campaigns_do_not_ring_one_number_at_once(store: Store, reminder: Campaign) -> None:
@@ -147,12 +148,12 @@ def test_two_campaigns_do_not_ring_one_number_at_once(store: Store, reminder: Ca
     begun(store, reminder)
     enlist(store, other, 1)
     (attempt_id,) = claim(store, other)
-    assert begin(store, attempt_id).why == "on_a_call"
+    assert begin(store, attempt_id).rule == "on_a_call"
 
 
 def turns(store: Store, campaign: str, count: int, *, account_per_s: float, per_s: float) -> tuple[list[float], float]:
     """When so many dials may leave, in ms from now; and when the first without a turn should ask again (0: all have one)."""
-    given = store.turns(
+    given = store.pace.departures(
         campaign, count, account_interval=SECOND / account_per_s, campaign_interval=SECOND / per_s, farthest=SECOND
     )
     milliseconds = [(turn - given.clock.now) / timedelta(milliseconds=1) for turn in given.at]
@@ -187,7 +188,7 @@ def left_after(store: Store, attempt_id: str, late_ms: int, per_s: float) -> int
         store.clock_ms = int(answer.at.timestamp() * 1000)
     assert answer.at
     left = answer.at + timedelta(milliseconds=late_ms)
-    store.witness(attempt_id, ledger.dialed(DialAnswer(call_sid="v3:1")), token="t", left_at=left)
+    store.attempts.witness(attempt_id, witnesses.dialed(DialAnswer(call_sid="v3:1")), token="t", left_at=left)
     return round(left.timestamp() * 1000)
 
 
@@ -216,14 +217,14 @@ def test_who_has_missed_its_moment_asks_for_another_and_keeps_the_pace(store: St
     enlist(store, reminder, 2)
     first, second = claim(store, reminder)
     store.clock_ms = start = int(store.now().timestamp() * 1000)
-    assert begin(store, first, "a", per_s=1).at == ledger.moment(start)
+    assert begin(store, first, "a", per_s=1).at == times.moment(start)
     store.clock_ms += 1100
-    assert begin(store, second, "b", per_s=1).at == ledger.moment(store.clock_ms)
+    assert begin(store, second, "b", per_s=1).at == times.moment(store.clock_ms)
     again = begin(store, first, "a", per_s=1)
-    assert (again.dial, again.at) == (True, ledger.moment(start + 1100 + 1000 + round(APART / MS)))
-    store.set_state(reminder.name, CampaignState.PAUSED)
+    assert (again.dial, again.at) == (True, times.moment(start + 1100 + 1000 + round(APART / MS)))
+    store.campaigns.set_state(reminder.name, CampaignState.PAUSED)
     store.clock_ms += 5000
-    assert begin(store, first, "a", per_s=1).why == "paused"
+    assert begin(store, first, "a", per_s=1).rule == "paused"
 
 
 def test_nothing_is_written_while_the_moment_is_far_away(store: Store, reminder: Campaign) -> None:
@@ -232,53 +233,56 @@ def test_nothing_is_written_while_the_moment_is_far_away(store: Store, reminder:
     store.clock_ms = start = int(store.now().timestamp() * 1000)
     assert begin(store, first, per_s=1).dial
     wait = begin(store, second, per_s=1)
-    assert (wait.dial, wait.why, wait.at) == (False, "", ledger.moment(start + 1000 + round(APART / MS)))
-    case = store.case(second)
+    assert (wait.dial, wait.rule, wait.at) == (False, "", times.moment(start + 1000 + round(APART / MS)))
+    case = store.attempts.case(second)
     assert case
     assert not case.begun
 
 
 def test_a_postponed_attempt_is_not_spent(store: Store, reminder: Campaign) -> None:
     case = begun(store, reminder)
-    assert store.postpone(case, "t", store.now(), "carrier_busy", "429")
-    assert store.status(reminder.name).due == 1
+    assert store.attempts.postpone(case, "t", store.now(), "carrier_busy", "429")
+    assert store.reading.status(reminder.name).due == 1
     assert claim(store, reminder) == [case.attempt_id]
 
 
 def test_a_late_worker_cannot_give_back_an_attempt_that_is_anothers(store: Store, reminder: Campaign) -> None:
     case = begun(store, reminder)
-    assert not store.postpone(case, "a stale token", store.now(), "carrier_busy", "429")
-    assert store.witness(case.attempt_id, ledger.dialed(DialAnswer()), token="a stale token") is Heard.UNKNOWN
+    assert not store.attempts.postpone(case, "a stale token", store.now(), "carrier_busy", "429")
+    assert (
+        store.attempts.witness(case.attempt_id, witnesses.dialed(DialAnswer()), token="a stale token")
+        is Reception.UNKNOWN
+    )
 
 
 def test_a_repeated_word_changes_nothing_and_an_unknown_attempt_is_told(store: Store, reminder: Campaign) -> None:
     case = begun(store, reminder)
-    assert store.witness(case.attempt_id, busy(case)) is Heard.NEWS
+    assert store.attempts.witness(case.attempt_id, busy(case)) is Reception.NEWS
     before = store._redis.hgetall(f"{{dialout}}:attempt:{case.attempt_id}")
-    assert store.witness(case.attempt_id, busy(case)) is Heard.REPEATED
+    assert store.attempts.witness(case.attempt_id, busy(case)) is Reception.REPEATED
     assert store._redis.hgetall(f"{{dialout}}:attempt:{case.attempt_id}") == before
-    assert store.witness("nobody#1", busy(case)) is Heard.UNKNOWN
+    assert store.attempts.witness("nobody#1", busy(case)) is Reception.UNKNOWN
 
 
 def test_a_call_that_ended_frees_its_line_before_it_is_concluded(store: Store, reminder: Campaign) -> None:
     case = begun(store, reminder)
-    assert store.status(reminder.name).lines_in_use == 1
-    store.witness(case.attempt_id, busy(case))
-    assert store.status(reminder.name).lines_in_use == 0
+    assert store.reading.status(reminder.name).lines_in_use == 1
+    store.attempts.witness(case.attempt_id, busy(case))
+    assert store.reading.status(reminder.name).lines_in_use == 0
 
 
 def test_a_conclusion_from_old_evidence_is_not_written(store: Store, reminder: Campaign) -> None:
     case = begun(store, reminder)
-    store.witness(case.attempt_id, busy(case))
-    assert store.conclude(case, BUSY, None) == "stale"
-    assert store.conclude(refreshed(store, case), BUSY, None) == "ok"
+    store.attempts.witness(case.attempt_id, busy(case))
+    assert store.attempts.conclude(case, BUSY, None) == "stale"
+    assert store.attempts.conclude(refreshed(store, case), BUSY, None) == "ok"
 
 
 def test_a_settled_fact_stays(store: Store, reminder: Campaign) -> None:
     case = begun(store, reminder)
-    assert store.conclude(case, BUSY, None) == "ok"
-    assert store.conclude(case, Settled(Disposition.COMPLETED, "late"), None) == "settled"
-    assert store.status(reminder.name).dispositions == {"busy": 1}
+    assert store.attempts.conclude(case, BUSY, None) == "ok"
+    assert store.attempts.conclude(case, Settled(Disposition.COMPLETED, "late"), None) == "settled"
+    assert store.reading.status(reminder.name).dispositions == {"busy": 1}
 
 
 def test_a_settled_fact_gives_way_to_who_asks_not_to_be_called_again_and_to_nobody_else(
@@ -286,23 +290,23 @@ def test_a_settled_fact_gives_way_to_who_asks_not_to_be_called_again_and_to_nobo
 ) -> None:
     case = begun(store, reminder)
     asked = Settled(Disposition.DO_NOT_CALL, "asked")
-    assert store.conclude(case, Settled(Disposition.CALLBACK, "later"), store.now()) == "ok"
-    assert store.conclude(case, asked, None) == "ok"
-    status = store.status(reminder.name)
+    assert store.attempts.conclude(case, Settled(Disposition.CALLBACK, "later"), store.now()) == "ok"
+    assert store.attempts.conclude(case, asked, None) == "ok"
+    status = store.reading.status(reminder.name)
     assert (status.due, status.done, status.dispositions) == (0, 1, {"do_not_call": 1})
-    assert store.is_do_not_call(case.phone)
+    assert store.do_not_call.holds(case.phone)
     for other in (Settled(Disposition.COMPLETED, "talked"), asked):
-        assert store.conclude(case, other, store.now()) == "settled"
-    assert store.status(reminder.name) == status
+        assert store.attempts.conclude(case, other, store.now()) == "settled"
+    assert store.reading.status(reminder.name) == status
 
 
 def test_a_guess_is_corrected_and_the_retry_that_it_had_queued_is_withdrawn(store: Store, reminder: Campaign) -> None:
     case = begun(store, reminder)
     guess = Settled(Disposition.UNCONFIRMED, "no answer", guess=True)
-    assert store.conclude(case, guess, store.now() + timedelta(hours=1)) == "ok"
-    assert store.status(reminder.name).due == 1
-    assert store.conclude(refreshed(store, case), Settled(Disposition.COMPLETED, "it was"), None) == "ok"
-    status = store.status(reminder.name)
+    assert store.attempts.conclude(case, guess, store.now() + timedelta(hours=1)) == "ok"
+    assert store.reading.status(reminder.name).due == 1
+    assert store.attempts.conclude(refreshed(store, case), Settled(Disposition.COMPLETED, "it was"), None) == "ok"
+    status = store.reading.status(reminder.name)
     assert (status.due, status.done, status.dispositions) == (0, 1, {"completed": 1})
 
 
@@ -310,11 +314,11 @@ def test_a_guess_is_corrected_even_if_the_retry_that_it_had_queued_is_claimed_bu
     store: Store, reminder: Campaign
 ) -> None:
     case = begun(store, reminder)
-    assert store.conclude(case, Settled(Disposition.UNCONFIRMED, "no answer", guess=True), store.now()) == "ok"
+    assert store.attempts.conclude(case, Settled(Disposition.UNCONFIRMED, "no answer", guess=True), store.now()) == "ok"
     assert claim(store, reminder) == [f"{case.contact_id}#2"]
-    assert store.conclude(refreshed(store, case), Settled(Disposition.COMPLETED, "it was"), None) == "ok"
-    assert begin(store, f"{case.contact_id}#2").why == "gone"
-    status = store.status(reminder.name)
+    assert store.attempts.conclude(refreshed(store, case), Settled(Disposition.COMPLETED, "it was"), None) == "ok"
+    assert begin(store, f"{case.contact_id}#2").rule == "gone"
+    status = store.reading.status(reminder.name)
     assert (status.due, status.live, status.done, status.lines_in_use) == (0, 0, 1, 0)
 
 
@@ -324,30 +328,34 @@ def test_a_guess_made_again_changes_nothing_and_a_fact_that_confirms_it_leaves_t
     case = begun(store, reminder)
     due = store.now() + timedelta(hours=1)
     guess = Settled(Disposition.FAILED, "no report", guess=True)
-    assert store.conclude(case, guess, due) == "ok"
-    journal = store.journal(case.contact_id)
-    assert store.conclude(refreshed(store, case), guess, due + timedelta(hours=1)) == "ok"
+    assert store.attempts.conclude(case, guess, due) == "ok"
+    journal = store.reading.journal(case.contact_id)
+    assert store.attempts.conclude(refreshed(store, case), guess, due + timedelta(hours=1)) == "ok"
     assert (
-        store.conclude(refreshed(store, case), Settled(Disposition.FAILED, "so it was"), due + timedelta(hours=2))
+        store.attempts.conclude(
+            refreshed(store, case), Settled(Disposition.FAILED, "so it was"), due + timedelta(hours=2)
+        )
         == "ok"
     )
-    assert store.journal(case.contact_id) == journal
-    ((count, first),) = store.status(reminder.name).due_by_place.values()
+    assert store.reading.journal(case.contact_id) == journal
+    ((count, first),) = store.reading.status(reminder.name).due_by_place.values()
     assert first
     assert (count, abs(first - due) < SECOND) == (1, True)
-    assert store.conclude(refreshed(store, case), Settled(Disposition.COMPLETED, "too late"), None) == "settled"
+    assert (
+        store.attempts.conclude(refreshed(store, case), Settled(Disposition.COMPLETED, "too late"), None) == "settled"
+    )
 
 
 def test_two_sweeps_at_once_never_look_at_the_same_attempt_and_it_is_looked_at_again_later(
     store: Store, reminder: Campaign
 ) -> None:
     case = begun(store, reminder)
-    store.witness(case.attempt_id, busy(case))
+    store.attempts.witness(case.attempt_id, busy(case))
     store.clock_ms = int(store.now().timestamp() * 1000) + 1000
-    assert store.look() == [case.attempt_id]
-    assert store.look() == []
+    assert store.attempts.take_unsettled() == [case.attempt_id]
+    assert store.attempts.take_unsettled() == []
     store.clock_ms += 10_001
-    assert store.look() == [case.attempt_id]
+    assert store.attempts.take_unsettled() == [case.attempt_id]
 
 
 def test_the_pace_slows_when_the_carrier_is_busy_and_comes_back_by_itself(store: Store, reminder: Campaign) -> None:
@@ -358,9 +366,9 @@ def test_the_pace_slows_when_the_carrier_is_busy_and_comes_back_by_itself(store:
         (attempt_id,) = claim(store, reminder, ahead=1)
         (first, then), _ = turns(store, reminder.name, 2, account_per_s=10, per_s=10)
         assert begin(store, attempt_id, per_s=10_000).dial
-        case = store.case(attempt_id)
+        case = store.attempts.case(attempt_id)
         assert case
-        store.postpone(case, "t", store.now() + timedelta(hours=1), "carrier_busy", "429", slow_to=40)
+        store.attempts.postpone(case, "t", store.now() + timedelta(hours=1), "carrier_busy", "429", slow_to=40)
         store.clock_ms += 1000  # type: ignore[operator]
         return (then - first) / 100 / (1 + SPARE)
 
@@ -384,41 +392,41 @@ def test_an_opt_out_withdraws_what_waits_in_every_campaign(store: Store, reminde
     other = reminder.model_copy(update={"name": "other"})
     case = begun(store, reminder)
     enlist(store, other, 2)
-    store.conclude(case, Settled(Disposition.DO_NOT_CALL, "asked"), None)
-    assert store.is_do_not_call(case.phone)
-    store.add_do_not_call(case.phone, "asked during a call")
-    assert store.status("other").refused == 1
+    store.attempts.conclude(case, Settled(Disposition.DO_NOT_CALL, "asked"), None)
+    assert store.do_not_call.holds(case.phone)
+    store.do_not_call.add(case.phone, "asked during a call")
+    assert store.reading.status("other").refused == 1
 
 
 def test_a_retry_that_is_due_is_claimed_as_the_next_attempt(store: Store, reminder: Campaign) -> None:
     case = begun(store, reminder)
-    store.conclude(case, BUSY, store.now() - SECOND)
+    store.attempts.conclude(case, BUSY, store.now() - SECOND)
     assert claim(store, reminder) == [f"{case.contact_id}#2"]
 
 
 def test_whoever_rings_back_is_not_rung_again_after_a_talk(store: Store, reminder: Campaign) -> None:
     case = begun(store, reminder)
-    store.conclude(case, BUSY, store.now() + timedelta(hours=1))
-    inbound_id = store.answer(refreshed(store, case), "v3:in", timedelta(minutes=10))
-    assert store.status(reminder.name).due == 0
-    assert store.attempt_of_call("v3:in") == inbound_id
-    inbound = store.case(inbound_id)
+    store.attempts.conclude(case, BUSY, store.now() + timedelta(hours=1))
+    inbound_id = store.callers.ring_back(refreshed(store, case), "v3:in", timedelta(minutes=10))
+    assert store.reading.status(reminder.name).due == 0
+    assert store.callers.attempt_of("v3:in") == inbound_id
+    inbound = store.attempts.case(inbound_id)
     assert inbound
     settled, following = retries.after_inbound(Settled(Disposition.COMPLETED, "talked"), inbound.before, store.now())
-    assert store.conclude(inbound, settled, following) == "ok"
-    status = store.status(reminder.name)
+    assert store.attempts.conclude(inbound, settled, following) == "ok"
+    status = store.reading.status(reminder.name)
     assert (status.due, status.live, status.dispositions) == (0, 0, {"completed": 1})
 
 
 def test_a_call_back_that_came_to_nothing_restores_the_waiting_attempt(store: Store, reminder: Campaign) -> None:
     case = begun(store, reminder)
     due = store.now() + timedelta(hours=1)
-    store.conclude(case, BUSY, due)
-    inbound = store.case(store.answer(refreshed(store, case), "v3:in", timedelta(minutes=10)))
+    store.attempts.conclude(case, BUSY, due)
+    inbound = store.attempts.case(store.callers.ring_back(refreshed(store, case), "v3:in", timedelta(minutes=10)))
     assert inbound
     settled, following = retries.after_inbound(Settled(Disposition.FAILED, "no bot"), inbound.before, store.now())
-    assert store.conclude(inbound, settled, following) == "ok"
-    assert store.status(reminder.name).due == 1
+    assert store.attempts.conclude(inbound, settled, following) == "ok"
+    assert store.reading.status(reminder.name).due == 1
     assert following
     assert abs(following - due) < SECOND
 
@@ -428,25 +436,25 @@ def test_every_contact_is_in_exactly_one_state(store: Store, reminder: Campaign)
     attempts = claim(store, reminder)
     for attempt_id in attempts[:2]:
         assert begin(store, attempt_id).dial
-        case = store.case(attempt_id)
+        case = store.attempts.case(attempt_id)
         assert case
-        store.conclude(case, BUSY, None)
-    store.add_do_not_call("+12125550111", "operator")
-    status = store.status(reminder.name)
+        store.attempts.conclude(case, BUSY, None)
+    store.do_not_call.add("+12125550111", "operator")
+    status = store.reading.status(reminder.name)
     assert status.contacts == status.due + status.live + status.done + status.refused == 12
-    assert len(store.outcomes(reminder.name)) == 12
+    assert len(store.reading.outcomes(reminder.name)) == 12
 
 
 def test_a_stop_is_for_good(store: Store, reminder: Campaign) -> None:
     enlist(store, reminder, 1)
-    store.set_state(reminder.name, CampaignState.STOPPED, "test")
+    store.campaigns.set_state(reminder.name, CampaignState.STOPPED, "test")
     with pytest.raises(StoreError, match="for good"):
-        store.set_state(reminder.name, CampaignState.RUNNING)
+        store.campaigns.set_state(reminder.name, CampaignState.RUNNING)
     with pytest.raises(StoreError, match="was stopped"):
-        store.define(reminder)
+        store.campaigns.define(reminder)
 
 
 def test_all_keys_share_one_slot_of_a_cluster(store: Store, reminder: Campaign) -> None:
     case = begun(store, reminder)
-    store.conclude(case, BUSY, store.now())
+    store.attempts.conclude(case, BUSY, store.now())
     assert {key.partition(":")[0] for key in store._redis.scan_iter()} == {"{dialout}"}

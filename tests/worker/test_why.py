@@ -16,27 +16,27 @@ from worker.machine.embedded import EmbeddedRedis
 from worker.rules.evidence import CallEvent, CallState
 from worker.rules.settlement import DialAnswer
 from worker.rules.states import CampaignState
-from worker.store import Store, ledger
+from worker.store import Store, witnesses
 
 PHONE = "+12125550111"
 SECOND = timedelta(seconds=1)
 
 
 def dialed(store: Store, campaign: Campaign) -> str:
-    store.define(campaign)
+    store.campaigns.define(campaign)
     contact = Contact(PHONE, {"name": "Ada", "day": "Tuesday", "time": "nine"}, 7)
-    store.enlist(campaign, [(contact, place_of(contact))], store.now())
+    store.contacts.enlist(campaign, [(contact, place_of(contact))], store.now())
     (attempt_id,) = claim(store, campaign, lines=1)
-    case = store.case(attempt_id)
+    case = store.attempts.case(attempt_id)
     assert case
-    assert store.begin(
+    assert store.attempts.begin(
         case, "t", lease=60 * SECOND, first_look=SECOND, account_interval=SECOND, campaign_interval=SECOND, record={"v": "1"}
     ).dial  # fmt: skip
     return attempt_id
 
 
 def test_a_number_that_no_campaign_has_has_no_story(store: Store, reminder: Campaign) -> None:
-    store.define(reminder)
+    store.campaigns.define(reminder)
     assert stories(store, PHONE) == []
 
 
@@ -44,8 +44,10 @@ def test_each_decision_is_told_with_its_rule_its_time_and_its_witness(store: Sto
     attempt_id = dialed(store, reminder)
     (story,) = stories(store, PHONE)
     assert (story.state, story.rule, story.line) == ("live", "on_a_call", 7)
-    store.witness(attempt_id, ledger.dialed(DialAnswer(call_sid="v3:1")), token="t")
-    store.witness(attempt_id, ledger.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.BUSY, "user_busy")))
+    store.attempts.witness(attempt_id, witnesses.dialed(DialAnswer(call_sid="v3:1")), token="t")
+    store.attempts.witness(
+        attempt_id, witnesses.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.BUSY, "user_busy"))
+    )
     concluding.conclude(store, attempt_id)
 
     (story,) = stories(store, PHONE)
@@ -64,8 +66,10 @@ def test_each_decision_is_told_with_its_rule_its_time_and_its_witness(store: Sto
 
 def test_who_asked_not_to_be_called_again_is_told_as_the_witness_of_it(store: Store, reminder: Campaign) -> None:
     attempt_id = dialed(store, reminder)
-    store.witness(attempt_id, ledger.opted_out(OptOut(attempt_id=attempt_id, reason="enough of this")))
-    store.witness(attempt_id, ledger.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.BUSY, "user_busy")))
+    store.attempts.witness(attempt_id, witnesses.opted_out(OptOut(attempt_id=attempt_id, reason="enough of this")))
+    store.attempts.witness(
+        attempt_id, witnesses.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.BUSY, "user_busy"))
+    )
     concluding.conclude(store, attempt_id)
     (story,) = stories(store, PHONE)
     _, asked, _, concluded = story.decisions
@@ -76,14 +80,14 @@ def test_who_asked_not_to_be_called_again_is_told_as_the_witness_of_it(store: St
 
 def test_what_stands_against_ringing_now_is_named_by_its_rule(store: Store, reminder: Campaign) -> None:
     attempt_id = dialed(store, reminder)
-    case = store.case(attempt_id)
+    case = store.attempts.case(attempt_id)
     assert case
-    store.postpone(case, "t", store.now(), "carrier_busy", "429")
+    store.attempts.postpone(case, "t", store.now(), "carrier_busy", "429")
     assert stories(store, PHONE)[0].rule == ""
-    store.set_state(reminder.name, CampaignState.PAUSED, "no funds")
+    store.campaigns.set_state(reminder.name, CampaignState.PAUSED, "no funds")
     (story,) = stories(store, PHONE)
     assert (story.rule, story.now) == ("paused", "not rung now: the campaign is paused (no funds)")
-    store.add_do_not_call(PHONE, "operator")
+    store.do_not_call.add(PHONE, "operator")
     (story,) = stories(store, PHONE)
     assert (story.state, story.rule, story.decisions[-1].event) == ("refused", "do_not_call", "withdrawn")
 
@@ -92,9 +96,11 @@ def test_the_command_tells_it_to_people_and_to_programs(
     server: EmbeddedRedis, store: Store, reminder: Campaign
 ) -> None:
     attempt_id = dialed(store, reminder)
-    store.witness(attempt_id, ledger.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.REJECTED, "SIP 603")))
+    store.attempts.witness(
+        attempt_id, witnesses.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.REJECTED, "SIP 603"))
+    )
     concluding.conclude(store, attempt_id)
-    store.add_do_not_call(PHONE, "operator")
+    store.do_not_call.add(PHONE, "operator")
 
     def run(*arguments: str) -> str:
         command = [sys.executable, "-m", "worker.cli", "why", "(212) 555-0111", *arguments]

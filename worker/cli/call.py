@@ -32,8 +32,8 @@ def call(
     refuse_unless_it_may_start(definition, store)
     if problem := consent_problem(definition, place, columns, store.now()):
         raise Refused(f"{problem} (--set consent_type=express)")
-    store.define(definition)
-    enlisted = store.enlist(definition, [(contact, place)], store.now())
+    store.campaigns.define(definition)
+    enlisted = store.contacts.enlist(definition, [(contact, place)], store.now())
     if not enlisted.new:
         raise Refused(
             f"{number} is in {definition.name} already, and is not rung again for a test: see `dialout results`"

@@ -24,10 +24,10 @@ def check(campaign: Folder, contacts: File, rejects: Rejects = None, as_json: Js
     """Say what would happen: rows refused and why, windows, the time it would take. Rings nobody."""
     definition, settings, now = load_campaign(campaign), load_settings(), datetime.now(UTC)
     store = store_if_any()
-    registries = store.registries() if store else None
+    registries = store.do_not_call.registries() if store else None
     objections = admission.objections(definition, registries, now)
     found = preflight.Found()
-    lookup = store.rung_or_listed if store else None
+    lookup = store.reading.listed_and_rung if store else None
     with contacts_in(contacts, definition) as reader, rejects_in(rejects, reader) as reject:
         try:
             check_header(reader.header, definition)

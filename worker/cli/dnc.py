@@ -30,14 +30,14 @@ Expires = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Un
 def dnc_add(number: str, region: Region = "US", scope: Scope = "everywhere", expires: Expires = None) -> None:
     """Ring this number never again; what waits for it is withdrawn in every campaign of the scope."""
     phone = any_number(number, region)
-    new = open_store().add_do_not_call(phone, "operator", scope=_scope(scope), expires_at=_midnight(expires))
+    new = open_store().do_not_call.add(phone, "operator", scope=_scope(scope), expires_at=_midnight(expires))
     out.print("Added." if new else "It was on the list already.")
 
 
 @dnc.command("remove")
 def dnc_remove(number: str, region: Region = "US") -> None:
     """Take a number off the list, whatever put it there."""
-    out.print("Removed." if open_store().remove_do_not_call(any_number(number, region)) else "It was not on the list.")
+    out.print("Removed." if open_store().do_not_call.remove(any_number(number, region)) else "It was not on the list.")
 
 
 @dnc.command("import")
@@ -59,13 +59,13 @@ def dnc_import(  # noqa: PLR0917 - Typer's options
     listing = Listing(f"import of {file.name}", scope=_scope(scope), expires_at=_midnight(expires), name=name)
     added = total = bad = 0
     for phones, errors in _listed_numbers(file, region):
-        added += store.list_numbers(phones, listing)
+        added += store.do_not_call.add_all(phones, listing)
         total += len(phones)
         bad += len(errors)
         for error in errors:
             err.print(error, highlight=False)
     if day:
-        store.imported(name, Registry(day, listing.scope, numbers=total))
+        store.do_not_call.record_import(name, Registry(day, listing.scope, numbers=total))
     out.print(f"{added:,} numbers added, {total - added:,} were listed already, {bad:,} lines refused.")
     if bad:
         raise typer.Exit(1)
@@ -75,7 +75,7 @@ def dnc_import(  # noqa: PLR0917 - Typer's options
 def dnc_list(as_json: Json = False) -> None:
     """Print the list."""
     store = open_store()
-    entries, lists = store.do_not_call(), store.registries()
+    entries, lists = store.do_not_call.entries(), store.do_not_call.registries()
     if as_json:
         print_json([{"phone": phone, **listing_facts(listing, lists)} for phone, listing in entries])
         return
@@ -86,7 +86,7 @@ def dnc_list(as_json: Json = False) -> None:
 @dnc.command("lists")
 def dnc_lists(as_json: Json = False) -> None:
     """Print which lists were imported as a whole, and what day they show."""
-    lists = open_store().registries()
+    lists = open_store().do_not_call.registries()
     if as_json:
         print_json([{"list": name, **kept.facts()} for name, kept in lists.items()])
         return

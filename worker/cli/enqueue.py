@@ -15,7 +15,7 @@ from worker.cli.options import File, Folder, Json, Rejects
 from worker.cli.printing import SHOWN, err, out, print_json, show_errors
 from worker.dialing.enlisting import enlist, error_facts
 from worker.rules.admission import admitted, check_header
-from worker.store.views import Enlisted
+from worker.store.values import Enlisted
 
 _LONG: Final = 1_000_000
 """Bytes from which on a file gets a progress bar. A shorter one is enlisted within a second."""
@@ -40,7 +40,7 @@ def enqueue(
         rejects_in(rejects, reader) as reject,
     ):
         check_header(reader.header, definition)
-        store.define(definition, paused=paused)
+        store.campaigns.define(definition, paused=paused)
         for batch in enlist(store, definition, admitted(reader, definition, store.now())):
             total += batch.enlisted
             refused += len(batch.refused)

@@ -11,7 +11,7 @@ from worker.cli.options import Refused
 from worker.rules import admission
 from worker.settings import Settings, SettingsError, load_settings
 from worker.store import Store
-from worker.store.views import StoreError
+from worker.store.values import StoreError
 
 if TYPE_CHECKING:
     from worker.telnyx.carrier import Carrier
@@ -47,7 +47,7 @@ def open_carrier(settings: Settings, *, timeout_s: float | None = None) -> "Carr
 
 def refuse_unless_it_may_start(campaign: Campaign, store: Store) -> None:
     """Raise Refused with every reason for which a campaign may not start."""
-    if objections := admission.objections(campaign, store.registries(), store.now()):
+    if objections := admission.objections(campaign, store.do_not_call.registries(), store.now()):
         raise Refused(f"{campaign.name} may not start:\n" + "\n".join(objections))
 
 

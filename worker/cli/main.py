@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from worker.cli.options import PLAIN, Refused
+from worker.store.values import StoreError
 
 COMMANDS: Final = {
     "check": "Say what would happen: rows refused and why, windows, the time it would take. Rings nobody.",
@@ -98,7 +99,6 @@ def _refusals() -> tuple[type[Exception], ...]:
     from worker.machine.embedded import NoServer
     from worker.machine.processes import ProcessDied
     from worker.settings import SettingsError
-    from worker.store.views import StoreError
 
     return (
         Refused, CampaignError, ContactsError, SettingsError, StoreError, NoServer, ProcessDied, redis.RedisError

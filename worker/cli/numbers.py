@@ -15,7 +15,7 @@ def numbers(as_json: Json = False) -> None:
     """Show each number that we call from: its calls today, how it is answered, and whether it rests."""
     store, settings = open_store(), load_settings()
     now = store.now()
-    found = store.own_numbers(own_numbers.all_numbers(store, settings), now)
+    found = store.own_numbers.read(own_numbers.all_numbers(store, settings), now)
     limits = own_numbers.limits(settings)
     if as_json:
         print_json([one.facts(limits, now) for one in found])

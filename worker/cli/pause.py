@@ -22,7 +22,7 @@ def pause(campaign: Name) -> None:
 def resume(campaign: Name) -> None:
     """Let a paused campaign ring again. This approves what its brakes have shown you (docs/brakes.md)."""
     store, name = open_store(), name_of(campaign)
-    held, _ = store.held(name)
+    held, _ = store.brakes.holding(name)
     _set_state(store, name, CampaignState.RUNNING, "")
     if held:
         approved = "its first attempts are approved" if held == Brake.CANARY else "attempts are counted anew"
@@ -40,7 +40,7 @@ def stop(
 
 
 def _set_state(store: Store, name: str, state: CampaignState, why: str) -> None:
-    store.set_state(name, state, why)
+    store.campaigns.set_state(name, state, why)
     out.print(f"{name} is {state.value}.")
 
 
@@ -51,8 +51,8 @@ def _hang_up(store: Store, name: str) -> list[str]:
     settings, failed = load_settings(), list[str]()
     settings.require_carrier()
     with closing(open_carrier(settings)) as carrier:
-        for attempt_id in store.live(name):
-            case = store.case(attempt_id)
+        for attempt_id in store.attempts.live(name):
+            case = store.attempts.case(attempt_id)
             if case and case.begun and (sid := case.evidence.call_sid):
                 try:
                     carrier.hang_up(sid)

@@ -11,7 +11,7 @@ from rich.table import Column, Table
 
 from campaigns.contacts import RowError
 from worker.rules.do_not_call import Listing, Registry
-from worker.store.views import Status
+from worker.store.values import Status
 
 out: Final = Console()
 err: Final = Console(stderr=True)

@@ -16,7 +16,7 @@ from worker.cli.inputs import contacts_in
 from worker.cli.options import SAMPLE, Json, Refused
 from worker.cli.printing import SHOWN, err, out, print_json, results_table, show_errors, status_table
 from worker.settings import load_settings
-from worker.store.views import Status
+from worker.store.values import Status
 
 
 def rehearse(  # noqa: PLR0917 - Typer's options

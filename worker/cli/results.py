@@ -25,7 +25,7 @@ def results(
     as_json: Json = False,
 ) -> None:
     """Print one row per contact, all of them, dialed or not."""
-    rows = open_store().each_outcome(name_of(campaign))
+    rows = open_store().reading.each_outcome(name_of(campaign))
     if output:
         write = _write_json_lines if output.suffix == ".jsonl" else _write_csv
         with output.open("w", encoding="utf-8", newline="") as file:

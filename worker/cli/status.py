@@ -14,7 +14,7 @@ from worker.rules import brakes
 from worker.rules.hours import next_opening
 from worker.settings import load_settings
 from worker.store import Store
-from worker.store.views import Status
+from worker.store.values import Status
 
 
 def status(
@@ -24,9 +24,9 @@ def status(
 ) -> None:
     """Count contacts by state and disposition."""
     store = open_store()
-    names = [name_of(campaign)] if campaign else store.campaigns()
+    names = [name_of(campaign)] if campaign else store.campaigns.names()
     if as_json:
-        facts = [_status_facts(store, store.status(name)) for name in names]
+        facts = [_status_facts(store, store.reading.status(name)) for name in names]
         print_json(facts[0] if campaign else facts)
     elif not names:
         out.print("No campaign was enqueued yet: `dialout enqueue CAMPAIGN CONTACTS`.")
@@ -35,15 +35,15 @@ def status(
 
         with Live(console=out, refresh_per_second=4) as live:
             while True:
-                live.update(status_table([store.status(name) for name in names], _account_line(store)))
+                live.update(status_table([store.reading.status(name) for name in names], _account_line(store)))
                 time.sleep(0.5)
     else:
-        out.print(status_table([store.status(name) for name in names], _account_line(store)))
+        out.print(status_table([store.reading.status(name) for name in names], _account_line(store)))
         _show_brakes(store, names)
 
 
 def _status_facts(store: Store, found: Status) -> dict[str, Any]:
-    (definition, _, _), now = store.campaign(found.campaign), store.now()
+    (definition, _, _), now = store.campaigns.get(found.campaign), store.now()
     return {
         "campaign": found.campaign,
         "state": found.state.value,
@@ -66,7 +66,7 @@ def _status_facts(store: Store, found: Status) -> dict[str, Any]:
 
 def _account_facts(store: Store) -> dict[str, Any]:
     settings = load_settings()
-    held = store.occupied(timedelta(seconds=settings.bot_rest_s))
+    held = store.pace.occupied(timedelta(seconds=settings.bot_rest_s))
     return {
         "lines": settings.lines,
         "lines_in_use": held.lines,
@@ -93,7 +93,7 @@ def _account_line(store: Store) -> str:
 
 
 def _brake_facts(store: Store, definition: Campaign, now: datetime) -> dict[str, Any]:
-    counted, (held, attempts) = store.counted(definition, now), store.held(definition.name)
+    counted, (held, attempts) = store.brakes.counted(definition, now), store.brakes.holding(definition.name)
     return {
         "held": held or None,
         "attempts": attempts,
@@ -109,7 +109,7 @@ def _brake_facts(store: Store, definition: Campaign, now: datetime) -> dict[str,
 
 def _show_brakes(store: Store, names: list[str]) -> None:
     for name in names:
-        facts = _brake_facts(store, store.campaign(name)[0], store.now())
+        facts = _brake_facts(store, store.campaigns.get(name)[0], store.now())
         if facts["warning"]:
             out.print(f"[yellow]{name}: {facts['warning']}.[/]", highlight=False)
         if facts["canary_left"] is not None and not facts["held"]:
@@ -117,7 +117,7 @@ def _show_brakes(store: Store, names: list[str]) -> None:
                 f"{name}: {facts['canary_left']} more attempts until it holds for your approval.", highlight=False
             )
         for attempt_id in facts["attempts"][:SHOWN]:
-            case = store.case(attempt_id)
+            case = store.attempts.case(attempt_id)
             if case:
                 told = f"{case.phone} ({attempt_id}): {case.attempt.get('reason', '')}"
                 out.print(f"  {told}", highlight=False, markup=False)

@@ -15,8 +15,8 @@ from worker.cli.printing import describe, listing_facts, out, print_json, when
 from worker.rules.may_ring import may_ring
 from worker.rules.rule import Rule
 from worker.rules.states import ContactState
-from worker.store import Store, ledger
-from worker.store.views import Standing, contact_of
+from worker.store import Store, times
+from worker.store.values import Standing, contact_of
 
 _WITNESSES: Final = {
     "dial": "the carrier's answer to our POST",
@@ -86,9 +86,9 @@ class Story:
 def why(number: str, region: Region = "US", as_json: Json = False) -> None:
     """Tell each decision about a number, or an attempt's: why it was rung, or was not, by which rule, and who says so."""
     store = open_store()
-    named = store.standing(contact_of(number)) if re.fullmatch(r"[a-z2-7]{16}(#\w+)?", number) else None
+    named = store.reading.standing(contact_of(number)) if re.fullmatch(r"[a-z2-7]{16}(#\w+)?", number) else None
     phone = named.phone if named else any_number(number, region)
-    told, listed, lists = stories(store, phone), store.listed(phone), store.registries()
+    told, listed, lists = stories(store, phone), store.do_not_call.entries_of(phone), store.do_not_call.registries()
     if as_json:
         entries = [listing_facts(listing, lists) for listing in listed]
         print_json({"phone": phone, "do_not_call": entries, "campaigns": [story.facts() for story in told]})
@@ -116,16 +116,16 @@ def _decisions_table(decisions: tuple[Decision, ...]) -> Table:
 
 def stories(store: Store, phone: str) -> list[Story]:
     """Return the story of a number in each campaign that has it, the oldest campaign first."""
-    return [story for name in store.campaigns() if (story := _story(store, name, phone))]
+    return [story for name in store.campaigns.names() if (story := _story(store, name, phone))]
 
 
 def _story(store: Store, name: str, phone: str) -> Story | None:
-    contact_id = store.contact_id(name, phone)
-    kept = store.standing(contact_id)
+    contact_id = store.contacts.id_of(name, phone)
+    kept = store.reading.standing(contact_id)
     if kept is None:
         return None
     now, rule = _now(store, name, kept)
-    decisions = tuple(_decision(entry) for entry in store.journal(contact_id))
+    decisions = tuple(_decision(entry) for entry in store.reading.journal(contact_id))
     return Story(name, kept.line, kept.place.zones, ContactState(kept.state), kept.disposition, now, rule, decisions)
 
 
@@ -142,14 +142,14 @@ def _decision(entry: Mapping[str, Any]) -> Decision:
         # Of who asked not to be called again, more may be heard, and nothing else.
         unsure = entry.get("guess") and rule != Disposition.DO_NOT_CALL
         witness = "nobody for sure: later evidence may correct it" if unsure else ""
-    due = ledger.moment(entry["due"]) if entry.get("due") else None
+    due = times.moment(entry["due"]) if entry.get("due") else None
     attempt = str(entry["attempt"]).partition("#")[2]
-    return Decision(ledger.moment(entry["at"]), attempt, event, rule, witness, reason, due)
+    return Decision(times.moment(entry["at"]), attempt, event, rule, witness, reason, due)
 
 
 def _now(store: Store, name: str, kept: Standing) -> tuple[str, str]:
     """Say how it stands, and which rule stands against ringing now."""
-    _, state, why = store.campaign(name)
+    _, state, why = store.campaigns.get(name)
     if kept.state == ContactState.LIVE:
         return "an attempt is under way", Rule.ON_A_CALL
     if kept.state != ContactState.DUE:

@@ -6,8 +6,8 @@ from typing import Final
 from worker.dialing.dialer import Dialer
 from worker.rules.evidence import FoundCall
 from worker.rules.timing import ASKED_LATELY
-from worker.store import ledger
-from worker.store.views import Case
+from worker.store import witnesses
+from worker.store.values import Case
 from worker.telnyx.refusals import CarrierError
 
 log: Final = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ def reconcile(dialer: Dialer, attempt_id: str) -> None:
 
 def _ask_about(dialer: Dialer, attempt_id: str) -> None:
     store = dialer.store
-    case = store.case(attempt_id)
+    case = store.attempts.case(attempt_id)
     if case is None or not case.begun or case.concluded:
         return
     asked_at = case.evidence.asked_at
@@ -35,11 +35,11 @@ def _ask_about(dialer: Dialer, attempt_id: str) -> None:
         calls = _calls_of(dialer, case)
     except CarrierError as error:
         log.warning("cannot reconcile %s: %s", attempt_id, error)
-        store.asked(attempt_id, "no_answer", str(error))
+        store.attempts.record_asked(attempt_id, "no_answer", str(error))
         return
     for call in calls:
-        store.witness(attempt_id, ledger.found(call))
-    store.asked(attempt_id, "found" if calls else "not_found", calls[0].event.state if calls else "")
+        store.attempts.witness(attempt_id, witnesses.found(call))
+    store.attempts.record_asked(attempt_id, "found" if calls else "not_found", calls[0].event.state if calls else "")
 
 
 def _calls_of(dialer: Dialer, case: Case) -> list[FoundCall]:
@@ -49,7 +49,7 @@ def _calls_of(dialer: Dialer, case: Case) -> list[FoundCall]:
         call = dialer.phone.fetch(evidence.call_sid)
         return [call] if call else []
     calls = dialer.phone.find(case.phone, evidence.begun_at)
-    earlier = dialer.store.case(case.before_it) if case.before_it else None
+    earlier = dialer.store.attempts.case(case.before_it) if case.before_it else None
     taken = earlier.evidence.call_sid if earlier and earlier.begun else ""
     return [call for call in calls if call.call_sid != taken]
 
@@ -57,7 +57,7 @@ def _calls_of(dialer: Dialer, case: Case) -> list[FoundCall]:
 def hang_up(dialer: Dialer, attempt_id: str) -> None:
     """End a call as the last resort: it has outlived its lease, or no bot came to talk with the person who answered."""
     store = dialer.store
-    case = store.case(attempt_id)
+    case = store.attempts.case(attempt_id)
     if case is None or not case.begun or not (sid := case.evidence.call_sid):
         return
     log.warning("hanging up %s: no bot came, or it outlived its lease", attempt_id)
@@ -66,4 +66,4 @@ def hang_up(dialer: Dialer, attempt_id: str) -> None:
     except CarrierError as error:
         log.warning("cannot hang up %s, and it is tried again: %s", attempt_id, error)
         return
-    store.witness(attempt_id, ledger.hung_up("of last resort"))
+    store.attempts.witness(attempt_id, witnesses.hung_up("of last resort"))

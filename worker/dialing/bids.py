@@ -19,7 +19,7 @@ from worker.rules.timing import AHEAD, CLAIM_LEASE, TICK, TOGETHER, slowest
 from worker.rules.warm_bots import answer_rate
 from worker.settings import Settings
 from worker.store import Store
-from worker.store.views import Bid, Limits, UnderWay
+from worker.store.values import Bid, ClaimLimits, UnderWay
 
 log: Final = logging.getLogger(__name__)
 
@@ -36,10 +36,10 @@ def claim(dialer: Dialer) -> Iterator[list[str]]:
     now = store.now()
     bids = [
         bid
-        for found in store.under_way()
+        for found in store.campaigns.under_way()
         if (bid := apart(partial(_bid, store, settings, found, now), _FAILED, found.name, instead=lambda _: None))
     ]
-    for claimed in store.claim(bids, _limits(settings)).values():
+    for claimed in store.pace.claim(bids, _limits(settings)).values():
         for start in range(0, len(claimed), TOGETHER):
             yield claimed[start : start + TOGETHER]
 
@@ -54,7 +54,7 @@ def _bid(store: Store, settings: Settings, found: UnderWay, now: datetime) -> Bi
         _cancel_some(store, found.name)
     if not ringing and not found.live:
         return None
-    campaign, places = store.definition(found), found.places
+    campaign, places = store.campaigns.definition(found.name, found.version), found.places
     lines = settings.lines_per_caller_id * len(own_numbers.pool_of(campaign, settings)) or settings.lines
     open_places = open_now(campaign, places, found.registries, now) if ringing else []
     return Bid(
@@ -72,22 +72,22 @@ def room(store: Store, campaign: Campaign, settings: Settings, now: datetime, *,
     Claiming no more than can be dialed `within` from now keeps contacts from being claimed and given back in vain. It is
     no fence: what may not be passed is not passed because a dial begins in one script (begin.lua).
     """
-    counted = store.counted(campaign, now)
+    counted = store.brakes.counted(campaign, now)
     if stop := brakes.stop(campaign, counted):
-        if store.brake(campaign.name, stop):
+        if store.brakes.pull(campaign.name, stop):
             level = logging.WARNING if stop.rule == Rule.CANARY else logging.ERROR  # every campaign has a canary
             log.log(level, "campaign %s paused: %s", campaign.name, stop.why)
         return 0
     if (warning := brakes.warning(campaign, counted)) and store.tick(f"warn_{campaign.name}", _WARN_EVERY):
         log.warning("campaign %s: %s", campaign.name, warning)
     pool = own_numbers.pool_of(campaign, settings)
-    numbers = store.own_numbers(pool, now)
+    numbers = store.own_numbers.read(pool, now)
     free = caller_ids.room(numbers, own_numbers.limits(settings), now, within=within) if pool else None
     return brakes.least(brakes.room(campaign, counted), free)
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(
+def _limits(settings: Settings) -> ClaimLimits:
+    return ClaimLimits(
         lines=settings.lines,
         lines_for_inbound=settings.lines_for_inbound,
         calls_per_second=settings.calls_per_second,
@@ -100,5 +100,5 @@ def _limits(settings: Settings) -> Limits:
 
 
 def _cancel_some(store: Store, name: str) -> None:
-    for contact_id in store.waiting(name, _CANCELED_AT_ONCE):
-        store.withdraw(contact_id, ContactState.DONE, Disposition.CANCELED, "the campaign was stopped")
+    for contact_id in store.contacts.waiting(name, _CANCELED_AT_ONCE):
+        store.contacts.withdraw(contact_id, ContactState.DONE, Disposition.CANCELED, "the campaign was stopped")

@@ -9,7 +9,7 @@ from campaigns.call import REPORTS_PATH, Brief
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
 from worker.settings import Settings
-from worker.store.views import Case
+from worker.store.values import Case
 from worker.telnyx import texml
 from worker.telnyx.order import DialOrder
 

@@ -17,7 +17,7 @@ from worker.rules.states import ContactState
 from worker.rules.timing import TICK
 from worker.rules.verdict import Verdict, no
 from worker.store import Store
-from worker.store.views import Case
+from worker.store.values import Case, Conclusion
 
 log: Final = logging.getLogger(__name__)
 
@@ -30,8 +30,8 @@ def sweep(dialer: Dialer) -> Iterator[tuple[Step, str]]:
     store = dialer.store
     if not store.tick("sweep", TICK):
         return
-    taken = store.look()
-    for case in store.cases(taken) if taken else []:
+    taken = store.attempts.take_unsettled()
+    for case in store.attempts.cases(taken) if taken else []:
         what_failed = "%s cannot be concluded; the others are"
         step = apart(partial(conclude, store, case), what_failed, case.attempt_id, instead=lambda _: Step.WAIT)
         if step is not Step.WAIT:
@@ -46,7 +46,7 @@ def conclude(store: Store, attempt: Case | str) -> Step:
     attempt_id = attempt if isinstance(attempt, str) else attempt.attempt_id
     known = None if isinstance(attempt, str) else attempt
     for _ in range(_TRIES):
-        case, known = known or store.case(attempt_id), None
+        case, known = known or store.attempts.case(attempt_id), None
         if case is None:
             break
         now = case.read_at
@@ -55,17 +55,17 @@ def conclude(store: Store, attempt: Case | str) -> Step:
             break
         decided = settlement.settle(case.evidence, now)
         if isinstance(decided, Waiting):
-            store.watch(attempt_id, decided.look_at)
+            store.attempts.look_again(attempt_id, decided.look_at)
             return decided.step
         settled, following = _what_follows(case, decided, now)
         marks = frozenset[str]() if case.inbound else brakes.marks_of(case.evidence, decided)
-        concluded = store.conclude(case, settled, following, marks)
-        if concluded == "stale":
+        concluded = store.attempts.conclude(case, settled, following, marks)
+        if concluded is Conclusion.STALE:
             continue
-        if concluded == "ok":
+        if concluded is Conclusion.OK:
             log.info("concluded %s as %s", attempt_id, settled.disposition)
         if settled.disposition is Disposition.DO_NOT_CALL:
-            store.add_do_not_call(case.phone, do_not_call.asked_during(attempt_id))
+            store.do_not_call.add(case.phone, do_not_call.asked_during(attempt_id))
         break
     return Step.WAIT
 
@@ -76,10 +76,10 @@ def give_back(store: Store, case: Case, token: str, why: Verdict, *, slow_to: fl
     `token` is that of the leave, "" for an attempt that was never begun. `slow_to`: see `Store.postpone`.
     """
     assert why.rule, "an attempt is given back because a rule said no"
-    given = store.postpone(case, token, why.until or store.now(), why.rule, why.reason, slow_to=slow_to)
+    given = store.attempts.postpone(case, token, why.until or store.now(), why.rule, why.reason, slow_to=slow_to)
     if given and why.until is None:
         listed = Disposition.DO_NOT_CALL if why.rule is Rule.DO_NOT_CALL else Disposition.CANCELED
-        store.withdraw(case.contact_id, ContactState.REFUSED, listed, why.reason)
+        store.contacts.withdraw(case.contact_id, ContactState.REFUSED, listed, why.reason)
 
 
 def _what_follows(case: Case, decided: Settled, now: datetime) -> tuple[Settled, datetime | None]:

@@ -21,8 +21,8 @@ from worker.rules.settlement import DialAnswer
 from worker.rules.states import CampaignState
 from worker.rules.timing import EARLY_S, FARTHEST, slowest
 from worker.rules.verdict import Verdict, no
-from worker.store import ledger
-from worker.store.views import Case, StoreError
+from worker.store import witnesses
+from worker.store.values import Case, StoreError
 from worker.telnyx.order import DialOrder
 from worker.telnyx.refusals import AccountBlocked, CarrierBusy, DialRefused, DialUnconfirmed, DialWithheld
 from worker.telnyx.texml import DocumentTooLong
@@ -53,7 +53,7 @@ def place(dialer: Dialer, attempt_ids: Sequence[str]) -> None:
     Returns when all of them are recorded: whoever called this knows of every POST that is under way.
     """
     clock = dialer.clock
-    ready = [found for case in dialer.store.cases(attempt_ids) if (found := _ready(dialer, case))]
+    ready = [found for case in dialer.store.attempts.cases(attempt_ids) if (found := _ready(dialer, case))]
     with clock.crew() as start:
         for one in sorted(_departures(dialer, ready), key=lambda one: one.moment):
             clock.sleep(max(0.0, one.moment - EARLY_S - clock.monotonic()))
@@ -109,7 +109,9 @@ def _departures(dialer: Dialer, ready: Sequence[_Ready]) -> Iterator[_Departing]
     for name, group in groupby(sorted(ready, key=_campaign_of), _campaign_of):
         dials = list(group)
         own = timedelta(seconds=1 / dials[0].case.campaign.pacing.calls_per_second)
-        given = dialer.store.turns(name, len(dials), account_interval=account, campaign_interval=own, farthest=FARTHEST)
+        given = dialer.store.pace.departures(
+            name, len(dials), account_interval=account, campaign_interval=own, farthest=FARTHEST
+        )
         for dial, at in zip(dials, given.at, strict=False):
             now = dialer.clock.monotonic()
             yield _Departing(dial, at, now + given.clock.until(at, now))
@@ -153,9 +155,9 @@ def _dial(dialer: Dialer, departing: _Departing) -> None:
 
 
 def _record(dialer: Dialer, case: Case, leave: Leave, answer: DialAnswer, left_at: float | None = None) -> None:
-    testimony, taken_at = ledger.dialed(answer), leave.taken_at(left_at)
+    testimony, taken_at = witnesses.dialed(answer), leave.taken_at(left_at)
     store = dialer.store
-    dialer.insist(lambda: store.witness(case.attempt_id, testimony, token=leave.token, left_at=taken_at))
+    dialer.insist(lambda: store.attempts.witness(case.attempt_id, testimony, token=leave.token, left_at=taken_at))
 
 
 def _give_back(dialer: Dialer, case: Case, token: str, why: Verdict, *, slow_to: float = 1.0) -> None:
@@ -167,7 +169,7 @@ def _block(dialer: Dialer, case: Case, token: str, why: Verdict) -> None:
     _give_back(dialer, case, token, why)
     store, name = dialer.store, case.campaign.name
     try:
-        dialer.insist(lambda: store.set_state(name, CampaignState.PAUSED, why.reason))
+        dialer.insist(lambda: store.campaigns.set_state(name, CampaignState.PAUSED, why.reason))
     except StoreError:
         return  # it was stopped meanwhile, which is more
     log.error("campaign %s paused: %s", name, why.reason)

@@ -11,7 +11,7 @@ from campaigns.contacts import Contact, RowError
 from campaigns.places import Place
 from worker.machine.batches import batches
 from worker.store import Store
-from worker.store.views import Enlisted
+from worker.store.values import Enlisted
 
 _BATCH: Final = 500
 """Rows. So many keep Redis from its other callers for less than ten milliseconds."""
@@ -45,8 +45,8 @@ def enlist(store: Store, campaign: Campaign, rows: Iterable[tuple[Contact, Place
     def send(batch: list[tuple[Contact, Place] | RowError]) -> Batch:
         good = [row for row in batch if not isinstance(row, RowError)]
         bad = tuple(row for row in batch if isinstance(row, RowError))
-        enlisted = store.enlist(campaign, good, store.now())
-        store.refuse_rows(campaign.name, map(error_facts, bad))
+        enlisted = store.contacts.enlist(campaign, good, store.now())
+        store.contacts.refuse_rows(campaign.name, map(error_facts, bad))
         return Batch(enlisted, bad)
 
     return _ahead(send, batches(rows, _BATCH), _UNDER_WAY)

@@ -10,12 +10,13 @@ import redis
 from worker.dialing import own_numbers
 from worker.dialing.concluding import give_back
 from worker.dialing.dialer import Dialer
+from worker.machine.clock import Clock
 from worker.rules import caller_ids, do_not_call, retries, settlement
 from worker.rules.may_ring import may_ring
 from worker.rules.rule import Rule
 from worker.rules.timing import EARLY_S, FARTHEST, LATE, POST_WITHIN_S
-from worker.rules.verdict import Verdict, no, read_no
-from worker.store.views import Begun, Case, Clock
+from worker.rules.verdict import Verdict, no
+from worker.store.values import Begun, Case, UnknownAnswer
 
 log: Final = logging.getLogger(__name__)
 
@@ -49,7 +50,8 @@ class Leave:
                 give_back(self._dialer.store, case, "", self._no(Rule.PACE, until=begun.at))
                 return False
             clock.sleep(max(0.0, begun.clock.until(begun.at, clock.monotonic()) - EARLY_S))
-        refused = self._read_no(begun, self._dialer.store.now())
+        assert begun.rule, "the store names the rule that refuses a dial"
+        refused = self._no(begun.rule, now=self._dialer.store.now(), reason=begun.reason, until=begun.until)
         if refused.rule is Rule.GONE:
             log.info("%s is not ours to dial: %s", case.attempt_id, refused.reason)
             return False
@@ -79,7 +81,8 @@ class Leave:
             except redis.RedisError:
                 return self._refuse(self._no(Rule.STOOD_STILL, reason="the store was away just before the dial"))
             if not begun.dial:
-                return self._refuse(self._read_no(begun, self._at))
+                assert begun.rule, "an attempt that was begun is never told to wait"
+                return self._refuse(self._no(begun.rule, reason=begun.reason, until=begun.until))
 
     def taken_at(self, left_at: float | None) -> datetime | None:
         """Return the latest that the dial can have left by the store's clock; `left_at` is by ours (s)."""
@@ -89,19 +92,26 @@ class Leave:
         self.refused = why
         return False
 
-    def _no(self, rule: Rule, *, reason: str = "", until: datetime | None = None) -> Verdict:
-        return no(rule, self._case.campaign, self._case.place, self._at, reason=reason, until=until)
-
-    def _read_no(self, begun: Begun, now: datetime) -> Verdict:
-        verdict = read_no(begun.why, self._case.campaign, self._case.place, now, until=begun.until)
-        if verdict.rule is Rule.UNKNOWN_ANSWER:
-            log.error("%s is not dialed: %s", self._case.attempt_id, verdict.reason)
-        return verdict
+    def _no(
+        self, rule: Rule, *, now: datetime | None = None, reason: str = "", until: datetime | None = None
+    ) -> Verdict:
+        case = self._case
+        return no(rule, case.campaign, case.place, now or self._at, reason=reason, until=until)
 
     def _ask(self) -> Begun:
+        try:
+            begun = self._begin()
+        except UnknownAnswer as unknown:
+            log.error("%s is not dialed: %s", self._case.attempt_id, unknown)  # noqa: TRY400 - the trace says nothing more
+            return Begun(dial=False, rule=Rule.UNKNOWN_ANSWER, reason=str(unknown))
+        if begun.dial and begun.at:
+            self._at, self._clock, self.caller_id = begun.at, begun.clock, begun.caller_id
+        return begun
+
+    def _begin(self) -> Begun:
         case, settings = self._case, self._dialer.settings
         campaign = case.campaign
-        begun = self._dialer.store.begin(
+        return self._dialer.store.attempts.begin(
             case,
             self.token,
             lease=settlement.lease(campaign),
@@ -115,8 +125,5 @@ class Leave:
             },
             pool=self._pool,
             limits=own_numbers.limits(settings),
-            turn=self._departure,
+            departure=self._departure,
         )
-        if begun.dial and begun.at:
-            self._at, self._clock, self.caller_id = begun.at, begun.clock, begun.caller_id
-        return begun

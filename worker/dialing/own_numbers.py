@@ -27,7 +27,9 @@ def pool_of(campaign: Campaign, settings: Settings) -> tuple[str, ...]:
 
 def all_numbers(store: Store, settings: Settings) -> list[str]:
     """Return the numbers that any campaign, or the settings, call from."""
-    return sorted({*settings.caller_ids}.union(*(store.campaign(name)[0].caller_ids for name in store.campaigns())))
+    return sorted(
+        {*settings.caller_ids}.union(*(store.campaigns.get(name)[0].caller_ids for name in store.campaigns.names()))
+    )
 
 
 def limits(settings: Settings) -> caller_ids.CallerIdLimits:
@@ -45,7 +47,7 @@ def tend_when_due(dialer: Dialer) -> None:
 def tend(store: Store, phone: Phone, settings: Settings) -> None:
     """Let sick numbers rest, and ask the carrier now and then which numbers are ours."""
     pool, now = all_numbers(store, settings), store.now()
-    numbers = store.own_numbers(pool, now)
+    numbers = store.own_numbers.read(pool, now)
     new = any(one.ours is None for one in numbers)
     if store.tick("ours", caller_ids.ASK_EVERY) or (new and store.tick("new", caller_ids.ASK_OF_NEW_EVERY)):
         try:
@@ -55,7 +57,7 @@ def tend(store: Store, phone: Phone, settings: Settings) -> None:
             log.warning(UNKNOWN, error)
     for one in numbers:
         if caller_ids.is_sick(one):
-            store.rest(one.number, now + caller_ids.REST)
+            store.own_numbers.rest(one.number, now + caller_ids.REST)
             log.error(
                 "the caller ID %s rests for a day: %.0f %% of its last %s calls were answered, and %.0f %% of those before; "
                 "ask the carrier whether it is marked as spam",
@@ -74,5 +76,5 @@ def ask_whose(store: Store, phone: Phone, pool: Iterable[str]) -> list[str]:
     """
     owned = phone.numbers()
     ours = {number: number in owned for number in pool}
-    store.owned(ours)
+    store.own_numbers.record_owned(ours)
     return sorted(number for number in ours if not ours[number])

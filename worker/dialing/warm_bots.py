@@ -20,6 +20,6 @@ def count(dialer: Dialer) -> None:
     dialer.settings.require("pipecat_agent")
     asked_at = dialer.store.now()
     try:
-        dialer.store.count_warm(dialer.agents.idle(), asked_at)
+        dialer.store.pace.count_warm_bots(dialer.agents.idle(), asked_at)
     except AgentsAway as away:
         log.warning("%s; until it says, WARM_BOTS counts more and more", away)

@@ -20,7 +20,7 @@ from worker.rehearsal import compare
 from worker.rehearsal.ensemble import Ensemble
 from worker.settings import load_settings
 from worker.store import Store
-from worker.store.views import Status
+from worker.store.values import Status
 
 RETRY_AFTER: Final = timedelta(seconds=3)
 """What every retry delay is shortened to."""
@@ -115,14 +115,14 @@ def rehearse(
         deadline = time.monotonic() + limit_s
         while True:
             stage.check()
-            status = store.status(campaign.name)
+            status = store.reading.status(campaign.name)
             show(status, "ringing")
             if not status.due and not status.live:
                 break
             if time.monotonic() > deadline:
                 break
             time.sleep(0.3)
-        outcomes = store.outcomes(campaign.name)
+        outcomes = store.reading.outcomes(campaign.name)
         show(status, "hanging up, and comparing the books")
         stage.close_the_books()
         records = compare.read_records(stage.records)
@@ -131,7 +131,7 @@ def rehearse(
 
 
 def _enlist(store: Store, campaign: Campaign, contacts: Path) -> list[RowError]:
-    store.define(campaign)
+    store.campaigns.define(campaign)
     errors: list[RowError] = []
     batch: list[tuple[Contact, Place]] = []
     with contacts.open("rb") as file:
@@ -140,5 +140,5 @@ def _enlist(store: Store, campaign: Campaign, contacts: Path) -> list[RowError]:
                 errors.append(row)
             else:
                 batch.append((row, place_of(row)))
-    store.enlist(campaign, batch, store.now())
+    store.contacts.enlist(campaign, batch, store.now())
     return errors

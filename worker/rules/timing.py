@@ -203,5 +203,8 @@ LINGER: Final = timedelta(seconds=60)
 LONGEST_INBOUND: Final = timedelta(minutes=20)
 """How long a call to us holds a line if nobody tells us that it is over. Chosen: longer than a talk's time limit."""
 
+INBOUND_KEPT: Final = timedelta(days=1)
+"""How long a call to us and its caller are remembered: its callbacks come within minutes, a late report within hours."""
+
 COUNT_KEPT: Final = timedelta(minutes=10)
 """How long a count of warm bots is kept. By then it says nothing: claim.lua halves its weight with each half minute."""

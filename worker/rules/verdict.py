@@ -34,19 +34,6 @@ def no(
     return Verdict(rule, reason or rule.sentence, asked_again(rule, campaign, place, now, until=until))
 
 
-def read_no(name: str, campaign: Campaign, place: Place, now: datetime, *, until: datetime | None = None) -> Verdict:
-    """Return the verdict of the rule that a script of the store has named.
-
-    A name that no rule has is an error of ours (a script and this package differ). It is recorded by the rule
-    `unknown_answer`, and asked again: the contact is neither rung nor lost.
-    """
-    try:
-        rule, reason = Rule(name), ""
-    except ValueError:
-        rule, reason = Rule.UNKNOWN_ANSWER, f"{Rule.UNKNOWN_ANSWER.sentence}: {name or 'no name'}"
-    return no(rule, campaign, place, now, reason=reason, until=until)
-
-
 def asked_again(
     rule: Rule, campaign: Campaign, place: Place, now: datetime, *, until: datetime | None = None
 ) -> datetime | None:

@@ -1,4 +1,4 @@
-"""The keys of the store, all of them.
+"""The keys of the store, all of them, and how a script's names for them are resolved.
 
 They carry one hash tag, so that the store may live in a Redis Cluster: the limits of an account are only atomic within
 one slot.
@@ -7,9 +7,9 @@ one slot.
     {dialout}:campaigns                hash: campaign -> when it was first enlisted (ms)
     {dialout}:campaign:<c>             hash: definition (JSON), version, state, why, since
     {dialout}:zones:<c>                hash: place (zones and regions) -> its short number
-    {dialout}:rows:<c>                 hash: rows refused at the door -> why (JSON)
+    {dialout}:rows:<c>                 hash: row of a file that was refused -> why (JSON)
     {dialout}:sheets                   hash: sheet (campaign, zone and columns, JSON) -> its short number, and back
-    {dialout}:contact:<id>             string: until something happens to it: sheet, line, phone, values (JSON)
+    {dialout}:contact:<id>             string: until something happens to the contact: sheet, line, phone, values (JSON)
     {dialout}:contact:<id>             hash: then: campaign, phone, zone, line, :<column>… and, once rung: state, attempt, …
     {dialout}:due:<c>:<zone>           zset: the attempt to be made next -> due (ms)
     {dialout}:live:<c>                 zset: attempts claimed and not concluded -> since
@@ -19,24 +19,24 @@ one slot.
     {dialout}:lines_from:<phone>       zset: attempts that hold one of a caller ID's lines, or held it -> lease end (ms)
     {dialout}:queued:<c>               zset: attempts claimed and not dialed yet -> lease end (ms)
     {dialout}:watch                    zset: attempts not settled yet -> when to look at them again (ms)
-    {dialout}:inbound                  zset: calls to us that go on, by their sids -> since (ms)
+    {dialout}:inbound                  zset: sids of calls to us that go on -> since (ms)
     {dialout}:talking:<c>              zset: attempts that were answered and hold a line -> since (ms)
-    {dialout}:awaiting:<c>             zset: those of them to which no bot has come yet -> since (ms)
+    {dialout}:awaiting:<c>             zset: answered attempts to which no bot has come yet -> since (ms)
     {dialout}:used                     zset: calls that had a bot and are over -> since (ms)
-    {dialout}:odds:<c>                 hash: how many were answered and rung_out lately, and answered without a bot (silent)
-    {dialout}:warm                     hash: how many bots were idle, by Pipecat Cloud, and when that was (ms)
-    {dialout}:shares                   hash: campaign -> how far its dials have taken it; @: how far the last one's was
-    {dialout}:pace, pace:<c>           string: when the next dial has its turn (ms)
-    {dialout}:left, left:<c>           zset: the last attempts to be dialed, as many as the pace allows at once -> when (ms)
-    {dialout}:slow                     hash: by how much refusals and silent answers slow the pace, and since when
-    {dialout}:tick:<task>              string: a tick of beat was taken, and when the next one is due (ms)
+    {dialout}:odds:<c>                 hash: recent calls: answered, rung_out, and silent (answered, and no bot came)
+    {dialout}:warm                     hash: how many bots Pipecat Cloud said were idle, and at what time (ms)
+    {dialout}:shares                   hash: campaign -> how far its dials have taken it; @: where the last dial was
+    {dialout}:pace, pace:<c>           string: when the next dial may leave (ms)
+    {dialout}:left, left:<c>           zset: the last dials, as many as the pace allows in a second -> when they left (ms)
+    {dialout}:slow                     hash: the factor by which refusals and silent answers slow the pace, and since when
+    {dialout}:tick:<task>              string: when the next tick of a beat task may be taken (ms)
     {dialout}:attempt:<id>             hash: what we did, and heard:<kind> -> what a witness said (JSON)
     {dialout}:number:<phone>           hash: the last attempt to ring this number
-    {dialout}:call:<sid>               string: the attempt that an inbound call belongs to, for a day
-    {dialout}:caller:<hash>            string: who rings us though no attempt rang them (JSON), for a day
-    {dialout}:rung:<phone>             zset: attempts that rang this number in the last day -> when (ms); any campaign's
-    {dialout}:dnc                      hash: phone -> its entries: since when, from whom, for what, until when (JSON)
-    {dialout}:lists                    hash: do-not-call list that was imported -> as of when (JSON)
+    {dialout}:call:<sid>               string: the attempt that a call to us belongs to, for a day
+    {dialout}:caller:<hash>            string: a caller whom no attempt rang (JSON), for a day
+    {dialout}:rung:<phone>             zset: attempts that rang this number in the last day, any campaign's -> when (ms)
+    {dialout}:do_not_call              hash: phone -> its entries: since when, from whom, for what, until when (JSON)
+    {dialout}:lists                    hash: do-not-call list that was imported -> which day it shows (JSON)
     {dialout}:journal:<contact>        list: each thing that happened (JSON)
     {dialout}:brakes:<c>               hash: begun (under the canary), approved, held, attempts, since; day (ms), today (calls)
     {dialout}:totals:<c>               hash: disposition or mark -> attempts that ended so
@@ -46,12 +46,82 @@ one slot.
     {dialout}:caller_id:<phone>        hash: calls, answered, recent (1 and 0); day (ms), today, last (ms); rest, ours
 """
 
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
-from worker.store.views import Case
-
 ROOT: Final = "{dialout}"
+
+_ACCOUNT: Final = frozenset(
+    [
+        "campaigns",
+        "sheets",
+        "salt",
+        "do_not_call",
+        "lists",
+        "lines",
+        "inbound",
+        "used",
+        "watch",
+        "warm",
+        "slow",
+        "pace",
+        "shares",
+        "left",
+    ]
+)
+"""Kinds of which there is one key."""
+
+_OWNERS: Final = {
+    **dict.fromkeys(
+        [
+            "campaign",
+            "zones",
+            "live",
+            "done",
+            "refused",
+            "counts",
+            "queued",
+            "talking",
+            "awaiting",
+            "odds",
+            "brakes",
+            "totals",
+            "window",
+            "people",
+            "abandoned",
+        ],
+        "campaign",
+    ),
+    "campaign_lines": "campaign",
+    "campaign_pace": "campaign",
+    "campaign_left": "campaign",
+    "contact": "contact_id",
+    "journal": "contact_id",
+    "attempt": "attempt_id",
+    "number": "phone",
+    "rung": "phone",
+    "call": "call_sid",
+    "tick": "task",
+}
+"""Kinds of which each campaign, contact, … has a key -> the field of Subject that says whose key it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The campaign, the contact, … whose keys a script works on."""
+
+    campaign: str = ""
+    contact_id: str = ""
+    attempt_id: str = ""
+    phone: str = ""
+    zone: str = ""  # the short number of the contact's place
+    call_sid: str = ""
+    task: str = ""
+
+
+ACCOUNT: Final = Subject()
+"""The subject of scripts that work on nobody's keys but the account's."""
 
 
 def key(kind: str, name: str = "") -> str:
@@ -59,33 +129,23 @@ def key(kind: str, name: str = "") -> str:
     return f"{ROOT}:{kind}:{name}" if name else f"{ROOT}:{kind}"
 
 
-def prefix(kind: str) -> str:
-    """Return what the keys of a kind begin with, for a script that finds out the rest. They are in the one slot of all."""
-    return f"{ROOT}:{kind}:"
-
-
 def due_key(campaign: str, zone: str) -> str:
-    """Return the key of the contacts of a place (by its short number) who wait for their turn."""
+    """Return the key of the contacts of a place (by its short number) that wait to be rung."""
     return f"{ROOT}:due:{campaign}:{zone}"
 
 
-def keys_of(case: Case, kinds: str) -> list[str]:
-    """Return the keys of a case in a script's order: `lines` is the account's, `lines:c` the campaign's."""
-    own = {"attempt": case.attempt_id, "contact": case.contact_id, "number": case.phone, "rung": case.phone,
-           "journal": case.contact_id}  # fmt: skip
-    name = case.campaign.name
-    keys: list[str] = []
-    for kind in kinds.split():
-        if kind == "due":
-            keys.append(due_key(name, case.zone))
-        elif kind.endswith(":c"):
-            keys.append(key(kind.removesuffix(":c"), name))
-        else:
-            keys.append(key(kind, own.get(kind, "")))
-    return keys
+def keys_of(names: Iterable[str], subject: Subject) -> list[str]:
+    """Return the keys for a script's names of them; raises TypeError for a name that means no key of this subject."""
+    return [_key_of(name, subject) for name in names]
 
 
-def ms(value: datetime | timedelta) -> int:
-    """Return a moment (since 1970) or a span in milliseconds, as the scripts count."""
-    seconds = value.timestamp() if isinstance(value, datetime) else value.total_seconds()
-    return round(seconds * 1000)
+def _key_of(name: str, subject: Subject) -> str:
+    if name in _ACCOUNT:
+        return f"{ROOT}:{name}"
+    if name == "due" and subject.campaign and subject.zone:
+        return due_key(subject.campaign, subject.zone)
+    owner = _OWNERS.get(name)
+    whose = getattr(subject, owner) if owner else ""
+    if not whose:
+        raise TypeError(f"{name} means no key of {subject}")
+    return f"{ROOT}:{name.removeprefix('campaign_')}:{whose}"

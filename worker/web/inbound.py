@@ -21,7 +21,7 @@ from worker.rules.settlement import lease
 from worker.rules.states import CampaignState
 from worker.settings import Settings
 from worker.store import Store
-from worker.store.views import Caller, Case
+from worker.store.values import Caller, Case
 from worker.telnyx import texml
 from worker.telnyx.refusals import CarrierBusy
 
@@ -44,9 +44,9 @@ def document(store: Store, settings: Settings, form: Mapping[str, str]) -> str:
     call_sid, phone = form.get("CallSid", ""), form.get("From", "")
     briefed = None
     if call_sid:
-        store.rings_us(call_sid)
-        last = store.last_attempt_to(phone)
-        if last and (case := store.case(last)):
+        store.callers.call_began(call_sid)
+        last = store.callers.last_attempt_to(phone)
+        if last and (case := store.attempts.case(last)):
             briefed = _for_contact(store, settings, case, call_sid)
         elif campaign := _campaign_of(store, form.get("To", "")):
             briefed = _for_stranger(store, settings, campaign, phone, call_sid)
@@ -56,13 +56,13 @@ def document(store: Store, settings: Settings, form: Mapping[str, str]) -> str:
 def script(store: Store, attempt_id: str) -> Script | None:
     """Return the long part of the brief of a call to us; None if there is no such call."""
     again = {"report_url": "", "brief_url": "", "now": store.now()}
-    if caller := store.caller(attempt_id):
-        return store.campaign(caller.campaign)[0].unknown_brief(attempt_id=attempt_id, **again).script
-    case = store.case(attempt_id)
+    if caller := store.callers.get(attempt_id):
+        return store.campaigns.get(caller.campaign)[0].unknown_brief(attempt_id=attempt_id, **again).script
+    case = store.attempts.case(attempt_id)
     if case is None or not case.inbound:
         return None
-    last = store.last_attempt_to(case.phone)
-    rung = store.case(last) if last else None
+    last = store.callers.last_attempt_to(case.phone)
+    rung = store.attempts.case(last) if last else None
     called_at = _called_at(rung or case, store.now())
     brief = case.campaign.inbound_brief(case.contact, case.zones, attempt_id=attempt_id, called_at=called_at, **again)
     return brief.script
@@ -98,14 +98,14 @@ def rang_us(call: FoundCall, ours: Collection[str], now: datetime) -> bool:
 
 def _our_numbers(dialer: Dialer) -> set[str]:
     store = dialer.store
-    campaigns = [store.campaign(name)[0] for name in store.campaigns()]
+    campaigns = [store.campaigns.get(name)[0] for name in store.campaigns.names()]
     return {*dialer.settings.caller_ids}.union(*({c.callback_number, *c.caller_ids} for c in campaigns))
 
 
 def _for_contact(store: Store, settings: Settings, case: Case, call_sid: str) -> str | None:
     """Return the document for a contact who rings back, or None if what we know cannot be put into words."""
     now = store.now()
-    attempt_id = store.answer(case, call_sid, lease(case.campaign))
+    attempt_id = store.callers.ring_back(case, call_sid, lease(case.campaign))
     try:
         brief = case.campaign.inbound_brief(
             case.contact,
@@ -123,7 +123,7 @@ def _for_contact(store: Store, settings: Settings, case: Case, call_sid: str) ->
 
 def _for_stranger(store: Store, settings: Settings, campaign: Campaign, phone: str, call_sid: str) -> str | None:
     """Return the document for a caller whom we never rang: they too can ask us never to ring them."""
-    attempt_id = store.meet(call_sid, Caller(phone if _E164.fullmatch(phone) else "", campaign.name))
+    attempt_id = store.callers.meet(call_sid, Caller(phone if _E164.fullmatch(phone) else "", campaign.name))
     try:
         brief = campaign.unknown_brief(
             attempt_id=attempt_id, now=store.now(), **briefing.addresses(settings, attempt_id)
@@ -139,7 +139,7 @@ def _campaign_of(store: Store, number: str) -> Campaign | None:
 
     The latter only if all campaigns speak for one business: nobody is answered in another business's name.
     """
-    known = [store.campaign(name) for name in reversed(store.campaigns())]
+    known = [store.campaigns.get(name) for name in reversed(store.campaigns.names())]
     owners = [kept for kept in known if number in {kept[0].callback_number, *kept[0].caller_ids}]
     if not owners and len({campaign.business_name for campaign, _, _ in known}) > 1:
         return None

@@ -15,7 +15,7 @@ from worker.dialing.dialer import Dialer
 from worker.rules import caller_ids
 from worker.rules.states import CampaignState, ContactState
 from worker.rules.warm_bots import answer_rate
-from worker.store.views import Status
+from worker.store.values import Status
 from worker.web.body import WithDialer
 
 router: Final = APIRouter()
@@ -42,18 +42,18 @@ class _Dialing:
     def collect(self) -> Iterator[Metric]:
         """Yield all metrics."""
         store, settings = self._dialer.store, self._dialer.settings
-        statuses = [store.status(name) for name in store.campaigns()]
+        statuses = [store.reading.status(name) for name in store.campaigns.names()]
         yield from _of_lines(self._dialer)
         yield from _of_campaigns(statuses)
         yield from _of_brakes(self._dialer, statuses, store.now())
-        numbers = store.own_numbers(own_numbers.all_numbers(store, settings), now := store.now())
+        numbers = store.own_numbers.read(own_numbers.all_numbers(store, settings), now := store.now())
         standing = Counter(caller_ids.state_of(one, own_numbers.limits(settings), now) for one in numbers)
         states = {(state.value,): standing[state] for state in caller_ids.NumberState}
         yield _gauge("caller_ids", "Numbers that we call from, by what keeps them from calling.", states, "state")
 
 
 def _of_lines(dialer: Dialer) -> Iterator[Metric]:
-    held = dialer.store.occupied(timedelta(seconds=dialer.settings.bot_rest_s))
+    held = dialer.store.pace.occupied(timedelta(seconds=dialer.settings.bot_rest_s))
     busy = {("outbound",): held.lines, ("inbound",): held.inbound}
     yield _gauge("lines", "Lines of the account.", {(): dialer.settings.lines})
     yield _gauge("lines_busy", "Lines on which there is a call, or one is about to be placed.", busy, "direction")
@@ -83,8 +83,8 @@ def _of_campaigns(statuses: Sequence[Status]) -> Iterator[Metric]:
 
 def _of_brakes(dialer: Dialer, statuses: Sequence[Status], now: datetime) -> Iterator[Metric]:
     store = dialer.store
-    counted = {one.campaign: store.counted(store.campaign(one.campaign)[0], now) for one in statuses}
-    held = {(name, rule): 1 for name in counted if (rule := store.held(name)[0])}
+    counted = {one.campaign: store.brakes.counted(store.campaigns.get(one.campaign)[0], now) for one in statuses}
+    held = {(name, rule): 1 for name in counted if (rule := store.brakes.holding(name)[0])}
     yield _gauge("held", "1 while a brake holds a campaign until it is resumed.", held, "campaign", "rule")
     attempts = {(name, mark): count for name, one in counted.items() for mark, count in sorted(one.totals.items())}
     about = "Attempts that ended, by disposition and what else they were."

@@ -26,8 +26,8 @@ from campaigns.call import (
 from worker.dialing.dialer import Dialer
 from worker.rules.evidence import AnsweredBy
 from worker.settings import Settings
-from worker.store import Store, ledger
-from worker.store.views import Heard
+from worker.store import Store, witnesses
+from worker.store.values import Reception
 from worker.telnyx.refusals import CarrierError
 from worker.web import inbound
 from worker.web.body import Body, WithDialer
@@ -49,11 +49,11 @@ def report(dialer: WithDialer, request: Request, body: Body) -> Response:
     """The bot says what came of a call. Sent again, it changes nothing."""
     store = dialer.store
     heard = _read(Report, body, request, dialer.settings, "report")
-    if caller := store.caller(heard.attempt_id):
+    if caller := store.callers.get(heard.attempt_id):
         if heard.disposition is Disposition.DO_NOT_CALL:
             _list(store, caller.phone, heard.attempt_id)
         return Response(status_code=200)
-    return _known(store.witness(heard.attempt_id, ledger.reported(heard)))
+    return _known(store.attempts.witness(heard.attempt_id, witnesses.reported(heard)))
 
 
 @router.post(f"/reports{JOINED_PATH}")
@@ -61,9 +61,9 @@ def joined(dialer: WithDialer, request: Request, body: Body) -> Response:
     """The bot says that it is on the call."""
     store = dialer.store
     heard = _read(Joined, body, request, dialer.settings, "joined")
-    if store.caller(heard.attempt_id):
+    if store.callers.get(heard.attempt_id):
         return Response(status_code=200)
-    return _known(store.witness(heard.attempt_id, ledger.joined(heard)))
+    return _known(store.attempts.witness(heard.attempt_id, witnesses.joined(heard)))
 
 
 @router.post(f"/reports{OPT_OUT_PATH}")
@@ -73,11 +73,11 @@ def opt_out(dialer: WithDialer, request: Request, body: Body) -> Response:
     asked = _read(OptOut, body, request, dialer.settings, "opt-out")
     if not asked.attempt_id:
         return _opt_out_caller(dialer, asked.call_sid)
-    known = store.caller(asked.attempt_id) or store.case(asked.attempt_id)
+    known = store.callers.get(asked.attempt_id) or store.attempts.case(asked.attempt_id)
     if known is None or not known.phone:
         raise HTTPException(404, "there is no such attempt, or no number that could be listed")
     _list(store, known.phone, asked.attempt_id)
-    store.witness(asked.attempt_id, ledger.opted_out(asked))
+    store.attempts.witness(asked.attempt_id, witnesses.opted_out(asked))
     return Response(status_code=200)
 
 
@@ -92,7 +92,7 @@ def _opt_out_caller(dialer: Dialer, call_sid: str) -> Response:
         raise HTTPException(503, str(unknown), {"retry-after": "5"}) from unknown
     if not phone:
         raise HTTPException(404, "there is no such call to us, or it shows no number that could be listed")
-    dialer.store.add_do_not_call(phone, f"asked on the call {call_sid}")
+    dialer.store.do_not_call.add(phone, f"asked on the call {call_sid}")
     return Response(status_code=200)
 
 
@@ -102,7 +102,7 @@ async def detection(dialer: WithDialer, request: Request, body: Body) -> Respons
     store = dialer.store
     query = _read(DetectionQuery, body, request, dialer.settings, "detection")
     if not await run_in_threadpool(_detects, store, query.attempt_id) or _waiting.locked():
-        answered_by = await run_in_threadpool(store.detected, query.attempt_id)
+        answered_by = await run_in_threadpool(store.attempts.answered_by, query.attempt_id)
     else:
         async with _waiting:
             answered_by = await _news(store, query)
@@ -113,7 +113,7 @@ async def detection(dialer: WithDialer, request: Request, body: Body) -> Respons
 async def _news(store: Store, query: DetectionQuery) -> AnsweredBy | None:
     until = time.monotonic() + DETECTION_S
     while True:
-        answered_by = await run_in_threadpool(store.detected, query.attempt_id)
+        answered_by = await run_in_threadpool(store.attempts.answered_by, query.attempt_id)
         if (answered_by and answered_by != query.known) or time.monotonic() >= until:
             return answered_by
         await asyncio.sleep(_LOOK_EVERY_S)
@@ -125,7 +125,7 @@ def script(dialer: WithDialer, attempt_id: str, request: Request) -> Response:
     store = dialer.store
     _check(attempt_id.encode(), request, dialer.settings, "script")
     found = inbound.script(store, attempt_id)
-    if found is None and (case := store.case(attempt_id)):
+    if found is None and (case := store.attempts.case(attempt_id)):
         brief = case.campaign.brief(
             case.contact,
             case.zones,
@@ -143,9 +143,9 @@ def script(dialer: WithDialer, attempt_id: str, request: Request) -> Response:
 
 def _detects(store: Store, attempt_id: str) -> bool:
     """Tell whether the carrier listens for machines on this call: never on one to us."""
-    if store.caller(attempt_id):
+    if store.callers.get(attempt_id):
         return False
-    case = store.case(attempt_id)
+    case = store.attempts.case(attempt_id)
     if case is None:
         raise HTTPException(404, "there is no such attempt")
     return case.campaign.call.machine_detection and not case.inbound
@@ -153,7 +153,7 @@ def _detects(store: Store, attempt_id: str) -> bool:
 
 def _list(store: Store, phone: str, attempt_id: str) -> None:
     if phone:
-        store.add_do_not_call(phone, f"asked during {attempt_id}")
+        store.do_not_call.add(phone, f"asked during {attempt_id}")
 
 
 def _check(message: bytes, request: Request, settings: Settings, purpose: str) -> None:
@@ -179,7 +179,7 @@ def _signed(text: str, settings: Settings, purpose: str) -> Response:
     return Response(content, media_type="application/json", headers={SIGNATURE_HEADER: signature})
 
 
-def _known(heard: Heard) -> Response:
-    if heard is Heard.UNKNOWN:
+def _known(heard: Reception) -> Response:
+    if heard is Reception.UNKNOWN:
         raise HTTPException(404, "there is no such attempt")
     return Response(status_code=200)

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 
 from worker.rules.evidence import CallState
-from worker.store import ledger
+from worker.store import witnesses
 from worker.telnyx import reading, signature
 from worker.telnyx.refusals import Forged
 from worker.web import inbound
@@ -42,9 +42,9 @@ def status(dialer: WithDialer, form: Form, attempt: AttemptId = "") -> Response:
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
     if event and event.state is CallState.ENDED and not attempt:
-        store.rang_off(event.call_sid)
-    if event and (attempt_id := attempt or store.attempt_of_call(event.call_sid)):
-        store.witness(attempt_id, ledger.told(event))
+        store.callers.call_ended(event.call_sid)
+    if event and (attempt_id := attempt or store.callers.attempt_of(event.call_sid)):
+        store.attempts.witness(attempt_id, witnesses.told(event))
     return Response(status_code=200)
 
 
@@ -55,7 +55,7 @@ def detection(dialer: WithDialer, form: Form, attempt: AttemptId = "") -> Respon
         detected = reading.read_detection(form)
     except ValueError as error:
         raise HTTPException(422, str(error)) from error
-    dialer.store.witness(attempt, ledger.detected(detected))
+    dialer.store.attempts.witness(attempt, witnesses.detected(detected))
     return Response(status_code=200)
 
 

@@ -133,7 +133,7 @@ def rehearse(
         loop = Loop(Dialer(store, network, settings, process), campaign, network, clock, show=show)
         _enlist(store, campaign, rows, places)
         loop.run(start + timedelta(days=days))
-        outcomes, status, end = store.outcomes(campaign.name), store.status(campaign.name), store.now()
+        outcomes, status, end = store.reading.outcomes(campaign.name), store.reading.status(campaign.name), store.now()
         postponed_by = _postponed_by(store, campaign, zones)
     _write_records(folder / "records.jsonl", network)
     posts, calls = network.posts, list(network.calls.values())
@@ -180,10 +180,10 @@ def _own(settings: Settings, folder: Path, campaign: Campaign) -> Settings:
 
 
 def _enlist(store: Store, campaign: Campaign, rows: Sequence[Contact], places: Mapping[str, Place]) -> None:
-    store.define(campaign)
+    store.campaigns.define(campaign)
     for name in registries_asked(campaign):  # none of these numbers is on it: they are reserved for fiction
-        store.imported(name, Registry(store.now().date(), "marketing"))
-    store.enlist(campaign, [(contact, places[contact.phone]) for contact in rows], store.now())
+        store.do_not_call.record_import(name, Registry(store.now().date(), "marketing"))
+    store.contacts.enlist(campaign, [(contact, places[contact.phone]) for contact in rows], store.now())
 
 
 def _allowance(campaign: Campaign, settings: Settings) -> Allowance:
@@ -196,8 +196,8 @@ def _allowance(campaign: Campaign, settings: Settings) -> Allowance:
 
 
 def _postponed_by(store: Store, campaign: Campaign, numbers: Iterable[str]) -> Counter[str]:
-    ids = (store.contact_id(campaign.name, number) for number in numbers)
-    entries = (entry for contact_id in ids for entry in store.journal(contact_id))
+    ids = (store.contacts.id_of(campaign.name, number) for number in numbers)
+    entries = (entry for contact_id in ids for entry in store.reading.journal(contact_id))
     return Counter(entry["rule"] for entry in entries if entry["event"] in {"postponed", "withdrawn"})
 
 

@@ -22,7 +22,7 @@ from worker.rules.hours import next_opening
 from worker.rules.settlement import Step
 from worker.rules.states import CampaignState
 from worker.rules.timing import BEAT_S, TEND_BEAT_S
-from worker.store.views import Status
+from worker.store.values import Status
 
 _BEAT_MS: Final = round(1000 * BEAT_S)
 _TEND_MS: Final = round(1000 * TEND_BEAT_S)
@@ -133,7 +133,7 @@ class Loop:
             self._next_beat_ms = now_ms + _BEAT_MS
             return True
         over = now_ms >= end_ms
-        look = self._store.next_look()
+        look = self._store.attempts.next_look()
         times = [_ms(look) if look else None, None if over else self._next_claim_ms()]
         soonest = min((at_ms for at_ms in times if at_ms is not None), default=self._clock.next_ms)
         self._next_beat_ms = max(_up(soonest or 0), now_ms + _BEAT_MS)
@@ -171,14 +171,14 @@ class Loop:
         self._resumes_at = None
         if self.approved_ms is None:
             self.approved_ms = self._clock.now_ms
-        self._store.set_state(self._campaign.name, CampaignState.RUNNING)
+        self._store.campaigns.set_state(self._campaign.name, CampaignState.RUNNING)
 
     def _beat_soon(self) -> None:
         self._news, self._done = True, False
         self._next_beat_ms = min(self._next_beat_ms, _up(self._clock.now_ms + 1))
 
     def _status(self) -> Status:
-        status = self._store.status(self._campaign.name)
+        status = self._store.reading.status(self._campaign.name)
         if time.monotonic() - self._shown_at > _SHOWN_EVERY_S:
             self._shown_at = time.monotonic()
             self._show(status, f"{self._store.now():%a %d %b %Y %H:%M} UTC, {len(self._network.posts):,} requests")

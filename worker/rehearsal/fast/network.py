@@ -18,8 +18,8 @@ from worker.rehearsal.fast.event_clock import EventClock
 from worker.rehearsal.fast.odds import Fate, Odds, Pickup, PostAnswer
 from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
 from worker.settings import Settings
-from worker.store import Store, ledger
-from worker.store.views import Heard
+from worker.store import Store, witnesses
+from worker.store.values import Reception
 from worker.telnyx.order import Dialed, DialOrder
 from worker.telnyx.refusals import CarrierBusy, DialRefused, DialUnconfirmed, DialWithheld
 from worker.web import inbound
@@ -215,7 +215,7 @@ class FastNetwork:
         inbound.document(
             self._store, self._settings, {"CallSid": call.call_sid, "From": call.number, "To": call.caller_id}
         )
-        call.attempt_id = self._store.attempt_of_call(call.call_sid) or ""
+        call.attempt_id = self._store.callers.attempt_of(call.call_sid) or ""
         self._rings[call.number] += 1
         self._on_the_phone[call.number] = call
         self._talk(call, self._odds.fate(f"{call.number} rings us", self._rings[call.number], 0), 600, machine=False)
@@ -225,7 +225,7 @@ class FastNetwork:
         self._tell(call, CallState.ANSWERED)
         if not call.inbound:
             by = AnsweredBy.MACHINE if machine else AnsweredBy.HUMAN
-            self._hear(call, _DETECTS_AFTER_S, ledger.detected(Detection(call.call_sid, by)))
+            self._hear(call, _DETECTS_AFTER_S, witnesses.detected(Detection(call.call_sid, by)))
         if not fate.bot_comes:
             self._clock.sleep(_LISTENS_TO_NOTHING_S + fate.pickup_s)
             self._end(call, "completed", tells=fate.tells)
@@ -234,7 +234,7 @@ class FastNetwork:
         if call.ended_ms:
             return
         call.joined_ms = self._clock.now_ms
-        self._hear(call, 0.05, ledger.joined(Joined(attempt_id=call.attempt_id, call_sid=call.call_sid)))
+        self._hear(call, 0.05, witnesses.joined(Joined(attempt_id=call.attempt_id, call_sid=call.call_sid)))
         says = Disposition.VOICEMAIL if machine else fate.says
         if says is Disposition.VOICEMAIL and not machine:
             says = Disposition.COMPLETED  # a machine rings nobody back
@@ -262,8 +262,8 @@ class FastNetwork:
 
     def _opt_out(self, call: NetworkCall) -> None:
         call.opted_out_ms = self._clock.now_ms
-        self._store.add_do_not_call(call.number, f"asked during {call.attempt_id}")
-        self._say(call, ledger.opted_out(OptOut(attempt_id=call.attempt_id, call_sid=call.call_sid)))
+        self._store.do_not_call.add(call.number, f"asked during {call.attempt_id}")
+        self._say(call, witnesses.opted_out(OptOut(attempt_id=call.attempt_id, call_sid=call.call_sid)))
 
     def _report(self, call: NetworkCall, says: Disposition, fate: Fate) -> None:
         callback_at = None
@@ -283,7 +283,7 @@ class FastNetwork:
             ended_by="contact",
             answered_by="voicemail" if says is Disposition.VOICEMAIL else "human",
         )
-        self._say(call, ledger.reported(report))
+        self._say(call, witnesses.reported(report))
 
     def _end(self, call: NetworkCall, status: str, *, tells: bool) -> None:
         if call.ended_ms:
@@ -299,13 +299,13 @@ class FastNetwork:
     # --- what the dialer is told ------------------------------------------------------------------------------------------
 
     def _tell(self, call: NetworkCall, state: CallState) -> None:
-        self._hear(call, _TELLS_AFTER_S, ledger.told(_event(call, state)))
+        self._hear(call, _TELLS_AFTER_S, witnesses.told(_event(call, state)))
 
-    def _hear(self, call: NetworkCall, after_s: float, testimony: ledger.Testimony) -> None:
+    def _hear(self, call: NetworkCall, after_s: float, testimony: witnesses.Testimony) -> None:
         self._clock.after(after_s, lambda: self._say(call, testimony))
 
-    def _say(self, call: NetworkCall, testimony: ledger.Testimony) -> None:
-        if self._store.witness(call.attempt_id, testimony) is Heard.NEWS:
+    def _say(self, call: NetworkCall, testimony: witnesses.Testimony) -> None:
+        if self._store.attempts.witness(call.attempt_id, testimony) is Reception.NEWS:
             self._news = True
 
 

@@ -1,11 +1,14 @@
--- A waiting contact is not rung after all: it is on the do-not-call list now, or its campaign was stopped.
--- KEYS: 1 contact, 2 due, 3 the set of its new state, 4 counts, 5 journal, 6 sheets
--- ARGV: 1 clock, 2 contact id, 3 the waiting attempt's id, 4 state, 5 disposition, 6 reason
-if redis.call('ZREM', KEYS[2], ARGV[3]) == 0 then return 0 end
-unfold(KEYS[1], KEYS[6])
-redis.call('HSET', KEYS[1], 'state', ARGV[4], 'disposition', ARGV[5], 'reason', ARGV[6])
-redis.call('HDEL', KEYS[1], 'postponed')
-redis.call('ZADD', KEYS[3], now, ARGV[2])
-redis.call('HINCRBY', KEYS[4], ARGV[5], 1)
-redis.call('RPUSH', KEYS[5], cjson.encode({at = now, attempt = ARGV[3], event = 'withdrawn', rule = ARGV[5], reason = ARGV[6]}))
+-- End a waiting contact without ringing it: it is on the do-not-call list now, or its campaign was stopped.
+-- Returns 1, or 0 if it was not waiting.
+local contact, due, done, refused, counts, journal, sheets = unpack(KEYS)
+local contact_id, waiting_id, state, disposition, reason = unpack(ARGV, 2)
+
+if redis.call('ZREM', due, waiting_id) == 0 then return 0 end
+unfold(contact, sheets)
+redis.call('HSET', contact, 'state', state, 'disposition', disposition, 'reason', reason)
+redis.call('HDEL', contact, 'postponed')
+redis.call('ZADD', state == REFUSED and refused or done, now, contact_id)
+redis.call('HINCRBY', counts, disposition, 1)
+redis.call('RPUSH', journal, cjson.encode({at = now, attempt = waiting_id, event = 'withdrawn', rule = disposition,
+  reason = reason}))
 return 1
