@@ -71,6 +71,16 @@ def test_a_file_that_is_not_there(tmp_path: Path, words: tuple[str, ...]) -> Non
     assert "there is no such file" in complaint(dialout(*words, cwd=tmp_path))
 
 
+def test_a_file_that_cannot_be_written_is_the_one_that_is_named(tmp_path: Path) -> None:
+    words = ("check", str(SAMPLE), str(SAMPLE / "contacts.csv"), "--rejects", "nowhere/rejects.csv")
+    assert complaint(dialout(*words, cwd=tmp_path)) == "nowhere/rejects.csv: No such file or directory"
+
+
+def test_a_campaign_that_is_no_folder(tmp_path: Path) -> None:
+    toml = SAMPLE / "campaign.toml"
+    assert "Not a directory" in complaint(dialout("check", str(toml), str(SAMPLE / "contacts.csv"), cwd=tmp_path))
+
+
 def test_a_wrong_word_is_wrong_usage(tmp_path: Path) -> None:
     assert dialout("ring", cwd=tmp_path).returncode == 2
 

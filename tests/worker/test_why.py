@@ -82,7 +82,7 @@ def test_what_stands_against_ringing_now_is_named_by_its_rule(store: Store, remi
     assert stories(store, PHONE)[0].rule == ""
     store.set_state(reminder.name, CampaignState.PAUSED, "no funds")
     (story,) = stories(store, PHONE)
-    assert (story.rule, story.now) == ("paused", "not rung now: the campaign is paused (no funds)")
+    assert (story.rule, story.now) == ("paused", "not called now: the campaign is paused (no funds)")
     store.add_do_not_call(PHONE, "operator")
     (story,) = stories(store, PHONE)
     assert (story.state, story.rule, story.decisions[-1].event) == ("refused", "do_not_call", "withdrawn")
@@ -104,8 +104,8 @@ def test_the_command_tells_it_to_people_and_to_programs(
     told = run()
     for words in (
         f"{PHONE} is on the do-not-call list",
-        "line 7",
-        "not rung any more: SIP 603",
+        "row 7",
+        "will not be called again: SIP 603",
         "the carrier's callback",
     ):
         assert words in " ".join(told.split())
