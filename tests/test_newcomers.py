@@ -66,7 +66,14 @@ def test_a_missing_column(tmp_path: Path) -> None:
     assert "the campaign's templates use day, time, which the header does not have" in complaint(done)
 
 
-@pytest.mark.parametrize("words", [("check", "nowhere", "c.csv"), ("check", str(SAMPLE), "nowhere.csv")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("check", "nowhere", "c.csv"),
+        ("check", str(SAMPLE), "nowhere.csv"),
+        ("rehearse", str(SAMPLE), "nowhere.csv"),
+    ],
+)
 def test_a_file_that_is_not_there(tmp_path: Path, words: tuple[str, ...]) -> None:
     assert "there is no such file" in complaint(dialout(*words, cwd=tmp_path))
 

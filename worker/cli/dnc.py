@@ -38,15 +38,16 @@ Expires = Annotated[
 @dnc.command("add")
 def dnc_add(number: Number, region: Region = "US", scope: Scope = "everywhere", expires: Expires = None) -> None:
     """Put a number on the list. Campaigns in its scope withdraw the contacts with this number that still wait."""
-    phone = any_number(number, region)
-    new = open_store().add_do_not_call(phone, "operator", scope=_scope(scope), expires_at=_midnight(expires))
+    store, phone = open_store(), any_number(number, region)
+    new = store.add_do_not_call(phone, "operator", scope=_scope(scope), expires_at=_midnight(expires))
     out.print("Added." if new else "It was already on the list.")
 
 
 @dnc.command("remove")
 def dnc_remove(number: Number, region: Region = "US") -> None:
     """Take a number off the list, no matter who put it there."""
-    out.print("Removed." if open_store().remove_do_not_call(any_number(number, region)) else "It was not on the list.")
+    store = open_store()
+    out.print("Removed." if store.remove_do_not_call(any_number(number, region)) else "It was not on the list.")
 
 
 @dnc.command("import")
@@ -99,7 +100,8 @@ def dnc_list(as_json: Json = False) -> None:
 @dnc.command("lists")
 def dnc_lists(as_json: Json = False) -> None:
     """Print which registries were imported, and the day of each copy."""
-    lists = open_store().registries()
+    store = open_store()
+    lists = store.registries()
     if as_json:
         print_json([{"list": name, **kept.facts()} for name, kept in lists.items()])
         return

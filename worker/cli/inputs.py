@@ -34,7 +34,7 @@ def store_if_any() -> Store | None:
 
 def open_carrier(settings: Settings, *, timeout_s: float | None = None) -> "Carrier":
     """Return Telnyx's client as the settings have it; the caller closes it."""
-    # Telnyx's SDK takes most of a second to import, and `dialout status` never asks it.
+    # It takes a fifth of a second to import, and `dialout status` never asks Telnyx.
     from worker.telnyx.carrier import Carrier
 
     return Carrier(

@@ -16,6 +16,7 @@ from campaigns.campaign import load_campaign
 from worker.cli.inputs import contacts_in
 from worker.cli.options import SAMPLE, Json, Refused
 from worker.cli.printing import SHOWN, err, out, print_json, results_table, show_errors, status_view
+from worker.rehearsal import live
 from worker.settings import load_settings
 from worker.store.views import Status
 
@@ -54,13 +55,15 @@ def rehearse(  # noqa: PLR0917 - Typer's options
         )
     if fast:
         _rehearse_days(campaign, contacts, days=days, start=start, seed=seed, count=count, as_json=as_json)
-        return
-    from worker.rehearsal import live
+    else:
+        _rehearse_live(campaign, contacts or campaign / "contacts.csv", record=record, as_json=as_json)
 
+
+def _rehearse_live(campaign: Path, contacts: Path, *, record: Path | None, as_json: bool) -> None:
     definition = load_campaign(campaign)
     folder = load_settings().data_dir / f"rehearsal-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    with _rehearsal_view(as_json) as show:
-        outcome = live.rehearse(definition, contacts or campaign / "contacts.csv", folder, show=show, record=record)
+    with contacts_in(contacts, definition), _rehearsal_view(as_json) as show:
+        outcome = live.rehearse(definition, contacts, folder, show=show, record=record)
     if as_json:
         print_json({"outcomes": outcome.outcomes, "disagreements": outcome.disagreements})
     else:

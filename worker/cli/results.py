@@ -28,7 +28,8 @@ def results(
     as_json: Json = False,
 ) -> None:
     """Print the outcome of every contact, one row each, whether it was called or not."""
-    rows = open_store().each_outcome(name_of(campaign))
+    store = open_store()
+    rows = store.each_outcome(name_of(campaign))
     if output:
         write = _write_json_lines if output.suffix == ".jsonl" else _write_csv
         with output.open("w", encoding="utf-8", newline="") as file:
