@@ -1,4 +1,4 @@
-"""What goes wrong first: each is one sentence that says what to do, exit 1, and no traceback."""
+"""What goes wrong first for a newcomer: one sentence says what to do, with exit code 1 and no traceback."""
 
 import os
 import shutil

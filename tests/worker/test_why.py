@@ -35,7 +35,7 @@ def dialed(store: Store, campaign: Campaign) -> str:
     return attempt_id
 
 
-def test_a_number_that_no_campaign_has_has_no_story(store: Store, reminder: Campaign) -> None:
+def test_a_number_in_no_campaign_has_no_story(store: Store, reminder: Campaign) -> None:
     store.define(reminder)
     assert stories(store, PHONE) == []
 
@@ -62,7 +62,7 @@ def test_each_decision_is_told_with_its_rule_its_time_and_its_witness(store: Sto
     assert [d.at for d in story.decisions] == sorted(d.at for d in story.decisions)
 
 
-def test_who_asked_not_to_be_called_again_is_told_as_the_witness_of_it(store: Store, reminder: Campaign) -> None:
+def test_a_person_who_asked_for_no_more_calls_is_the_witness_of_that(store: Store, reminder: Campaign) -> None:
     attempt_id = dialed(store, reminder)
     store.witness(attempt_id, ledger.opted_out(OptOut(attempt_id=attempt_id, reason="enough of this")))
     store.witness(attempt_id, ledger.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.BUSY, "user_busy")))
@@ -74,7 +74,7 @@ def test_who_asked_not_to_be_called_again_is_told_as_the_witness_of_it(store: St
     assert (story.state, story.disposition) == ("done", "do_not_call")
 
 
-def test_what_stands_against_ringing_now_is_named_by_its_rule(store: Store, reminder: Campaign) -> None:
+def test_the_rule_that_forbids_a_call_now_is_named(store: Store, reminder: Campaign) -> None:
     attempt_id = dialed(store, reminder)
     case = store.case(attempt_id)
     assert case
@@ -88,7 +88,7 @@ def test_what_stands_against_ringing_now_is_named_by_its_rule(store: Store, remi
     assert (story.state, story.rule, story.decisions[-1].event) == ("refused", "do_not_call", "withdrawn")
 
 
-def test_the_command_tells_it_to_people_and_to_programs(
+def test_why_prints_a_table_for_people_and_json_for_programs(
     server: EmbeddedRedis, store: Store, reminder: Campaign
 ) -> None:
     attempt_id = dialed(store, reminder)
