@@ -1,4 +1,4 @@
-"""What goes wrong first: each is one sentence that says what to do, exit 1, and no traceback."""
+"""What goes wrong first for a newcomer: one sentence says what to do, with exit code 1 and no traceback."""
 
 import os
 import shutil
@@ -66,9 +66,26 @@ def test_a_missing_column(tmp_path: Path) -> None:
     assert "the campaign's templates use day, time, which the header does not have" in complaint(done)
 
 
-@pytest.mark.parametrize("words", [("check", "nowhere", "c.csv"), ("check", str(SAMPLE), "nowhere.csv")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("check", "nowhere", "c.csv"),
+        ("check", str(SAMPLE), "nowhere.csv"),
+        ("rehearse", str(SAMPLE), "nowhere.csv"),
+    ],
+)
 def test_a_file_that_is_not_there(tmp_path: Path, words: tuple[str, ...]) -> None:
     assert "there is no such file" in complaint(dialout(*words, cwd=tmp_path))
+
+
+def test_a_file_that_cannot_be_written_is_the_one_that_is_named(tmp_path: Path) -> None:
+    words = ("check", str(SAMPLE), str(SAMPLE / "contacts.csv"), "--rejects", "nowhere/rejects.csv")
+    assert complaint(dialout(*words, cwd=tmp_path)) == "nowhere/rejects.csv: No such file or directory"
+
+
+def test_a_campaign_that_is_no_folder(tmp_path: Path) -> None:
+    toml = SAMPLE / "campaign.toml"
+    assert "Not a directory" in complaint(dialout("check", str(toml), str(SAMPLE / "contacts.csv"), cwd=tmp_path))
 
 
 def test_a_wrong_word_is_wrong_usage(tmp_path: Path) -> None:

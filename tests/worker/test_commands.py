@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from campaigns.campaign import Campaign
 from worker.cli.main import COMMANDS, app, load
+from worker.cli.printing import Terminal, plural, results_table
 from worker.machine.embedded import EmbeddedRedis
 from worker.store import Store
 
@@ -64,3 +65,26 @@ def test_status_imports_only_what_it_prints_with(server: EmbeddedRedis, store: S
     found = imported("status", REDIS_URL=server.url)
     assert {"redis", "rich.table"} <= found
     assert found & {"celery", "fastapi", "holidays", "httpx", "jinja2", "telnyx", "rich.live", "rich.progress"} == set()
+
+
+def test_what_a_contact_said_is_printed_as_it_was_said() -> None:
+    said = "send it to [/home], [bold]now[/] :smile: \x1b[31mred\x9b0m"
+    row = {
+        "line": 2,
+        "phone": "+12125550111",
+        "state": "done",
+        "disposition": "completed",
+        "attempts": 1,
+        "duration_s": 9,
+    }
+    out = Terminal()
+    out.width = 200
+    with out.capture() as printed:
+        out.print(said)
+        out.print(results_table([row | {"reason": said, "answers": {"where": said}}]))
+    assert printed.get().count("send it to [/home], [bold]now[/] :smile: \ufffd[31mred\ufffd0m") == 3
+
+
+@pytest.mark.parametrize("count", [0, 1, 1200])
+def test_numbers_are_told_in_the_singular_and_in_the_plural(count: int) -> None:
+    assert plural(count, "row") == {0: "0 rows", 1: "1 row", 1200: "1,200 rows"}[count]

@@ -1,4 +1,4 @@
-"""The doctor against a Telnyx, a Redis and a callbacks server that are well, and each of them ill in its way."""
+"""`dialout doctor` against a healthy Telnyx, Redis and callbacks server, and against each of them broken in one way."""
 
 import base64
 import json
@@ -59,7 +59,7 @@ def telnyx(listening: Server, callbacks_server: Callbacks) -> Iterator[Telnyx]:
 def well(
     listening: Server, telnyx: Telnyx, server: EmbeddedRedis, store: Store, callbacks_server: Callbacks
 ) -> Settings:
-    del store  # it is empty from here on: campaigns of other tests have numbers of their own
+    del store  # the fixture empties the store: campaigns of other tests have caller IDs of their own
     return Settings.model_validate(
         {
             "redis_url": server.url,
@@ -79,7 +79,7 @@ def ill(found: list[Finding]) -> dict[str, str]:
     return {one.check: one.says for one in found if one.ok is False}
 
 
-def test_where_all_is_well_nothing_is_to_be_mended(well: Settings) -> None:
+def test_where_all_is_well_there_is_nothing_to_fix(well: Settings) -> None:
     found = list(examine(well))
     assert ill(found) == {}
     assert {one.check for one in found if one.ok} == {
@@ -100,7 +100,7 @@ def test_where_all_is_well_nothing_is_to_be_mended(well: Settings) -> None:
         ({"stream_url": "ws://127.0.0.1:1/ws"}, "agent", "127.0.0.1:1 cannot be reached"),
     ],
 )
-def test_what_is_wrong_is_said_of_the_thing_that_it_is_wrong_with(
+def test_a_problem_is_reported_by_the_check_that_it_belongs_to(
     well: Settings, update: dict[str, str], check: str, says: str
 ) -> None:
     changed = {name: value for name, value in well.model_dump().items() if name not in update}
@@ -117,21 +117,21 @@ def test_what_is_wrong_is_said_of_the_thing_that_it_is_wrong_with(
         ({"outbound": {}}, "it has no outbound voice profile"),
     ],
 )
-def test_an_application_that_is_not_set_up_is_told_key_by_key(
+def test_every_wrong_key_of_an_application_is_reported(
     well: Settings, telnyx: Telnyx, wrong: dict[str, Any], says: str
 ) -> None:
     telnyx.application |= wrong
     assert says in ill(list(examine(well)))["application"]
 
 
-def test_a_key_that_telnyx_does_not_take_ends_the_questions_to_it(well: Settings, telnyx: Telnyx) -> None:
+def test_telnyx_is_asked_nothing_more_once_it_refuses_the_key(well: Settings, telnyx: Telnyx) -> None:
     telnyx.key_is_taken = False
     found = list(examine(well))
     assert "TELNYX_API_KEY" in ill(found)["telnyx"]
     assert not {one.check for one in found} & {"application", "numbers"}
 
 
-def test_a_number_that_leads_back_to_nobody_is_worth_a_note(well: Settings, telnyx: Telnyx) -> None:
+def test_a_number_whose_calls_do_not_reach_us_is_noted(well: Settings, telnyx: Telnyx) -> None:
     telnyx.numbers["+12125550100"] = "another"
     (note,) = [one for one in examine(well) if one.check == "numbers"]
     assert note.ok is None
@@ -139,7 +139,7 @@ def test_a_number_that_leads_back_to_nobody_is_worth_a_note(well: Settings, teln
 
 
 class Stranger(BaseHTTPRequestHandler):
-    """Somebody's server, which has heard of no path of ours."""
+    """Another server, which knows none of our paths."""
 
     def log_message(self, *_: object) -> None: ...
 
@@ -155,7 +155,7 @@ def test_a_public_url_that_leads_to_another_server_is_noticed(well: Settings) ->
     assert "leads to something else" in found["callbacks"]
 
 
-def test_no_finding_tells_a_secret(well: Settings) -> None:
+def test_no_finding_holds_a_secret(well: Settings) -> None:
     secret = "KEYsecret0123456789"
     told = Settings.model_validate(well.model_dump() | {"telnyx_api_key": secret, "brief_secret": secret})
     assert secret not in json.dumps([one.facts() for one in examine(told)])

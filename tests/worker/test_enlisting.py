@@ -71,7 +71,7 @@ def test_the_same_long_file_again_changes_nothing(store: Store, reminder: Campai
 
 
 @pytest.mark.parametrize("lost", ["*", "*:zones:*", "*:sheets", "*:salt"])
-def test_what_a_server_has_forgotten_is_told_it_again_and_nobody_is_lost(
+def test_a_server_that_forgot_something_is_told_it_again_and_no_contact_is_lost(
     store: Store, server: EmbeddedRedis, reminder: Campaign, lost: str
 ) -> None:
     store.campaigns.define(reminder)
@@ -100,7 +100,7 @@ def test_a_file_without_rows_enlists_nobody(store: Store, reminder: Campaign) ->
     assert Batch().rows == 0
 
 
-def test_a_store_that_cannot_be_reached_ends_it_with_the_error(reminder: Campaign) -> None:
+def test_enlisting_in_a_store_that_cannot_be_reached_raises_its_error(reminder: Campaign) -> None:
     away = Store.at("redis://127.0.0.1:1/0", timeout_s=0.2)
     away.clock_ms = 1
     with pytest.raises(redis.ConnectionError):

@@ -401,7 +401,7 @@ def test_marketing_starts_when_the_registry_was_imported_and_its_numbers_are_not
     assert "lies in the future" in dialout("dnc", "import", registry, *words, today + 2 * DAY, code=1)[2]
     assert "go together" in dialout("dnc", "import", registry, "--list", "us-dnc", code=1)[2]
     out = dialout("dnc", "import", registry, *words, today, code=1)[1]
-    assert "3 numbers added, 0 were listed already, 1 lines refused" in out
+    assert "3 numbers added, 0 were listed already, 1 line refused" in out
     assert f"us-dnc  as of {today}, 3 numbers, marketing" in dialout("dnc", "lists")[1]
     told = json.loads(dialout("enqueue", campaign, file, "--json")[1])
     assert (told["enlisted"], told["do_not_call"]) == (2, 1)

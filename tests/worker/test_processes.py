@@ -64,7 +64,7 @@ def test_what_dies_at_once_is_not_started_again_and_its_log_is_named(tmp_path: P
 
 
 def started_in(folder: Path) -> list[int]:
-    """Return the processes, of whoever started them, whose environment or command line names a folder."""
+    """Return the ids of all processes whose environment or command line names a folder."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -91,7 +91,7 @@ def test_a_rehearsal_that_is_told_to_end_leaves_no_process_behind(tmp_path: Path
 
 
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-def test_an_ending_that_comes_while_a_child_is_started_waits_until_it_is_known(ending: signal.Signals) -> None:
+def test_a_signal_that_comes_while_a_child_starts_waits_until_the_child_is_known(ending: signal.Signals) -> None:
     came: list[int] = []
     before = signal.signal(ending, lambda number, _: came.append(number))
     try:

@@ -17,8 +17,8 @@ from worker.rules import retries
 from worker.rules.evidence import CallEvent, CallState
 from worker.rules.settlement import DialAnswer, Settled
 from worker.rules.states import CampaignState
-from worker.store import Store, times, witnesses
 from worker.rules.timing import APART, CATCH_UP, SPARE
+from worker.store import Store, times, witnesses
 from worker.store.values import Begun, Case, Enlisted, Reception, StoreError
 
 SECOND = timedelta(seconds=1)

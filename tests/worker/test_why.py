@@ -35,7 +35,7 @@ def dialed(store: Store, campaign: Campaign) -> str:
     return attempt_id
 
 
-def test_a_number_that_no_campaign_has_has_no_story(store: Store, reminder: Campaign) -> None:
+def test_a_number_in_no_campaign_has_no_story(store: Store, reminder: Campaign) -> None:
     store.campaigns.define(reminder)
     assert stories(store, PHONE) == []
 
@@ -64,7 +64,7 @@ def test_each_decision_is_told_with_its_rule_its_time_and_its_witness(store: Sto
     assert [d.at for d in story.decisions] == sorted(d.at for d in story.decisions)
 
 
-def test_who_asked_not_to_be_called_again_is_told_as_the_witness_of_it(store: Store, reminder: Campaign) -> None:
+def test_a_person_who_asked_for_no_more_calls_is_the_witness_of_that(store: Store, reminder: Campaign) -> None:
     attempt_id = dialed(store, reminder)
     store.attempts.witness(attempt_id, witnesses.opted_out(OptOut(attempt_id=attempt_id, reason="enough of this")))
     store.attempts.witness(
@@ -78,7 +78,7 @@ def test_who_asked_not_to_be_called_again_is_told_as_the_witness_of_it(store: St
     assert (story.state, story.disposition) == ("done", "do_not_call")
 
 
-def test_what_stands_against_ringing_now_is_named_by_its_rule(store: Store, reminder: Campaign) -> None:
+def test_the_rule_that_forbids_a_call_now_is_named(store: Store, reminder: Campaign) -> None:
     attempt_id = dialed(store, reminder)
     case = store.attempts.case(attempt_id)
     assert case
@@ -86,13 +86,13 @@ def test_what_stands_against_ringing_now_is_named_by_its_rule(store: Store, remi
     assert stories(store, PHONE)[0].rule == ""
     store.campaigns.set_state(reminder.name, CampaignState.PAUSED, "no funds")
     (story,) = stories(store, PHONE)
-    assert (story.rule, story.now) == ("paused", "not rung now: the campaign is paused (no funds)")
+    assert (story.rule, story.now) == ("paused", "not called now: the campaign is paused (no funds)")
     store.do_not_call.add(PHONE, "operator")
     (story,) = stories(store, PHONE)
     assert (story.state, story.rule, story.decisions[-1].event) == ("refused", "do_not_call", "withdrawn")
 
 
-def test_the_command_tells_it_to_people_and_to_programs(
+def test_why_prints_a_table_for_people_and_json_for_programs(
     server: EmbeddedRedis, store: Store, reminder: Campaign
 ) -> None:
     attempt_id = dialed(store, reminder)
@@ -110,8 +110,8 @@ def test_the_command_tells_it_to_people_and_to_programs(
     told = run()
     for words in (
         f"{PHONE} is on the do-not-call list",
-        "line 7",
-        "not rung any more: SIP 603",
+        "row 7",
+        "will not be called again: SIP 603",
         "the carrier's callback",
     ):
         assert words in " ".join(told.split())

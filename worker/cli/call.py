@@ -16,14 +16,18 @@ from worker.rules.consent import consent_problem
 
 def call(
     campaign: Folder,
-    number: str,
-    values: Annotated[list[str] | None, typer.Option("--set", help="A column of the contact, as name=Ada.")] = None,
+    number: Annotated[str, typer.Argument(metavar="NUMBER", help="The telephone number to call.")],
+    values: Annotated[
+        list[str] | None, typer.Option("--set", help="A column of the contact, such as name=Ada. May be repeated.")
+    ] = None,
 ) -> None:
     """Place one test call, under the campaign's own rules."""
     definition, store = load_campaign(campaign), open_store()
     columns = dict(_pair(value) for value in values or ())
     if missing := sorted(definition.required_columns - columns.keys()):
-        raise Refused(f"the templates use {', '.join(missing)}: add " + " ".join(f"--set {name}=…" for name in missing))
+        raise Refused(
+            f"the templates need {', '.join(missing)}: add " + " ".join(f"--set {name}=…" for name in missing)
+        )
     contact = Contact(_number(number, definition), columns, 1)
     try:
         place = place_of(contact)
@@ -36,15 +40,15 @@ def call(
     enlisted = store.contacts.enlist(definition, [(contact, place)], store.now())
     if not enlisted.new:
         raise Refused(
-            f"{number} is in {definition.name} already, and is not rung again for a test: see `dialout results`"
+            f"{number} is in {definition.name} already, so no test call is placed: see `dialout results {definition.name}`"
         )
-    out.print(f"{number} is due in {definition.name}; a running worker rings it when the calling window is open.")
+    out.print(f"{number} was added to {definition.name}. A running worker calls it once the calling window is open.")
 
 
 def _pair(text: str) -> tuple[str, str]:
     name, given, value = text.partition("=")
     if not given:
-        raise Refused(f"--set {text}: write name=value")
+        raise Refused(f"--set {text}: write it as name=value")
     return name, value
 
 

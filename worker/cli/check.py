@@ -1,9 +1,9 @@
-"""`dialout check`: what would happen to a file of contacts, without ringing anybody."""
+"""`dialout check`: what a campaign would do with a file of contacts, without calling anybody."""
 
 from collections import Counter
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import typer
 
@@ -11,7 +11,7 @@ from campaigns.campaign import Campaign, load_campaign
 from campaigns.contacts import ContactsError
 from worker.cli.inputs import contacts_in, open_carrier, rejects_in, store_if_any
 from worker.cli.options import File, Folder, Json, Rejects
-from worker.cli.printing import err, out, print_json, show_errors, when
+from worker.cli.printing import err, out, plural, print_json, show_errors, when
 from worker.dialing import own_numbers, preflight
 from worker.dialing.enlisting import error_facts
 from worker.rules import admission
@@ -19,9 +19,12 @@ from worker.rules.admission import check_header
 from worker.rules.rule import Rule
 from worker.settings import Settings, load_settings
 
+_BY: Final = {"row": "invalid"}
+"""How a refusal is told that no rule made."""
+
 
 def check(campaign: Folder, contacts: File, rejects: Rejects = None, as_json: Json = False) -> None:
-    """Say what would happen: rows refused and why, windows, the time it would take. Rings nobody."""
+    """Say what a campaign would do with a file: refused rows, calling hours, duration and cost. Calls nobody."""
     definition, settings, now = load_campaign(campaign), load_settings(), datetime.now(UTC)
     store = store_if_any()
     registries = store.do_not_call.registries() if store else None
@@ -42,51 +45,54 @@ def check(campaign: Folder, contacts: File, rejects: Rejects = None, as_json: Js
         "caller_ids_not_ours": _strangers(definition, settings),
     }
     for number in facts["caller_ids_not_ours"] or ():
-        err.print(f"{number} would not be used: {own_numbers.NOT_OURS}.", style="red", highlight=False)
+        err.print(f"{number} would not be used: {own_numbers.NOT_OURS}.", style="red")
     if as_json:
         print_json(facts | {"errors": [error_facts(error) for error in errors]})
     else:
         show_errors(errors)
         _show_forecast(found, facts)
         for sentence in objections:
-            err.print(f"The campaign may not start: {sentence}", style="red", highlight=False, markup=False)
+            err.print(f"The campaign may not start: {sentence}", style="red")
     if objections:
         raise typer.Exit(1)
 
 
 def _show_forecast(found: preflight.Found, facts: dict[str, Any]) -> None:
     def counts(rules: Counter[Rule]) -> str:
-        return ", ".join(f"{rule} {count:,}" for rule, count in rules.most_common())
+        return ", ".join(f"{count:,} {_BY.get(rule, f'by {rule}')}" for rule, count in rules.most_common())
 
+    refused = f" ({counts(found.rules)})" if found.rules else ""
     out.print(
-        f"[bold]{found.contacts:,} of {found.rows:,}[/] rows would be rung, {facts['refused']:,} would not", end=""
+        f"{found.contacts:,} of {plural(found.rows, 'row')} would be called, {facts['refused']:,} refused{refused}."
     )
-    out.print(f": {counts(found.rules)}." if found.rules else ".")
-    held = f" (the others wait: {counts(found.held)})" if found.held else ""
-    out.print(f"{found.open_now:,} of them now{held}; the first opening is {when(found.first_opening)}.")
+    held = f" ({counts(found.held)})" if found.held else ""
+    waiting = (
+        f" The other {found.contacts - found.open_now:,} must wait{held}." if found.open_now < found.contacts else ""
+    )
+    out.print(f"{found.open_now:,} of them may be called now.{waiting} Calling can begin: {when(found.first_opening)}.")
     finish = facts["finish"] and when(datetime.fromisoformat(facts["finish"]))
     out.print(
-        f"At {facts['calls_per_second']:g} calls per second on {facts['lines']} lines it is over about {finish or 'never'}: "
-        f"{facts['dials']:,} dials, {facts['answers']:,} answers, {facts['minutes']:,} minutes of talk, "
-        f"with {facts['warm_bots']} warm bots (docs/rules.md says how this is reckoned)."
+        f"At {facts['calls_per_second']:g} calls per second on {plural(facts['lines'], 'line')}, the estimated end is "
+        f"{finish or 'more than 60 days away'}, after {plural(facts['dials'], 'dial')}, "
+        f"{plural(facts['answers'], 'answer')} and {plural(facts['minutes'], 'minute')} of talk. "
+        f"That takes {plural(facts['warm_bots'], 'warm bot')} (docs/rules.md explains the estimate)."
     )
-    cost = (
-        f"It will cost about {facts['cost']:,.2f}."
-        if facts["cost"] is not None
-        else "What it costs: no prices set (PRICE_… in .env)."
-    )
-    out.print(cost, highlight=False)
+    if facts["cost"] is None:
+        out.print("The cost is not known: no prices are set (PRICE_… in .env).")
+    else:
+        out.print(f"Estimated cost: {facts['cost']:,.2f}.")
     if not facts["store"]:
         out.print(
-            "No store could be asked: do-not-call list, registries and earlier calls are left out.", style="yellow"
+            "There is no Redis to ask, so the do-not-call list, imported registries and earlier calls are left out.",
+            style="yellow",
         )
 
 
 def _strangers(definition: Campaign, settings: Settings) -> list[str] | None:
-    """Return the campaign's caller IDs that Telnyx says are not ours; None if it was not asked, or does not say."""
+    """Return the caller IDs that Telnyx says are not ours; None if it was not asked, or did not answer."""
     if not settings.telnyx_api_key.get_secret_value() or not settings.telnyx_texml_app_id:
         return None
-    from worker.telnyx.carrier import CarrierError
+    from worker.telnyx.carrier import CarrierError  # takes a fifth of a second to import
 
     with closing(open_carrier(settings)) as carrier:
         try:

@@ -1,4 +1,4 @@
-"""`dialout doctor`: everything that a call needs, looked at one by one without ringing anybody."""
+"""`dialout doctor`: check everything that a call needs, one thing after the other, without calling anybody."""
 
 import base64
 import socket
@@ -26,17 +26,17 @@ from worker.telnyx.carrier import Carrier, CarrierError
 
 _WITHIN_S: Final = 5.0
 _CLOCKS_APART: Final = timedelta(seconds=30)
-"""Signatures of callbacks and briefs are refused when they are five minutes away: a tenth of it is time to act."""
+"""Signatures of callbacks and briefs are refused if the clocks differ by five minutes. A tenth of that leaves time to act."""
 
 _KEY_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found out about one thing."""
+    """What a check found."""
 
     check: str  # settings, redis, clock, telnyx, application, callbacks, numbers or agent
-    ok: bool | None  # None: it could not be looked at, or is worth knowing
+    ok: bool | None  # None: it could not be checked, or is only worth knowing
     says: str  # if it is not ok: what to do
 
     def facts(self) -> dict[str, Any]:
@@ -45,13 +45,14 @@ class Finding:
 
 
 def doctor(as_json: Json = False) -> None:
-    """Look at everything that a call needs (Redis, Telnyx, numbers, callbacks, agent), and say what is to be mended."""
+    """Check everything that a call needs (Redis, Telnyx, numbers, callbacks, agent), and say what to fix."""
     findings = []
     for one in examine(load_settings()):
         findings.append(one)
         if not as_json:
-            verdict = {True: "[green]ok[/]  ", False: "[red]mend[/]", None: "[yellow]note[/]"}[one.ok]
-            out.print(f"{verdict}  {one.check:<12}{one.says}", highlight=False, soft_wrap=True)
+            verdict, color = {True: ("ok", "green"), False: ("fix", "red"), None: ("note", "yellow")}[one.ok]
+            out.print(f"{verdict:<6}", style=color, end="")
+            out.print(f"{one.check:<12}{one.says}", soft_wrap=True)
     well = all(one.ok is not False for one in findings)
     if as_json:
         print_json({"ok": well, "checks": [one.facts() for one in findings]})
@@ -60,7 +61,7 @@ def doctor(as_json: Json = False) -> None:
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """Yield a finding or more about each thing, in the order in which they are to be mended."""
+    """Yield what each check finds, in the order in which problems should be fixed."""
     yield from _settings(settings)
     yield from _redis(settings)
     try:
@@ -85,11 +86,9 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     except ValueError:
         usable = False
     if usable:
-        yield Finding("settings", ok=True, says="all that a call needs is set")
+        yield Finding("settings", ok=True, says="everything that a call needs is set")
     else:
-        says = (
-            "TELNYX_PUBLIC_KEY is not the base64 of 32 bytes, so no callback is believed: copy it from Telnyx's portal"
-        )
+        says = "TELNYX_PUBLIC_KEY is not the base64 of 32 bytes, so every callback is refused: copy it from Telnyx's portal"
         yield Finding("settings", ok=False, says=says)
 
 
@@ -104,23 +103,25 @@ def _redis(settings: Settings) -> Iterator[Finding]:
     for complaint in complaints:
         yield Finding("redis", ok=False if complaint.fatal else None, says=complaint.text)
     if not complaints:
-        yield Finding("redis", ok=True, says="it keeps what it is told")
+        yield Finding("redis", ok=True, says="it answers, and loses nothing that it is told")
     yield _clock("Redis's", now)
 
 
 def _clock(whose: str, theirs: datetime) -> Finding:
     apart = abs(datetime.now(UTC) - theirs)
     if apart <= _CLOCKS_APART:
-        return Finding("clock", ok=True, says=f"{whose} and this machine's agree")
+        return Finding("clock", ok=True, says=f"{whose} clock and this machine's agree")
     return Finding(
-        "clock", ok=False, says=f"{whose} is {apart.total_seconds():.0f} s from this machine's: set both by NTP"
+        "clock",
+        ok=False,
+        says=f"{whose} clock is {apart.total_seconds():.0f} s away from this machine's: set both by NTP",
     )
 
 
 def _telnyx(settings: Settings, carrier: Carrier) -> Iterator[Finding]:
     try:
         application = carrier.application()
-        yield Finding("telnyx", ok=True, says="it takes our key")
+        yield Finding("telnyx", ok=True, says="it accepts our key")
         yield _clock("Telnyx's", carrier.clock())
     except CarrierError as error:
         yield Finding("telnyx", ok=False, says=str(error))
@@ -138,10 +139,10 @@ def _application(settings: Settings, application: dict[str, Any] | None) -> Iter
     for says in wrong:
         yield Finding("application", ok=False, says=says)
     if not wrong:
-        yield Finding("application", ok=True, says="it is active, and people who ring back reach us")
+        yield Finding("application", ok=True, says="it is active, and people who call back reach us")
     if not application.get("voice_fallback_url"):
         says = (
-            "it has no fallback URL: while this server is away, people who ring back reach nobody (docs/going-live.md)"
+            "it has no fallback URL: while this server is down, people who call back reach nobody (docs/going-live.md)"
         )
         yield Finding("application", ok=None, says=says)
 
@@ -154,7 +155,7 @@ def _wrong_with(application: dict[str, Any], base: str) -> Iterator[str]:
             yield f"its {name} is {application.get(name) or 'empty'}: set it to {base}{path}"
     outbound = application.get("outbound")
     if isinstance(outbound, dict) and not outbound.get("outbound_voice_profile_id"):
-        yield "it has no outbound voice profile, and no call can leave: assign one in Telnyx's portal"
+        yield "it has no outbound voice profile, so it can place no call: assign one in Telnyx's portal"
 
 
 def _numbers(settings: Settings, carrier: Carrier) -> Iterator[Finding]:
@@ -165,7 +166,7 @@ def _numbers(settings: Settings, carrier: Carrier) -> Iterator[Finding]:
     try:
         owned = carrier.numbers()
     except CarrierError as error:
-        yield Finding("numbers", ok=None, says=f"whether they are ours is not known: {error}")
+        yield Finding("numbers", ok=None, says=f"Telnyx did not say whether they are ours: {error}")
         return
     for number in pool:
         if number not in owned:
@@ -180,7 +181,7 @@ def _numbers(settings: Settings, carrier: Carrier) -> Iterator[Finding]:
 def _callbacks(settings: Settings) -> Iterator[Finding]:
     base = settings.public_url.rstrip("/")
     if not base:
-        return  # the settings have said so
+        return  # the settings check has said so
     try:
         health = httpx.get(f"{base}/healthz", timeout=_WITHIN_S)
         unsigned = httpx.post(f"{base}/telnyx/status", data={"CallSid": "none"}, timeout=_WITHIN_S)
@@ -193,21 +194,25 @@ def _callbacks(settings: Settings) -> Iterator[Finding]:
         codes = f"/healthz answered {health.status_code}, /telnyx/status {unsigned.status_code} (200 and 403 are right)"
         yield Finding("callbacks", ok=False, says=f"PUBLIC_URL ({base}) leads to something else: {codes}")
         return
-    yield Finding("callbacks", ok=True, says=f"{base} is our server, and believes no stranger")
+    yield Finding("callbacks", ok=True, says=f"{base} is our server, and refuses callbacks that are not signed")
     if not base.startswith("https://"):
-        yield Finding("callbacks", ok=None, says="PUBLIC_URL is not HTTPS: only for tests on one machine")
+        yield Finding("callbacks", ok=None, says="PUBLIC_URL is not HTTPS: use that only for tests on one machine")
 
 
 def _agent(settings: Settings) -> Iterator[Finding]:
     if not settings.stream_url and not (settings.pipecat_agent and settings.pipecat_organization):
-        return  # the settings have said so
+        return  # the settings check has said so
     url = urlsplit(briefing.stream_url(settings))
     host, encrypted = url.hostname or "", url.scheme == "wss"
     port = url.port or (443 if encrypted else 80)
-    # No further than this: an agent that is asked for a stream starts, and costs money.
+    # Only the connection is tried: an agent that is asked for a stream starts, and costs money.
     taken, error = _timed(lambda: _reach(host, port, encrypted=encrypted))
     if error:
-        yield Finding("agent", ok=False, says=f"{host}:{port} cannot be reached ({error}): see PIPECAT_… or STREAM_URL")
+        yield Finding(
+            "agent",
+            ok=False,
+            says=f"{host}:{port} cannot be reached ({error}): correct the PIPECAT_… settings or STREAM_URL",
+        )
     else:
         yield Finding("agent", ok=True, says=f"{host}:{port} can be reached, in {taken * 1000:.0f} ms")
 

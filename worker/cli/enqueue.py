@@ -1,4 +1,4 @@
-"""`dialout enqueue`: the contacts of a file become contacts of a campaign."""
+"""`dialout enqueue`: add the contacts of a file to a campaign."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,23 +12,23 @@ from campaigns.campaign import load_campaign
 from campaigns.contacts import RowError
 from worker.cli.inputs import contacts_in, open_store, refuse_unless_it_may_start, rejects_in
 from worker.cli.options import File, Folder, Json, Rejects
-from worker.cli.printing import SHOWN, err, out, print_json, show_errors
+from worker.cli.printing import SHOWN, err, out, plural, print_json, show_errors
 from worker.dialing.enlisting import enlist, error_facts
 from worker.rules.admission import admitted, check_header
 from worker.store.values import Enlisted
 
 _LONG: Final = 1_000_000
-"""Bytes from which on a file gets a progress bar. A shorter one is enlisted within a second."""
+"""Bytes. A file of this size or more gets a progress bar; a shorter one is done within a second."""
 
 
 def enqueue(
     campaign: Folder,
     contacts: File,
-    paused: Annotated[bool, typer.Option("--paused", help="Enlist, but do not ring until `resume`.")] = False,
+    paused: Annotated[bool, typer.Option("--paused", help="Call nobody until `dialout resume`.")] = False,
     rejects: Rejects = None,
     as_json: Json = False,
 ) -> None:
-    """Enlist the contacts of a file; ringing begins when a worker runs. The same file twice changes nothing."""
+    """Add the contacts of a file to a campaign. A running worker calls them. The same file twice changes nothing."""
     definition, store = load_campaign(campaign), open_store()
     refuse_unless_it_may_start(definition, store)
     total = Enlisted()
@@ -60,22 +60,24 @@ def enqueue(
         return
     show_errors(errors)
     out.print(
-        f"[bold]{total.new:,}[/] contacts enlisted in {definition.name}, {total.known:,} were in it already, "
-        f"{refused:,} rows refused" + (f", {total.refused:,} on the do-not-call list" if total.refused else "") + "."
+        f"{plural(total.new, 'contact')} added to {definition.name}, {total.known:,} already in it, "
+        f"{plural(refused, 'row')} refused."
     )
+    if total.refused:
+        out.print(f"Of those added, {total.refused:,} will not be called: they are on the do-not-call list.")
     if paused:
-        out.print(f"Nobody is rung until you say `dialout resume {definition.name}`.")
+        out.print(f"Nobody is called until you run `dialout resume {definition.name}`.")
 
 
 @contextmanager
 def _progress(contacts: Path, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Show a progress bar while a long file is read; yields what moves it by so many rows."""
+    """Show a progress bar for a long file; yields a function that moves it on by a number of rows."""
     if quiet or contacts.stat().st_size < _LONG:
         yield lambda _rows: None
         return
     with contacts.open("rb") as file:
         total = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
-    columns = (TextColumn("enlisting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("adding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=err) as progress:
-        task = progress.add_task("enlisting", total=total)
+        task = progress.add_task("adding", total=total)
         yield lambda rows: progress.advance(task, rows)

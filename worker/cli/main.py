@@ -1,4 +1,4 @@
-"""The `dialout` command. Exit codes: 0 done, 1 the input or the state forbids it (with a sentence), 2 wrong usage."""
+"""The `dialout` command. Exit codes: 0 done; 1 the input or the state forbids it, with a sentence; 2 wrong usage."""
 
 import gc
 import signal
@@ -13,27 +13,25 @@ from worker.cli.options import PLAIN, Refused
 from worker.store.values import StoreError
 
 COMMANDS: Final = {
-    "check": "Say what would happen: rows refused and why, windows, the time it would take. Rings nobody.",
-    "enqueue": "Enlist the contacts of a file; ringing begins when a worker runs. The same file twice changes nothing.",
+    "check": "Say what a campaign would do with a file: refused rows, calling hours, duration and cost. Calls nobody.",
+    "enqueue": "Add the contacts of a file to a campaign. A running worker calls them. The same file twice changes nothing.",
     "call": "Place one test call, under the campaign's own rules.",
-    "status": "Count contacts by state and disposition.",
-    "numbers": "Show each number that we call from: its calls today, how it is answered, and whether it rests.",
-    "pause": "Hold a campaign. Takes effect on the very next dial; calls under way go on.",
-    "resume": "Let a paused campaign ring again. This approves what its brakes have shown you (docs/brakes.md).",
-    "stop": "End a campaign for good: who was not rung yet is canceled.",
-    "results": "Print one row per contact, all of them, dialed or not.",
-    "why": "Tell each decision about a number, or an attempt's: why it was rung, or was not, by which rule, and who says so.",
-    "up": "Run worker, beat, callbacks and, without REDIS_URL, an embedded Redis, in this terminal.",
-    "doctor": (
-        "Look at everything that a call needs (Redis, Telnyx, numbers, callbacks, agent), and say what is to be mended."
-    ),
-    "sandbox": "Run the stand-ins (and, without REDIS_URL, an embedded Redis) in the foreground; print the settings for them.",
-    "rehearse": "Run a campaign against a telephone network on this machine: no account, no key, nobody is rung.",
-    "dnc": "The do-not-call list: numbers that nobody may ring, in any campaign.",
+    "status": "Show each campaign's contacts, counted by their state and by how their calls ended.",
+    "numbers": "Show each caller ID: its calls today, how many of them are answered, and whether it may call now.",
+    "pause": "Pause a campaign. It places no further call; calls in progress go on.",
+    "resume": "Resume a paused campaign. If a brake paused it, this approves what the brake reported (docs/brakes.md).",
+    "stop": "Stop a campaign for good. Contacts that still wait are canceled.",
+    "results": "Print the outcome of every contact, one row each, whether it was called or not.",
+    "why": "Explain each decision about a number or an attempt: called or not, by which rule, and on whose word.",
+    "up": "Run the worker, beat and the callbacks server in this terminal, with an embedded Redis if REDIS_URL is not set.",
+    "doctor": "Check everything that a call needs (Redis, Telnyx, numbers, callbacks, agent), and say what to fix.",
+    "sandbox": "Run stand-ins for all vendors in this terminal, with an embedded Redis if REDIS_URL is not set, and print their settings.",
+    "rehearse": "Run a campaign against a telephone network on this machine. It needs no account and no key, and calls nobody.",
+    "dnc": "Manage the do-not-call list: the numbers that no campaign may call.",
 }
-"""Command -> the first sentences of its function's docstring, in the order of `dialout --help`.
+"""Command -> its help, in the order of `dialout --help`.
 
-They stand here as well, so that `--help` imports no command. A test holds the two against each other.
+It repeats the docstring of the command's function, so that `--help` need not import the command. A test compares the two.
 """
 
 _MODULES: Final = {"resume": "pause", "stop": "pause"}
@@ -66,7 +64,7 @@ def load(name: str) -> Any:
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    help="Outbound AI voice campaigns: a CSV becomes conversations, and every row an outcome.",
+    help="Outbound AI voice campaigns: call everybody in a CSV file, and record an outcome for every row.",
     **PLAIN,
 )
 for _name, _line in COMMANDS.items():
@@ -74,24 +72,25 @@ for _name, _line in COMMANDS.items():
 
 
 def main() -> None:
-    """Run the command; what forbids it is one sentence on standard error, and exit code 1."""
-    # Whoever is told to end by a supervisor ends what they started, as with Ctrl-C.
+    """Run the command. An error that the operator can correct is a sentence on standard error, and exit code 1."""
+    # SIGTERM must run the `finally` blocks that end our child processes, as Ctrl-C does.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
     try:
         app(prog_name="dialout")
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        if not isinstance(error, _refusals()):
+        if not (sentence := _sentence(error)):
             raise
         from worker.cli.printing import err
 
-        err.print(str(error), style="red", highlight=False, markup=False, soft_wrap=True)
+        err.print(sentence, style="red", soft_wrap=True)
         sys.exit(1)
 
 
-def _refusals() -> tuple[type[Exception], ...]:
-    """Return the errors whose message is a sentence for the operator. Only a command that failed waits for these imports."""
+def _sentence(error: Exception) -> str:
+    """Return what an error tells the operator; "" for one that the operator can do nothing about."""
+    # Only a command that failed waits for these imports.
     import redis
 
     from campaigns.campaign import CampaignError
@@ -100,6 +99,9 @@ def _refusals() -> tuple[type[Exception], ...]:
     from worker.machine.processes import ProcessDied
     from worker.settings import SettingsError
 
-    return (
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    told = (
         Refused, CampaignError, ContactsError, SettingsError, StoreError, NoServer, ProcessDied, redis.RedisError
     )  # fmt: skip
+    return str(error) if isinstance(error, told) else ""

@@ -1,4 +1,4 @@
-"""Arguments and options that several commands have."""
+"""Arguments and options that several commands share."""
 
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -6,24 +6,26 @@ from typing import Annotated, Any, Final
 import typer
 
 Folder = Annotated[Path, typer.Argument(metavar="CAMPAIGN", help="The campaign's folder.")]
-File = Annotated[Path, typer.Argument(metavar="CONTACTS", help="A CSV with a column phone.")]
-Name = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="The campaign's name or folder.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table (docs/json.md).")]
-Rejects = Annotated[Path | None, typer.Option("--rejects", help="Write the bad rows here, with a column reason.")]
-Region = Annotated[str, typer.Option(help="How a number without + is read.")]
+File = Annotated[Path, typer.Argument(metavar="CONTACTS", help="A CSV file with a column named phone.")]
+Name = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="The campaign's name, or its folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json.md).")]
+Rejects = Annotated[
+    Path | None, typer.Option("--rejects", help="Write refused rows to this file, with a column named reason.")
+]
+Region = Annotated[str, typer.Option(help="The country of a number that is written without +.")]
 
 PLAIN: Final[dict[str, Any]] = {
     "add_completion": False,
     "pretty_exceptions_enable": False,
     "rich_markup_mode": None,  # rich takes twice as long to import as typer itself
 }
-"""How each Typer is set up."""
+"""The options of every Typer."""
 
 SAMPLE: Final = Path(__file__).parents[2] / "campaigns" / "appointment_reminder"
 
 
 class Refused(Exception):
-    """The command cannot be carried out. The message says why, and what to do."""
+    """The command cannot be carried out. The message says why, and what to do about it."""
 
 
 def name_of(campaign: str) -> str:

@@ -1,4 +1,4 @@
-"""`dialout pause`, `dialout resume` and `dialout stop`: whether a campaign rings."""
+"""`dialout pause`, `dialout resume` and `dialout stop`: whether a campaign calls anybody."""
 
 from contextlib import closing
 from typing import Annotated
@@ -15,28 +15,29 @@ from worker.store import Store
 
 
 def pause(campaign: Name) -> None:
-    """Hold a campaign. Takes effect on the very next dial; calls under way go on."""
+    """Pause a campaign. It places no further call; calls in progress go on."""
     _set_state(open_store(), name_of(campaign), CampaignState.PAUSED, "paused by the operator")
 
 
 def resume(campaign: Name) -> None:
-    """Let a paused campaign ring again. This approves what its brakes have shown you (docs/brakes.md)."""
+    """Resume a paused campaign. If a brake paused it, this approves what the brake reported (docs/brakes.md)."""
     store, name = open_store(), name_of(campaign)
     held, _ = store.brakes.holding(name)
     _set_state(store, name, CampaignState.RUNNING, "")
     if held:
-        approved = "its first attempts are approved" if held == Brake.CANARY else "attempts are counted anew"
-        out.print(f"The brake {held} is released: {approved}.")
+        approved = "the first attempts are approved" if held == Brake.CANARY else "it counts from zero again"
+        out.print(f"The {held} brake is released: {approved}.")
 
 
 def stop(
-    campaign: Name, hang_up: Annotated[bool, typer.Option("--hang-up", help="End the calls under way too.")] = False
+    campaign: Name,
+    hang_up: Annotated[bool, typer.Option("--hang-up", help="Also hang up the calls in progress.")] = False,
 ) -> None:
-    """End a campaign for good: who was not rung yet is canceled."""
+    """Stop a campaign for good. Contacts that still wait are canceled."""
     store, name = open_store(), name_of(campaign)
     _set_state(store, name, CampaignState.STOPPED, "stopped by the operator")
     if hang_up and (failed := _hang_up(store, name)):
-        raise Refused("\n".join(["These calls could not be ended; say it again:", *failed]))
+        raise Refused("\n".join(["These calls could not be hung up. Run the command again:", *failed]))
 
 
 def _set_state(store: Store, name: str, state: CampaignState, why: str) -> None:
@@ -45,8 +46,8 @@ def _set_state(store: Store, name: str, state: CampaignState, why: str) -> None:
 
 
 def _hang_up(store: Store, name: str) -> list[str]:
-    """End the calls under way; returns a sentence for each that could not be ended."""
-    from worker.telnyx.carrier import CarrierError  # takes most of a second to import
+    """Hang up the calls in progress; returns a sentence for each call that could not be hung up."""
+    from worker.telnyx.carrier import CarrierError  # takes a fifth of a second to import
 
     settings, failed = load_settings(), list[str]()
     settings.require_carrier()

@@ -1,23 +1,43 @@
-"""How things look: the consoles, JSON, and what more than one command prints."""
+"""How things look: the two consoles, JSON, and what several commands print."""
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.table import Column, Table
+from rich.text import Text
 
-from campaigns.contacts import RowError
-from worker.rules.do_not_call import Listing, Registry
 from worker.store.values import Status
 
-out: Final = Console()
-err: Final = Console(stderr=True)
+if TYPE_CHECKING:
+    from campaigns.contacts import RowError
+    from worker.rules.do_not_call import Listing, Registry
+
 
 SHOWN: Final = 20
+"""How many of a long list a terminal is shown."""
+
 _COLORS: Final = {"completed": "green", "failed": "red", "unconfirmed": "red", "do_not_call": "magenta"}
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class Terminal(Console):
+    """A console that prints text as it is: a contact's words are no markup, no emoji name and no escape sequence."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Make text printable, that of a table's cell included: a control character becomes U+FFFD."""
+        return super().render_str(_CONTROL.sub("\ufffd", text), **options)
+
+
+out: Final = Terminal()
+err: Final = Terminal(stderr=True)
 
 
 def print_json(facts: Any) -> None:
@@ -25,69 +45,71 @@ def print_json(facts: Any) -> None:
     sys.stdout.write(json.dumps(facts, ensure_ascii=False, indent=2) + "\n")
 
 
-def show_errors(errors: list[RowError]) -> None:
-    """Print the first rows that were refused."""
+def plural(count: int, noun: str) -> str:
+    """Return "1 row" or "1,200 rows"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def show_errors(errors: list["RowError"]) -> None:
+    """Print the first of the rows that were refused."""
     for error in errors[:SHOWN]:
-        err.print(str(error), style="yellow", highlight=False, markup=False)
+        err.print(str(error), style="yellow")
     if len(errors) > SHOWN:
-        err.print("… and more; --rejects FILE writes them all.", style="yellow")
+        err.print("… and more: --rejects FILE writes them all.", style="yellow")
 
 
-def status_table(found: list[Status], account: str = "") -> Table:
-    """Count contacts by state and disposition, a campaign per row."""
+def status_view(found: list["Status"], account: str = "") -> RenderableType:
+    """Show campaigns in numbers, a campaign per row; below them, how their calls ended and why one does not ring."""
     rings, silence = any(one.answer_rate is not None for one in found), any(one.silent for one in found)
-    heads: list[str | Column] = [
-        Column("campaign", overflow="fold"),
-        "state",
-        "contacts",
-        "due",
-        "live",
-        "done",
-        "refused",
-        "lines",
-    ]
-    heads += ["answer"] * rings + ["silent"] * silence + ["dispositions"]
-    table = Table(*heads, caption=account or None, caption_justify="left")
+    names = ["contacts", "due", "live", "done", "refused", "lines", *["answered"] * rings, *["silent"] * silence]
+    numbers = (Column(name, justify="right", no_wrap=True) for name in names)
+    table = Table(
+        Column("campaign", overflow="fold"), Column("state", no_wrap=True), *numbers, box=None, pad_edge=False
+    )
+    below: list[str] = []
     for one in found:
-        counts = ", ".join(f"{name} {count}" for name, count in one.dispositions.items())
-        state = one.state.value + (f" ({one.why})" if one.why else "")
-        numbers = (one.contacts, one.due, one.live, one.done, one.refused, one.lines_in_use)
-        cells = [one.campaign, state, *(f"{number:,}" for number in numbers)]
+        counts = (one.contacts, one.due, one.live, one.done, one.refused, one.lines_in_use)
+        cells = [one.campaign, one.state.value, *(f"{number:,}" for number in counts)]
         cells += ["" if one.answer_rate is None else f"{one.answer_rate:.0%}"] * rings + [f"{one.silent:,}"] * silence
-        table.add_row(*cells, counts)
-    return table
+        table.add_row(*cells)
+        if one.dispositions:
+            below.append(
+                f"{one.campaign}: " + ", ".join(f"{name} {count:,}" for name, count in one.dispositions.items())
+            )
+        if one.why:
+            below.append(f"{one.campaign} is {one.state.value}: {one.why}")
+    return Group(table, *below, *[account] * bool(account))
 
 
 def results_table(rows: list[dict[str, Any]]) -> Table:
     """Show one row per contact."""
     table = Table(
-        "line", "phone", "state", "disposition", "attempts", "s", "reason", "answers", box=None, pad_edge=False
+        "row", "phone", "state", "disposition", "attempts", "s", "reason", "answers", box=None, pad_edge=False
     )
     for row in rows:
         disposition = row["disposition"] or ""
-        color = _COLORS.get(disposition, "default")
         answers = ", ".join(f"{key}: {value}" for key, value in row["answers"].items())
-        seconds = "" if row["duration_s"] is None else str(row["duration_s"])
-        shown = (
+        table.add_row(
             str(row["line"]),
             row["phone"],
             row["state"],
-            f"[{color}]{disposition}[/]",
+            Text(disposition, style=_COLORS.get(disposition, "default")),
             str(row["attempts"]),
-            seconds,
+            "" if row["duration_s"] is None else str(row["duration_s"]),
+            row["reason"],
+            answers,
         )
-        table.add_row(*shown, row["reason"], answers)
     return table
 
 
-def describe(listing: Listing, lists: Mapping[str, Registry]) -> str:
+def describe(listing: "Listing", lists: Mapping[str, "Registry"]) -> str:
     """Say since when and by what a number is on the do-not-call list."""
     copy = f", {listing.name} as of {lists[listing.name].as_of}" if listing.name in lists else ""
     return f"{listing}, since {when(listing.at)}{copy}"
 
 
-def listing_facts(listing: Listing, lists: Mapping[str, Registry]) -> dict[str, Any]:
-    """Return what JSON says of an entry of the do-not-call list."""
+def listing_facts(listing: "Listing", lists: Mapping[str, "Registry"]) -> dict[str, Any]:
+    """Return what JSON says about an entry of the do-not-call list."""
     as_of = {"as_of": lists[listing.name].as_of.isoformat()} if listing.name in lists else {}
     return listing.facts() | as_of
 

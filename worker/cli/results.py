@@ -1,4 +1,4 @@
-"""`dialout results`: how each contact of a campaign ended."""
+"""`dialout results`: the outcome of every contact of a campaign."""
 
 import csv
 import json
@@ -14,37 +14,41 @@ import typer
 
 from worker.cli.inputs import open_store
 from worker.cli.options import Json, Name, name_of
-from worker.cli.printing import err, out, results_table
+from worker.cli.printing import err, out, plural, results_table
 
 _ROWS_SHOWN: Final = 1000
 
 
 def results(
     campaign: Name,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="A .csv or .jsonl file.")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Write to this file: JSON Lines if it ends in .jsonl, else CSV."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print one row per contact, all of them, dialed or not."""
-    rows = open_store().reading.each_outcome(name_of(campaign))
+    """Print the outcome of every contact, one row each, whether it was called or not."""
+    store = open_store()
+    rows = store.reading.each_outcome(name_of(campaign))
     if output:
         write = _write_json_lines if output.suffix == ".jsonl" else _write_csv
         with output.open("w", encoding="utf-8", newline="") as file:
             count = write(rows, file)
-        err.print(f"{count:,} contacts written to {output}.")
+        err.print(f"{plural(count, 'contact')} written to {output}.")
     elif as_json:
         _write_json(rows, sys.stdout)
     elif sys.stdout.isatty():
         out.print(results_table(list(islice(rows, _ROWS_SHOWN))))
         if next(rows, None):
-            err.print("… and more; -o FILE writes them all.", style="yellow")
+            err.print(f"These are the first {_ROWS_SHOWN:,}: -o FILE writes them all.", style="yellow")
     else:
         _write_csv(rows, sys.stdout)
 
 
 def _write_csv(rows: Iterable[dict[str, Any]], file: TextIO) -> int:
-    """Write rows whose columns are only known when all have been seen; returns how many."""
+    """Write rows as CSV; returns how many. Their columns are known only once all rows were read, so they are kept in a file."""
     with TemporaryFile("w+", encoding="utf-8", newline="") as kept:
-        # What was said is in the JSON forms: a cell is no place for it.
+        # A transcript does not fit into a cell. The JSON forms have it.
         names: dict[str, None] = {}
 
         def seen() -> Iterator[dict[str, Any]]:
@@ -71,7 +75,7 @@ def _write_json_lines(rows: Iterable[dict[str, Any]], file: TextIO) -> int:
 
 
 def _write_json(rows: Iterable[dict[str, Any]], file: TextIO) -> None:
-    """Write what `print_json` does of a list, one at a time."""
+    """Write what `print_json` writes for a list, but one row at a time."""
     before = "[\n"
     for row in rows:
         file.write(before + indent(json.dumps(row, ensure_ascii=False, indent=2), "  "))

@@ -1,4 +1,4 @@
-"""`dialout sandbox`: the stand-ins for the vendors, in one terminal."""
+"""`dialout sandbox`: stand-ins for all vendors, in one terminal."""
 
 import os
 import re
@@ -17,16 +17,25 @@ from worker.settings import load_settings
 
 
 def sandbox(  # noqa: PLR0917 - Typer's options
-    people: Annotated[Path | None, typer.Option(help="CSV with columns phone and person.")] = None,
-    record: Annotated[Path | None, typer.Option(help="Write each call as a stereo WAV into this folder.")] = None,
-    records: Annotated[Path | None, typer.Option(help="Append call detail records to this file.")] = None,
-    callbacks_port: Annotated[int, typer.Option(help="Where your callbacks server will listen.")] = 8000,
-    telnyx_port: int = 8931,
-    providers_port: int = 8932,
-    agent_port: int = 8933,
-    env_file: Annotated[Path, typer.Option(help="Where to write the settings.")] = Path("sandbox.env"),
+    people: Annotated[
+        Path | None,
+        typer.Option(
+            help="A CSV file with columns phone and person: who answers which number, and how. Default: the sample's."
+        ),
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="Record each call into this folder, as a stereo WAV file.")
+    ] = None,
+    records: Annotated[
+        Path | None, typer.Option(help="Append a record of each call to this file, as JSON Lines.")
+    ] = None,
+    callbacks_port: Annotated[int, typer.Option(help="The port on which your callbacks server will listen.")] = 8000,
+    telnyx_port: Annotated[int, typer.Option(help="The port of the stand-in for Telnyx.")] = 8931,
+    providers_port: Annotated[int, typer.Option(help="The port of those for OpenAI, Deepgram and Cartesia.")] = 8932,
+    agent_port: Annotated[int, typer.Option(help="The port of the bot.")] = 8933,
+    env_file: Annotated[Path, typer.Option(help="Write the settings to this file.")] = Path("sandbox.env"),
 ) -> None:
-    """Run the stand-ins (and, without REDIS_URL, an embedded Redis) in the foreground; print the settings for them."""
+    """Run stand-ins for all vendors in this terminal, with an embedded Redis if REDIS_URL is not set, and print their settings."""
     settings = load_settings()
     server = None if settings.redis_url else EmbeddedRedis(settings.data_dir, binary=settings.redis_server_bin).start()
     ours = {
@@ -59,10 +68,10 @@ def _announce(settings: dict[str, str], env_file: Path) -> None:
     sys.stdout.flush()
     port = re.search(r":(\d+)$", settings["PUBLIC_URL"])
     err.print(
-        f"\nThese settings are in {env_file}. In three more terminals:\n"
+        f"\nThese settings were written to {env_file}. Run these in three more terminals:\n"
         f"  uv run --env-file {env_file} celery -A worker worker\n"
         f"  uv run --env-file {env_file} celery -A worker beat\n"
         f"  uv run --env-file {env_file} uvicorn worker.callbacks:app --port {port[1] if port else 8000}\n"
-        f"Then: uv run --env-file {env_file} dialout enqueue CAMPAIGN CONTACTS",
-        highlight=False,
+        f"Then begin: uv run --env-file {env_file} dialout enqueue CAMPAIGN CONTACTS",
+        soft_wrap=True,
     )

@@ -1,4 +1,4 @@
-"""`dialout status`: campaigns in numbers, and what all their calls hold together."""
+"""`dialout status`: campaigns in numbers, and what all calls together use."""
 
 import time
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ import typer
 from campaigns.campaign import Campaign
 from worker.cli.inputs import open_store
 from worker.cli.options import Json, name_of
-from worker.cli.printing import SHOWN, iso, out, print_json, status_table
+from worker.cli.printing import SHOWN, iso, out, plural, print_json, status_view
 from worker.rules import brakes
 from worker.rules.hours import next_opening
 from worker.settings import load_settings
@@ -18,27 +18,30 @@ from worker.store.values import Status
 
 
 def status(
-    campaign: Annotated[str | None, typer.Argument(help="A campaign's name; without one, all.")] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Keep showing it, until Ctrl-C.")] = False,
+    campaign: Annotated[
+        str | None,
+        typer.Argument(metavar="CAMPAIGN", help="The campaign's name, or its folder. Default: all campaigns."),
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Update the table twice a second, until Ctrl-C.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Count contacts by state and disposition."""
+    """Show each campaign's contacts, counted by their state and by how their calls ended."""
     store = open_store()
     names = [name_of(campaign)] if campaign else store.campaigns.names()
     if as_json:
         facts = [_status_facts(store, store.reading.status(name)) for name in names]
         print_json(facts[0] if campaign else facts)
     elif not names:
-        out.print("No campaign was enqueued yet: `dialout enqueue CAMPAIGN CONTACTS`.")
+        out.print("There are no campaigns yet. Begin with `dialout enqueue CAMPAIGN CONTACTS`.")
     elif watch:
-        from rich.live import Live  # not for the one look that most of these are
+        from rich.live import Live  # only for --watch: it imports a fifth of rich
 
         with Live(console=out, refresh_per_second=4) as live:
             while True:
-                live.update(status_table([store.reading.status(name) for name in names], _account_line(store)))
+                live.update(status_view([store.reading.status(name) for name in names], _account_line(store)))
                 time.sleep(0.5)
     else:
-        out.print(status_table([store.reading.status(name) for name in names], _account_line(store)))
+        out.print(status_view([store.reading.status(name) for name in names], _account_line(store)))
         _show_brakes(store, names)
 
 
@@ -82,14 +85,15 @@ def _account_facts(store: Store) -> dict[str, Any]:
 
 def _account_line(store: Store) -> str:
     facts = _account_facts(store)
-    told = [f"lines {facts['lines_in_use']} of {facts['lines']}"]
+    told = [f"{facts['lines_in_use']} of {plural(facts['lines'], 'line')} in use, {facts['ringing']} ringing"]
     if facts["lines_inbound"] or facts["lines_for_inbound"]:
-        told.append(f"inbound {facts['lines_inbound']} ({facts['lines_for_inbound']} kept)")
+        kept = f"{plural(facts['lines_for_inbound'], 'line')} kept for them"
+        told.append(f"{plural(facts['lines_inbound'], 'inbound call')} ({kept})")
     if facts["bots_idle"] is not None:
-        told.append(f"bots idle {facts['bots_idle']} at {facts['bots_counted_at'][11:19]}")
+        told.append(f"{plural(facts['bots_idle'], 'idle bot')} at {facts['bots_counted_at'][11:19]} UTC")
     elif facts["warm_bots"] is not None:
-        told.append(f"warm bots {facts['warm_bots']}, {facts['bots_cooling']} of them cooling")
-    return ", ".join([*told, f"ringing {facts['ringing']}"])
+        told.append(f"{plural(facts['warm_bots'], 'warm bot')}, {facts['bots_cooling']} of them being replaced")
+    return "; ".join(told) + "."
 
 
 def _brake_facts(store: Store, definition: Campaign, now: datetime) -> dict[str, Any]:
@@ -111,16 +115,12 @@ def _show_brakes(store: Store, names: list[str]) -> None:
     for name in names:
         facts = _brake_facts(store, store.campaigns.get(name)[0], store.now())
         if facts["warning"]:
-            out.print(f"[yellow]{name}: {facts['warning']}.[/]", highlight=False)
+            out.print(f"{name}: {facts['warning']}.", style="yellow")
         if facts["canary_left"] is not None and not facts["held"]:
-            out.print(
-                f"{name}: {facts['canary_left']} more attempts until it holds for your approval.", highlight=False
-            )
+            out.print(f"{name}: pauses for your approval after {plural(facts['canary_left'], 'more attempt')}.")
         for attempt_id in facts["attempts"][:SHOWN]:
-            case = store.attempts.case(attempt_id)
-            if case:
-                told = f"{case.phone} ({attempt_id}): {case.attempt.get('reason', '')}"
-                out.print(f"  {told}", highlight=False, markup=False)
+            if case := store.attempts.case(attempt_id):
+                out.print(f"  {case.phone} ({attempt_id}): {case.attempt.get('reason', '')}")
 
 
 def _next_opening(found: Status, definition: Campaign, now: datetime) -> datetime | None:

@@ -1,11 +1,12 @@
-"""`dialout why`: each decision about a number, with its rule, its time and its witness."""
+"""`dialout why`: every decision about a number, with its rule, its time and its witness."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
+import typer
 from rich.table import Table
 
 from campaigns.call import Disposition
@@ -29,8 +30,14 @@ _WITNESSES: Final = {
     "hung_up": "the dialer",
 }
 
-_WORDS: Final = {"opt_out": "asked not to be called again"}
-"""What a witness said, where its kind alone does not tell."""
+_WORDS: Final = {
+    "dial": "it answered",
+    "joined": "it joined the call",
+    "report": "it reported on the call",
+    "opt_out": "asked not to be called again",
+    "hung_up": "it hung up",
+}
+"""What a witness said, where the name of its kind does not say it."""
 
 _EVENTS: Final = {
     "dialed": ("dialed", "the rules and the pace allowed it"),
@@ -39,21 +46,24 @@ _EVENTS: Final = {
     "asked": ("asked the carrier", ""),
     "concluded": ("concluded", ""),
     "withdrawn": ("withdrawn", ""),
-    "rang_us": ("they rang us", ""),
+    "rang_us": ("they called us", ""),
 }
+
+
+NumberOrAttempt = Annotated[str, typer.Argument(metavar="NUMBER", help="A telephone number, or the id of an attempt.")]
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """One line of the story."""
+    """One decision about a contact."""
 
     at: datetime
-    attempt: str  # its number within the contact: 1, 2, …, or i… for a call of theirs
+    attempt: str  # 1, 2, …; or i… for a call from the contact to us
     event: str
     rule: str
     witness: str
     reason: str
-    due: datetime | None = None  # when the contact is to be rung (again), if that was decided
+    due: datetime | None = None  # when the contact is to be called next, if that was decided
 
     def facts(self) -> dict[str, Any]:
         """Return it as JSON facts: see docs/json.md."""
@@ -66,15 +76,15 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """All that one campaign knows of a number, and how it stands now."""
+    """Everything that one campaign knows about a number, and what would happen to it now."""
 
     campaign: str
     line: int
     zones: tuple[str, ...]
     state: ContactState
     disposition: str
-    now: str  # a sentence: what would happen at this moment, and by which rule
-    rule: str  # of that: a Rule, or the disposition that is final; "" if nothing stands against ringing
+    now: str  # a sentence: what would happen at this moment
+    rule: str  # the Rule that forbids a call now, or the disposition that is final; "" if nothing forbids a call
     decisions: tuple[Decision, ...]
 
     def facts(self) -> dict[str, Any]:
@@ -83,8 +93,8 @@ class Story:
         return {name: getattr(self, name) for name in names} | {"decisions": [d.facts() for d in self.decisions]}
 
 
-def why(number: str, region: Region = "US", as_json: Json = False) -> None:
-    """Tell each decision about a number, or an attempt's: why it was rung, or was not, by which rule, and who says so."""
+def why(number: NumberOrAttempt, region: Region = "US", as_json: Json = False) -> None:
+    """Explain each decision about a number or an attempt: called or not, by which rule, and on whose word."""
     store = open_store()
     named = store.reading.standing(contact_of(number)) if re.fullmatch(r"[a-z2-7]{16}(#\w+)?", number) else None
     phone = named.phone if named else any_number(number, region)
@@ -94,19 +104,19 @@ def why(number: str, region: Region = "US", as_json: Json = False) -> None:
         print_json({"phone": phone, "do_not_call": entries, "campaigns": [story.facts() for story in told]})
         return
     for listing in listed:
-        out.print(f"{phone} is {describe(listing, lists)}.", style="magenta", highlight=False)
+        out.print(f"{phone} is {describe(listing, lists)}.", style="magenta")
     if not told:
-        out.print(f"No campaign has {phone}.")
+        out.print(f"{phone} is in no campaign.")
     for story in told:
-        zones = ", ".join(story.zones) or "no known zone"
-        out.print(
-            f"\n[bold]{story.campaign}[/], line {story.line}, {zones}: {story.state}, {story.now}.", highlight=False
-        )
-        out.print(_decisions_table(story.decisions))
+        zones = ", ".join(story.zones) or "time zone unknown"
+        out.print(f"\n{story.campaign}, row {story.line}, {zones}", style="bold")
+        out.print(f"{story.state}: {story.now}.")
+        if story.decisions:
+            out.print(_decisions_table(story.decisions))
 
 
 def _decisions_table(decisions: tuple[Decision, ...]) -> Table:
-    table = Table("when", "attempt", "what", "rule", "witness", "", box=None, pad_edge=False)
+    table = Table("when", "attempt", "event", "rule", "witness", "reason", box=None, pad_edge=False)
     for one in decisions:
         due = f"; due {when(one.due)}" if one.due else ""
         at = f"{one.at.astimezone():%m-%d %H:%M:%S}"
@@ -126,7 +136,7 @@ def _story(store: Store, name: str, phone: str) -> Story | None:
         return None
     now, rule = _now(store, name, kept)
     decisions = tuple(_decision(entry) for entry in store.reading.journal(contact_id))
-    return Story(name, kept.line, kept.place.zones, ContactState(kept.state), kept.disposition, now, rule, decisions)
+    return Story(name, kept.line, kept.place.zones, kept.state, kept.disposition, now, rule, decisions)
 
 
 def _decision(entry: Mapping[str, Any]) -> Decision:
@@ -139,26 +149,27 @@ def _decision(entry: Mapping[str, Any]) -> Decision:
     elif entry["event"] == "asked":
         rule, reason, witness = "", rule.replace("_", " ") + (f": {reason}" if reason else ""), _WITNESSES["found"]
     elif entry["event"] == "concluded":
-        # Of who asked not to be called again, more may be heard, and nothing else.
+        # Evidence may still come about a person who asked for no more calls, but it changes nothing.
         unsure = entry.get("guess") and rule != Disposition.DO_NOT_CALL
-        witness = "nobody for sure: later evidence may correct it" if unsure else ""
+        witness = "not certain: later evidence may correct it" if unsure else ""
     due = times.moment(entry["due"]) if entry.get("due") else None
     attempt = str(entry["attempt"]).partition("#")[2]
     return Decision(times.moment(entry["at"]), attempt, event, rule, witness, reason, due)
 
 
 def _now(store: Store, name: str, kept: Standing) -> tuple[str, str]:
-    """Say how it stands, and which rule stands against ringing now."""
+    """Return what would happen to a contact now, and the rule that forbids a call, or ""."""
     _, state, why = store.campaigns.get(name)
-    if kept.state == ContactState.LIVE:
-        return "an attempt is under way", Rule.ON_A_CALL
-    if kept.state != ContactState.DUE:
-        return f"not rung any more: {kept.reason}", kept.disposition
+    if kept.state is ContactState.LIVE:
+        return "an attempt is in progress", Rule.ON_A_CALL
+    if kept.state is not ContactState.DUE:
+        return f"will not be called again: {kept.reason}", kept.disposition
     moment = store.now()
     verdict = may_ring(kept.facts, moment)
     if verdict.rule:
         more = f" ({why})" if why and verdict.rule == state else ""
-        return f"not rung{' now' if verdict.until else ''}: {verdict.reason}{more}", verdict.rule
+        not_called = "not called now" if verdict.until else "will not be called"
+        return f"{not_called}: {verdict.reason}{more}", verdict.rule
     if kept.due and kept.due > moment:
-        return f"not rung now: {Rule.DUE.sentence}", Rule.DUE
-    return "will be rung as soon as a line and the pace allow it", ""
+        return f"not called now: the next attempt is due {when(kept.due)}", Rule.DUE
+    return "will be called as soon as a line is free and the pace allows it", ""

@@ -113,7 +113,7 @@ class Processes:
                 raise ProcessDied(f"the {name} stopped unexpectedly (exit code {code}){where}")
 
     def revive(self) -> list[str]:
-        """Start every child that has died again, and return their names.
+        """Restart every child that has died, and return their names.
 
         Raises ProcessDied for one that lived for less than SHORTEST_LIFE_S.
         """

@@ -22,12 +22,12 @@ def show(outcome: DaysRehearsed, console: Console, folder: Path) -> None:
         f"{outcome.verdict.most_lines} lines at most.",
         highlight=False,
     )
-    console.print("\n[bold]Requests by the hour where the contact is[/]")
+    console.print("\nRequests by the hour where the contact is", style="bold")
     console.print(_bars({f"{hour:02}:00": times for hour, times in sorted(outcome.requests_by_hour.items())}))
-    console.print("\n[bold]Contacts by how they ended[/]")
+    console.print("\nContacts by how they ended", style="bold")
     console.print(_bars(dict(outcome.dispositions().most_common())))
     if outcome.postponed_by:
-        console.print("\n[bold]Dials that a rule spoke against[/]")
+        console.print("\nDials that a rule spoke against", style="bold")
         console.print(_bars(dict(sorted(outcome.postponed_by.items(), key=lambda item: -item[1]))))
     if outcome.verdict.silent:
         console.print(
@@ -37,9 +37,9 @@ def show(outcome: DaysRehearsed, console: Console, folder: Path) -> None:
     if outcome.verdict.waiting:
         console.print(f"{outcome.verdict.waiting:,} contacts wait for another day.")
     for at, why in outcome.pauses:
-        console.print(f"[yellow]{at.astimezone(outcome.start.tzinfo):%a %d %b %H:%M}: {why}[/]", highlight=False)
+        console.print(f"{at.astimezone(outcome.start.tzinfo):%a %d %b %H:%M}: {why}", style="yellow", highlight=False)
     if outcome.state is not CampaignState.RUNNING:
-        console.print(f"[yellow]The campaign is {outcome.state}: {outcome.why}[/]")
+        console.print(f"The campaign is {outcome.state}: {outcome.why}", style="yellow")
     console.print(f"The network's records: {folder / 'records.jsonl'}", highlight=False)
 
 
