@@ -233,7 +233,7 @@ def test_nothing_is_written_while_the_moment_is_far_away(store: Store, reminder:
     store.clock_ms = start = int(store.now().timestamp() * 1000)
     assert begin(store, first, per_s=1).dial
     wait = begin(store, second, per_s=1)
-    assert (wait.dial, wait.rule, wait.at) == (False, "", times.moment(start + 1000 + round(APART / MS)))
+    assert (wait.dial, wait.rule, wait.at) == (False, None, times.moment(start + 1000 + round(APART / MS)))
     case = store.attempts.case(second)
     assert case
     assert not case.begun

@@ -6,6 +6,7 @@ the time included, so each decision can be read, tested and repeated. Read the m
 - rule: every rule by its name, with its sentence, when it is asked again, and where it is enforced.
 - states: the states of a campaign and of a contact.
 - verdict: what a rule's no means for a contact, and the moment at which the rule is asked again.
+- timing: every tuned time, on one drawn timeline from the claim to the end of the lease.
 - may_ring: the rules that are asked about one contact, in their order.
 - law, with its data in law.toml: which hours, caps, consent and registries the law of a place asks for.
 - do_not_call: our own list, and the copies of national registries that calls must be checked against.

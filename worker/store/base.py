@@ -1,5 +1,6 @@
 """What the stores of all nouns stand on: one Redis client, the scripts, and the clock that every lease is measured by."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
@@ -19,7 +20,9 @@ Member = TypeVar("Member", bound=Enum)
 class Database:
     """A Redis client with our scripts, and the clock. Safe to share between threads."""
 
-    def __init__(self, client: "redis.Redis", clock_ms: int | None, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, client: "redis.Redis", clock_ms: int | None = None, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         """Wrap a client that decodes responses.
 
         `clock_ms`, if it is given, replaces the server's clock; `monotonic` is this process's own, in seconds.

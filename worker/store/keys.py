@@ -109,15 +109,15 @@ _OWNERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The campaign, the contact, … whose keys a script works on."""
+    """The campaign, the contact, … whose keys a script works on. None: it has none of these."""
 
-    campaign: str = ""
-    contact_id: str = ""
-    attempt_id: str = ""
-    phone: str = ""
-    zone: str = ""  # the short number of the contact's place
-    call_sid: str = ""
-    task: str = ""
+    campaign: str | None = None
+    contact_id: str | None = None
+    attempt_id: str | None = None
+    phone: str | None = None
+    zone: str | None = None  # the short number of the contact's place
+    call_sid: str | None = None
+    task: str | None = None
 
 
 ACCOUNT: Final = Subject()
@@ -142,10 +142,10 @@ def keys_of(names: Iterable[str], subject: Subject) -> list[str]:
 def _key_of(name: str, subject: Subject) -> str:
     if name in _ACCOUNT:
         return f"{ROOT}:{name}"
-    if name == "due" and subject.campaign and subject.zone:
+    if name == "due" and subject.campaign is not None and subject.zone is not None:
         return due_key(subject.campaign, subject.zone)
     owner = _OWNERS.get(name)
-    whose = getattr(subject, owner) if owner else ""
-    if not whose:
+    whose = getattr(subject, owner) if owner else None
+    if whose is None:
         raise TypeError(f"{name} means no key of {subject}")
     return f"{ROOT}:{name.removeprefix('campaign_')}:{whose}"
