@@ -16,7 +16,7 @@ from bot.phrases import phrases
 from campaigns.call import Disposition
 from sandbox.people import PEOPLE
 
-pytestmark = pytest.mark.calls
+pytestmark = [pytest.mark.calls, pytest.mark.timeout(600)]  # a slow machine holds some calls again, one by one
 
 KINDS = ("talks", "hello_over", "silent", "opts_out_rudely", "presses_9", "voicemail", "screening", "menu", "fax")
 COLLEAGUE = "+14155550199"
@@ -30,14 +30,24 @@ RINGS = {kind: Ring(kind) for kind in KINDS} | {
 
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Call, Stage]]:
-    """One call to each kind of person, and of campaigns that transfer or press keys; five at a time."""
+    """One call to each kind of person, and of campaigns that transfer or press keys; five at a time.
+
+    A call of which the bot says that it was overloaded shows what the machine can do, not the bot: it is held again, alone.
+    """
 
     async def hold() -> dict[str, tuple[Call, Stage]]:
         async with Stage(tmp_path_factory.mktemp("stage")) as stage:
-            held = await place_all(stage, list(RINGS.values()), at_once=5)
-            return {name: (call, stage) for name, call in zip(RINGS, held, strict=True)}
+            held = dict(zip(RINGS, await place_all(stage, list(RINGS.values()), at_once=5), strict=True))
+            again = [name for name, call in held.items() if was_overloaded(call)]
+            if again:
+                held |= zip(again, await place_all(stage, [RINGS[name] for name in again], at_once=1), strict=True)
+            return {name: (call, stage) for name, call in held.items()}
 
     return asyncio.run(hold())
+
+
+def was_overloaded(call: Call) -> bool:
+    return bool(call.report) and any(problem.startswith("overloaded:") for problem in call.report.problems)
 
 
 @pytest.mark.parametrize("kind", KINDS)
