@@ -47,7 +47,7 @@ class ReportDesk:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         take = self._take
 
-        class Handler(BaseHTTPRequestHandler):
+        class ReportHandler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 if urlsplit(self.path).path == REPORTS_PATH:
@@ -63,4 +63,4 @@ class ReportDesk:
             def log_message(self, *_: object) -> None:  # type: ignore[override]
                 pass
 
-        return Handler
+        return ReportHandler

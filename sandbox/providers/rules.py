@@ -155,16 +155,9 @@ def _answer_a_question(moment: _Moment) -> Say:
 
 
 _STEPS: Final[Sequence[Callable[[_Moment], "Say | ToolCall | None"]]] = (
-    _after_a_failed_tool,
-    _opt_out,
-    _press_a_key,
-    _answer_a_screen,
-    _answer_about_itself,
-    _end,
-    _wait,
-    _ask_the_survey,
+    _after_a_failed_tool, _opt_out, _press_a_key, _answer_a_screen, _answer_about_itself, _end, _wait, _ask_the_survey,
     _answer_a_question,
-)
+)  # fmt: skip
 
 
 def _failed(messages: Sequence[Message]) -> str:

@@ -21,7 +21,7 @@ TERMINAL: Final = ("completed", "busy", "no-answer", "canceled", "failed")
 """The statuses that end a call."""
 
 
-class Exchange(Protocol):
+class Surroundings(Protocol):
     """What a call needs of the network around it."""
 
     courier: Courier
@@ -43,7 +43,7 @@ class Exchange(Protocol):
 class PhoneCall:
     """The state of a call. "Caller" is the side that asked for the call, "callee" the person who is called."""
 
-    exchange: Exchange
+    net: Surroundings
     to: str
     caller_id: str
     person: Person
@@ -62,7 +62,7 @@ class PhoneCall:
     def __post_init__(self) -> None:
         self.record: dict[str, Any] = {"verbs": [], "said": [], "callbacks": [], "digits": ""}
         self.greeting = Greeting()
-        ear, mouth = Earpiece(self.exchange.jitter_s), Mouthpiece()
+        ear, mouth = Earpiece(self.net.jitter_s), Mouthpiece()
         self.handset = Handset(self.random, self.record, self.greeting, ear, mouth)
         self.times: dict[str, datetime] = {}  # status -> when the call got it
         self.cause = self.sip = self.source = ""
@@ -121,7 +121,7 @@ class PhoneCall:
         self.cause, self.sip, self.source = cause, sip, source
         self.over.set()
         self.step(status)
-        self.exchange.records.write("call", **self.detail())
+        self.net.records.write("call", **self.detail())
 
     def step(self, status: str) -> None:
         """Take on a status, and send the callback for it if the request asked for one."""
@@ -145,12 +145,12 @@ class PhoneCall:
                 form |= {"HangupCause": self.cause, "CallSessionId": self.session, "EndTime": timestamp(now)}
                 if str(self.options.get("Record")).lower() == "true":
                     form |= {"RecordingUrl": self.recording_url, "RecordingDuration": str(self.seconds)}
-        self.exchange.courier.send(str(self.options.get("StatusCallback") or ""), form, self.record["callbacks"])
+        self.net.courier.send(str(self.options.get("StatusCallback") or ""), form, self.record["callbacks"])
 
     def form(self) -> dict[str, str]:
         """Return the fields that every callback about this call has."""
         return {
-            "AccountSid": self.exchange.account,
+            "AccountSid": self.net.account,
             "CallInitiatedAt": timestamp(self.created_at),
             "CallSid": self.sid,
             "CallSidLegacy": self.sid,
@@ -163,7 +163,7 @@ class PhoneCall:
     @property
     def recording_url(self) -> str:
         """Where both sides of the call can be listened to afterwards."""
-        return f"{self.exchange.base_url}/sandbox/recordings/{quote(self.sid, safe='')}.wav"
+        return f"{self.net.base_url}/sandbox/recordings/{quote(self.sid, safe='')}.wav"
 
     def detail(self) -> dict[str, Any]:
         """Return the call detail record."""

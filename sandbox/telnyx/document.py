@@ -41,7 +41,7 @@ async def _fetch(call: PhoneCall) -> str:
     form = call.form() | {"CallStatus": "in-progress", "CallingPartyType": "pstn"}
     for url in filter(None, (call.url, call.fallback_url)):
         try:
-            answer = await call.exchange.courier.post(url, form)
+            answer = await call.net.courier.post(url, form)
             if answer.status_code == 200:
                 return _filled(answer.text, form)
             call.record["verbs"].append(f"fetch failed: {answer.status_code}")
@@ -96,7 +96,7 @@ async def _do(call: PhoneCall, verb: Element) -> bool:
 
 async def _dial(call: PhoneCall, number: str) -> None:
     """Ring a number of the town; if somebody answers, let the two talk for a while."""
-    answers = call.exchange.town.person(number, 1).ring
+    answers = call.net.town.person(number, 1).ring
     call.record["dial_status"] = "completed" if answers == "answered" else answers
     if answers == "answered":
         call.bridge(number)
@@ -112,10 +112,10 @@ async def _connect(call: PhoneCall, verb: Element) -> None:
     if stream.get("bidirectionalMode", "mp3") != "rtp":
         call.record["verbs"].append("Stream: mp3 mode is not played here")
     codec = stream.get("codec", "default")
-    codec = codec if codec in {"PCMU", "PCMA"} else call.exchange.codec
+    codec = codec if codec in {"PCMU", "PCMA"} else call.net.codec
     parameters = {p.get("name", ""): p.get("value", "") for p in stream.iter("Parameter")}
     start = {
-        "user_id": call.exchange.organization,
+        "user_id": call.net.organization,
         "call_control_id": call.sid,
         "call_session_id": call.session,
         "from": call.caller_id,
@@ -131,7 +131,7 @@ async def _connect(call: PhoneCall, verb: Element) -> None:
         call.handset.ear,
         call.handset.mouth,
         bot_codec=stream.get("bidirectionalCodec", "PCMU"),
-        mute=call.exchange.mute,
+        mute=call.net.mute,
     )
     await call.handset.stream.run()
 

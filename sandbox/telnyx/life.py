@@ -30,7 +30,7 @@ async def run(call: PhoneCall) -> None:
         raise
     finally:
         call.ended.set()
-        call.exchange.has_ended(call)
+        call.net.has_ended(call)
 
 
 async def _live(call: PhoneCall) -> None:
@@ -72,7 +72,7 @@ async def _ring(call: PhoneCall) -> bool:
         call.finish(*_NOT_ANSWERED[answers], "callee")
         return False
     call.step("ringing")
-    limit = float(call.options.get("Timeout") or 30) * call.exchange.ring_scale
+    limit = float(call.options.get("Timeout") or 30) * call.net.ring_scale
     rings = limit if answers == "no-answer" else min(call.random.uniform(*call.person.rings_s), limit)
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(call.over.wait(), rings)
@@ -99,6 +99,6 @@ def _detection(call: PhoneCall) -> Coroutine[Any, Any, None] | None:
     def tell(answer: str) -> None:
         after_ms = int((datetime.now(UTC) - call.times["in-progress"]).total_seconds() * 1000)
         form = call.form() | {"AnsweredBy": answer, "MachineDetectionDuration": str(after_ms)}
-        call.exchange.courier.send(url, form, call.record["callbacks"])
+        call.net.courier.send(url, form, call.record["callbacks"])
 
     return detect(call.person.answered_by, wanted, call.greeting, tell)

@@ -1,41 +1,24 @@
-import shutil
 import tomllib
-from datetime import UTC, datetime, time, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
+from samples import ADDRESSED, ROOT, change
 
-from campaigns.call import Brief, Direction, Disposition, Hours, Listening, Model, Question, Voice
-from campaigns.campaign import Addressed, Campaign, CampaignError, load_campaign
+from campaigns.call import Disposition, Listening, Model, Question, Voice
+from campaigns.campaign import Campaign, CampaignError, load_campaign
 from campaigns.contacts import Contact, RowError, read_contacts
 from campaigns.places import place_of
-from campaigns.templates import RenderError, Templates
+from campaigns.templates import Templates
 
-ROOT = Path(__file__).parents[2]
 SAMPLES = sorted(path.parent for path in (ROOT / "campaigns").glob("*/campaign.toml"))
-NOW = datetime(2026, 11, 23, 18, tzinfo=UTC)
-ADDRESSED: Addressed = {"attempt_id": "x#1", "report_url": "r", "brief_url": "b", "now": NOW}
-ADA = Contact("+12125550111", {"name": "Ada", "day": "Tuesday", "time": "nine"}, 2)
-ZONES = ("America/New_York",)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(ROOT / "campaigns" / "appointment_reminder", tmp_path / "reminder"))
 
 
 def refusal(folder: Path) -> str:
     with pytest.raises(CampaignError) as caught:
         load_campaign(folder)
     return str(caught.value)
-
-
-def change(folder: Path, old: str, new: str, file: str = "campaign.toml") -> None:
-    path = folder / file
-    text = path.read_text("utf-8")
-    assert old in text
-    path.write_text(text.replace(old, new), "utf-8")
 
 
 def test_there_are_three_samples_of_different_kinds() -> None:
@@ -171,71 +154,12 @@ def test_the_columns_are_those_that_the_templates_use(folder: Path) -> None:
     assert campaign.columns == {"name", "day", "time", "dentist"}
 
 
-def test_a_brief_holds_only_the_columns_that_templates_use(folder: Path) -> None:
-    columns = {"name": "Ada", "day": "Tuesday", "time": "nine", "iban": "GB33 BUKB", "dentist": "Dr. Chen"}
-    brief = load_campaign(folder).brief(Contact("+12125550111", columns, 2), ZONES, **ADDRESSED)
-    assert brief.contact == {"name": "Ada", "day": "Tuesday", "time": "nine", "dentist": "Dr. Chen"}
-
-
-@pytest.mark.parametrize("name", ["{{ 7*7 }}", "{% for x in y %}", "{{ campaign.__class__ }}", "</Parameter>"])
-def test_the_value_of_a_column_is_never_compiled(folder: Path, name: str) -> None:
-    columns = {"name": name, "day": "Tuesday", "time": "nine"}
-    contact = Contact("+12125550111", columns, 2)
-    brief = load_campaign(folder).brief(contact, ZONES, **ADDRESSED)
-    assert f"Hello {name}," in brief.greeting
-
-
-def test_a_greeting_that_never_ends_is_refused_for_its_contact(folder: Path) -> None:
-    columns = {"name": "x" * 10_000, "day": "Tuesday", "time": "nine"}
-    with pytest.raises(RenderError, match=r"greeting\.j2 has 10,"):
-        load_campaign(folder).brief(Contact("+12125550111", columns, 2), ZONES, **ADDRESSED)
-
-
-def test_a_template_cannot_reach_python(folder: Path) -> None:
-    change(folder, "{{ name }}", "{{ name.__class__.__mro__ }}", "greeting.j2")
-    columns = {"name": "Ada", "day": "Tuesday", "time": "nine"}
-    with pytest.raises(RenderError):
-        load_campaign(folder).brief(Contact("+12125550111", columns, 2), ZONES, **ADDRESSED)
-
-
 def test_each_dispositions_delays_are_used_in_turn(folder: Path) -> None:
     retry = load_campaign(folder).retry
     assert retry.delay_after(Disposition.NO_ANSWER, 1) == timedelta(hours=1)
     assert retry.delay_after(Disposition.NO_ANSWER, 2) == timedelta(hours=4)
     assert retry.delay_after(Disposition.NO_ANSWER, 3) is None
     assert retry.delay_after(Disposition.COMPLETED, 1) is None
-
-
-def brief_of(folder: Path) -> Brief:
-    return load_campaign(folder).brief(ADA, ZONES, **ADDRESSED)
-
-
-def test_a_brief_says_what_the_bot_may_do_how_it_listens_and_when_the_contact_may_be_called_again(folder: Path) -> None:
-    change(folder, 'menus = "hang_up"', 'menus = "press_keys"')
-    change(folder, "patience_s = 5", "patience_s = 7.5")
-    change(folder, "[calling_window]", "[listening.options]\nnumerals = true\n[calling_window]")
-    change(folder, "options = {}                            # passed to Deepgram", "#")
-    brief = brief_of(folder)
-    assert brief.listening == Listening(patience_s=7.5, keyterms=("Harbour Dental",), options={"numerals": True})
-    script = brief.script
-    assert script
-    assert (script.menus, script.transfers) == ("press_keys", {"front_desk": "+12125550109"})
-    assert script.hours == Hours(zone=ZONES[0], start=time(9), end=time(20), weekdays=(0, 1, 2, 3, 4, 5))
-    assert "Harbour Dental" in script.screening
-    assert script.time_limit_s == 280, "goodbye is said before the carrier cuts"
-
-
-def test_the_shortest_time_limit_leaves_time_to_talk(folder: Path) -> None:
-    change(folder, "time_limit_s = 300", "time_limit_s = 30")
-    script = brief_of(folder).script
-    assert script
-    assert script.time_limit_s == 20
-
-
-def test_without_a_known_time_zone_a_brief_names_no_hours(folder: Path) -> None:
-    script = load_campaign(folder).brief(ADA, (), **ADDRESSED).script
-    assert script
-    assert script.hours is None
 
 
 @pytest.mark.parametrize(
@@ -265,47 +189,10 @@ def test_a_bad_key_of_any_table_is_named(folder: Path, old: str, new: str, told:
     assert told in refusal(folder)
 
 
-def test_a_call_that_is_recorded_says_so_in_every_greeting(folder: Path) -> None:
-    change(folder, "record = false", "record = true")
-    campaign = load_campaign(folder)
-    briefs = [
-        campaign.brief(ADA, ZONES, **ADDRESSED),
-        campaign.inbound_brief(ADA, ZONES, called_at="2 PM", **ADDRESSED),
-        campaign.unknown_brief(**ADDRESSED),
-    ]
-    assert [brief.greeting.endswith("? This call is recorded.") for brief in briefs] == [True] * 3
-
-
-def test_a_greeting_that_says_the_notice_itself_says_it_once(folder: Path) -> None:
-    change(folder, "record = false", "record = true")
-    change(folder, 'record_notice = ""', 'record_notice = "We  record this."')
-    change(folder, "Will you", "{{ campaign.record_notice }} Will you", "greeting.j2")
-    greeting = brief_of(folder).greeting
-    assert greeting.count("We record this.") == 1
-    assert greeting.endswith("nine?")
-
-
-def test_without_recording_no_greeting_mentions_it(folder: Path) -> None:
-    change(folder, 'record_notice = ""', 'record_notice = "We record this."')
-    assert "record" not in brief_of(folder).greeting
-
-
 def test_a_recording_notice_must_be_written_for_a_language_that_we_have_none_for(folder: Path) -> None:
     change(folder, 'language = "en"', 'language = "fr"')
     change(folder, "record = false", "record = true")
     assert "call.record_notice: say in 'fr' that the call is recorded" in refusal(folder)
-
-
-def test_a_stranger_hears_who_we_are_and_is_asked_no_questions(folder: Path) -> None:
-    survey = load_campaign(ROOT / "campaigns" / "patient_survey")
-    for campaign in (load_campaign(folder), survey):
-        brief = campaign.unknown_brief(**ADDRESSED)
-        assert (brief.direction, brief.contact) == (Direction.INBOUND, {})
-        assert "Harbour Dental" in brief.greeting
-        assert brief.script
-        assert (brief.script.answers, brief.script.hours) == ((), None)
-        assert brief.script.transfers == campaign.transfers
-        assert "{{" not in brief.script.instructions
 
 
 def test_the_first_sample_shows_every_key_once_and_with_a_comment() -> None:

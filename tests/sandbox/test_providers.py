@@ -51,9 +51,6 @@ def switch(address: str, **faults: dict[str, Any]) -> dict[str, Any]:
     return answer.json()
 
 
-# --- Deepgram ---------------------------------------------------------------------------------------------------------
-
-
 @asynccontextmanager
 async def deepgram(address: str, query: str = "") -> AsyncIterator[ClientConnection]:
     url = f"ws://{address}/v1/listen?encoding=linear16&sample_rate=8000&interim_results=true&model=nova-3&{query}"
@@ -171,9 +168,6 @@ async def test_only_one_of_deepgrams_models_is_refused(address: str) -> None:
         pass
 
 
-# --- Cartesia ---------------------------------------------------------------------------------------------------------
-
-
 @asynccontextmanager
 async def cartesia(address: str) -> AsyncIterator[ClientConnection]:
     url = f"ws://{address}/tts/websocket"
@@ -244,9 +238,6 @@ async def test_a_handshake_is_refused_after_as_many_good_ones_as_were_asked_for(
         async with cartesia(address):
             pass
     assert caught.value.response.status_code == status
-
-
-# --- OpenAI -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
