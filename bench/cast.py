@@ -2,81 +2,82 @@
 
 from typing import Final
 
-from sandbox.people import Line, Person
+from sandbox.people import Person
+from sandbox.telephone import Telephone
 
 CHAT_S: Final = 60.0
 """How long a chatterer goes on."""
 
 
-async def hears_first_word(line: Line) -> None:
+async def hears_first_word(phone: Telephone) -> None:
     """Say hello, hear the caller's voice, and hang up."""
-    await line.say("hello")
-    if await line.caller_speaks(15):
-        await line.pause(line.random.uniform(0.4, 1.2))
+    await phone.say("hello")
+    if await phone.caller_speaks(15):
+        await phone.pause(phone.random.uniform(0.4, 1.2))
 
 
-async def asks(line: Line) -> None:
+async def asks(phone: Telephone) -> None:
     """Take turns: each of the questions when the caller has finished."""
-    await line.say("hello")
+    await phone.say("hello")
     for question in ("how_much", "are_you_robot", "how_much", "are_you_robot"):
-        if not await line.caller_finishes(15):
+        if not await phone.caller_finishes(15):
             break
-        await line.say(question)
-    await line.caller_finishes(10)
-    await line.say("goodbye")
-    await line.until_hung_up(4)
+        await phone.say(question)
+    await phone.caller_finishes(10)
+    await phone.say("goodbye")
+    await phone.until_hung_up(4)
 
 
-async def talks_over_answers(line: Line) -> None:
+async def talks_over_answers(phone: Telephone) -> None:
     """Hear the greeting out, ask, and talk over each answer."""
-    await line.say("hello")
-    if await line.caller_finishes(20):
-        await line.say("how_much")
+    await phone.say("hello")
+    if await phone.caller_finishes(20):
+        await phone.say("how_much")
         for interruption in ("wait_who_is_this", "how_much", "wait_who_is_this"):
-            await line.pause(0.3)
-            if not await line.caller_speaks(10):
+            await phone.pause(0.3)
+            if not await phone.caller_speaks(10):
                 break
-            await line.pause(line.random.uniform(0.8, 1.8))
-            await line.say(interruption)
-        await line.caller_finishes(15)
-        await line.say("goodbye")
-    await line.until_hung_up(4)
+            await phone.pause(phone.random.uniform(0.8, 1.8))
+            await phone.say(interruption)
+        await phone.caller_finishes(15)
+        await phone.say("goodbye")
+    await phone.until_hung_up(4)
 
 
-async def talks_over_greeting(line: Line) -> None:
+async def talks_over_greeting(phone: Telephone) -> None:
     """Ask something in the middle of the greeting, then agree. The question's answer repeats nothing of the greeting."""
-    if await line.caller_speaks(15):
-        await line.pause(line.random.uniform(1.0, 2.0))
-        await line.say("are_you_robot")
-        await line.caller_finishes(15)
-        await line.say("yes_confirm")
-        await line.caller_finishes(8)
-        await line.say("goodbye")
-    await line.until_hung_up(4)
+    if await phone.caller_speaks(15):
+        await phone.pause(phone.random.uniform(1.0, 2.0))
+        await phone.say("are_you_robot")
+        await phone.caller_finishes(15)
+        await phone.say("yes_confirm")
+        await phone.caller_finishes(8)
+        await phone.say("goodbye")
+    await phone.until_hung_up(4)
 
 
-async def says_hello_over_greeting(line: Line) -> None:
+async def says_hello_over_greeting(phone: Telephone) -> None:
     """Say hello a little late, as people do who were waiting for somebody to speak, then agree."""
-    if await line.caller_speaks(15):
-        await line.pause(line.random.uniform(1.0, 2.0))
-        await line.say("hello")
-        await line.caller_finishes(15)
-        await line.say("yes_confirm")
-        await line.caller_finishes(8)
-        await line.say("goodbye")
-    await line.until_hung_up(4)
+    if await phone.caller_speaks(15):
+        await phone.pause(phone.random.uniform(1.0, 2.0))
+        await phone.say("hello")
+        await phone.caller_finishes(15)
+        await phone.say("yes_confirm")
+        await phone.caller_finishes(8)
+        await phone.say("goodbye")
+    await phone.until_hung_up(4)
 
 
-async def chatters(line: Line) -> None:
+async def chatters(phone: Telephone) -> None:
     """Keep the conversation going for a minute, listening to each answer."""
-    await line.say("hello")
+    await phone.say("hello")
     left_s = CHAT_S
-    while left_s > 0 and await line.caller_finishes(10):
-        question = line.random.choice(["how_much", "are_you_robot", "wait_who_is_this"])
-        await line.say(question)
+    while left_s > 0 and await phone.caller_finishes(10):
+        question = phone.random.choice(["how_much", "are_you_robot", "wait_who_is_this"])
+        await phone.say(question)
         left_s -= 8  # a question, its answer, and the pauses between
-    await line.say("goodbye")
-    await line.until_hung_up(4)
+    await phone.say("goodbye")
+    await phone.until_hung_up(4)
 
 
 CAST: Final = {

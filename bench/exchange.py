@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from nacl.signing import SigningKey
 
 from sandbox.people import Person, Town
-from sandbox.scripts import Line
 from sandbox.server import serve
-from sandbox.telnyx.app import create_app, new_net
+from sandbox.telephone import Telephone
+from sandbox.telnyx.app import create_app
+from sandbox.telnyx.network import new_net
 from sandbox.telnyx.records import Records
 
 
-async def listens(_line: Line) -> None:
+async def listens(_phone: Telephone) -> None:
     """Say nothing until the caller hangs up."""
     await asyncio.Event().wait()
 

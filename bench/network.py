@@ -9,7 +9,8 @@ from nacl.signing import SigningKey
 from bench.cast import CAST
 from sandbox.people import Person, Town
 from sandbox.server import serve
-from sandbox.telnyx.app import create_app, new_net
+from sandbox.telnyx.app import create_app
+from sandbox.telnyx.network import new_net
 from sandbox.telnyx.records import Records
 
 

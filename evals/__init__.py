@@ -1,1 +1,1 @@
-"""Evals: scripted conversations with the bot, a file of them beside each campaign. `python -m evals --help`."""
+"""Evals: scripted conversations with the bot. Each campaign has its own file of them. `python -m evals --help`."""

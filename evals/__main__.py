@@ -1,10 +1,10 @@
-"""Hold every conversation that the campaigns' evals describe with the bot, and say which went as they should.
+"""Hold the conversations of the campaigns' evals with the bot, and say which of them went as they should.
 
-    python -m evals                                  all campaigns, against stand-ins for the providers
-    python -m evals campaigns/patient_survey --live  against the real ones, whose keys are in the environment
-    python -m evals --bot-url ws://127.0.0.1:8933/ws against a bot.evals.agent:bot that runs already
+    python -m evals                                  all campaigns, with stand-ins for the providers
+    python -m evals campaigns/patient_survey --live  one campaign, with the real providers; their keys are in the environment
+    python -m evals --bot-url ws://127.0.0.1:8933/ws with a bot.evals.agent:bot that runs already
 
-The verdict is the last line, and the exit code: 0 all passed, 1 not.
+The last line is the verdict. The exit code is 0 if all conversations passed, else 1.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from loguru import logger
 from pipecat.evals.session import EvalSession, EvalSessionParams
 
 from campaigns.call import Report
-from evals.dialer import Dialer
+from evals.desk import ReportDesk
 from evals.scenarios import Scenario, ScenarioError, load_scenarios, with_body
 from worker.machine.processes import ProcessDied, Processes, free_port, wait_for_port
 
@@ -38,7 +38,7 @@ _HERE: Final = frozenset({"127.0.0.1", "localhost"})
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class EvalOutcome:
     """How one conversation went."""
 
     scenario: Scenario
@@ -51,7 +51,7 @@ class Outcome:
 
 
 def start_bot(processes: Processes, agent: str, secret: str, *, live: bool) -> str:
-    """Start the bot where it may be evaluated, and its providers' stand-ins unless it is to use the real ones."""
+    """Start a bot that allows evals and, unless `live`, stand-ins for its providers; return the URL of its WebSocket."""
     port, providers = free_port(), free_port()
     environment = {"BRIEF_SECRET": secret, "TELNYX_API_KEY": "", "LOGURU_LEVEL": "INFO"}
     if not live:
@@ -67,12 +67,12 @@ def start_bot(processes: Processes, agent: str, secret: str, *, live: bool) -> s
     return f"ws://127.0.0.1:{port}/ws"
 
 
-async def converse(scenario: Scenario, bot_url: str, secret: str, dialer: Dialer, attempt_id: str) -> Outcome:
-    """Hold one conversation, and read the bot's report of it."""
-    near = urlsplit(bot_url).hostname in _HERE  # a bot elsewhere cannot bring us its report
-    body = scenario.body(attempt_id, dialer.report_url if near else "", datetime.now(UTC), secret)
+async def converse(scenario: Scenario, bot_url: str, secret: str, desk: ReportDesk, attempt_id: str) -> EvalOutcome:
+    """Hold one conversation, and compare the bot's report with what the scenario expects."""
+    near = urlsplit(bot_url).hostname in _HERE  # a bot on another machine cannot send its report to this one
+    body = scenario.body(attempt_id, desk.report_url if near else "", datetime.now(UTC), secret)
     began = time.monotonic()
-    session = EvalSession.from_scenario(
+    session = EvalSession.from_scenario(  # pyright: ignore[reportUnknownMemberType] - Pipecat leaves a type open
         scenario.until_hung_up(), with_body(bot_url, body), params=EvalSessionParams(default_timeout_ms=EVENT_MS)
     )
     result = await session.run()
@@ -83,38 +83,44 @@ async def converse(scenario: Scenario, bot_url: str, secret: str, dialer: Dialer
         problems = [str(getattr(result, "skipped", None) or getattr(result, "reason", "it did not pass"))]
     report: Report | None = None
     if scenario.report and near and not problems:
-        report = await asyncio.to_thread(dialer.report, attempt_id, within_s=REPORT_S)
+        report = await asyncio.to_thread(desk.report, attempt_id, within_s=REPORT_S)
         if complaint := scenario.complaint(report):
             problems.append(complaint)
-    return Outcome(scenario, tuple(problems), time.monotonic() - began)
+    return EvalOutcome(scenario, tuple(problems), time.monotonic() - began)
 
 
-async def converse_all(scenarios: Sequence[Scenario], bot_url: str, secret: str, *, at_once: int) -> list[Outcome]:
-    """Hold all conversations, a few at a time, and print each as it ends."""
-    lines = asyncio.Semaphore(at_once)
+async def converse_all(scenarios: Sequence[Scenario], bot_url: str, secret: str, *, at_once: int) -> list[EvalOutcome]:
+    """Hold all conversations, `at_once` at a time, and print the outcome of each when it ends."""
+    room = asyncio.Semaphore(at_once)
 
-    async def one(number: int, scenario: Scenario) -> Outcome:
-        async with lines:
-            outcome = await converse(scenario, bot_url, secret, dialer, f"eval{number}#1")
+    async def one(number: int, scenario: Scenario) -> EvalOutcome:
+        async with room:
+            outcome = await converse(scenario, bot_url, secret, desk, f"eval{number}#1")
         print(outcome, flush=True)
         return outcome
 
-    with Dialer() as dialer:
+    with ReportDesk() as desk:
         return await asyncio.gather(*(one(number, scenario) for number, scenario in enumerate(scenarios)))
 
 
 def main() -> int:
-    """Read the options, hold the conversations, and give the verdict."""
+    """Read the options, hold the conversations, and print the verdict."""
     parser = argparse.ArgumentParser(
         prog="python -m evals", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("campaigns", nargs="*", type=Path, help="folders of campaigns; none: all that have evals")
-    parser.add_argument("--only", default="", help="run the scenarios whose name contains this")
-    parser.add_argument("--live", action="store_true", help="use the real providers; it costs what a call costs")
-    parser.add_argument("--bot-url", default="", help="a bot that runs already; BRIEF_SECRET is then its own")
-    parser.add_argument("--agent", default="bot.evals.agent:bot", help="package.module:function of the bot to start")
-    parser.add_argument("--at-once", type=int, default=3, help="conversations at a time")
-    parser.add_argument("--verbose", action="store_true", help="let the harness tell what it does")
+    parser.add_argument(
+        "campaigns", nargs="*", type=Path, help="the campaigns' folders; without any: all campaigns that have evals"
+    )
+    parser.add_argument("--only", default="", help="run only the scenarios whose names contain this")
+    parser.add_argument(
+        "--live", action="store_true", help="use the real providers; a conversation costs what a call costs"
+    )
+    parser.add_argument(
+        "--bot-url", default="", help="the bot to talk with; BRIEF_SECRET must be the same as the bot's"
+    )
+    parser.add_argument("--agent", default="bot.evals.agent:bot", help="the bot to start: package.module:function")
+    parser.add_argument("--at-once", type=int, default=3, help="how many conversations at a time")
+    parser.add_argument("--verbose", action="store_true", help="print what the harness does and the bot's log")
     given = parser.parse_args()
     logger.remove()
     logger.add(sys.stderr, level="INFO" if given.verbose else "ERROR")

@@ -1,7 +1,7 @@
-"""What is in a campaign's evals: Pipecat's own scenarios, and beside them the contact that each is held with.
+"""A campaign's eval files: Pipecat's own scenarios, with three keys of ours that Pipecat's harness ignores.
 
-Pipecat's harness passes over the keys that are ours: `contact` (columns, as in a row of contacts), `called_at` (the
-contact rings back) and `report` (what the bot's report must say).
+The keys are `contact` (the columns of the contact's row), `called_at` (when we had called; the contact then rings back) and
+`report` (what the bot's report must say).
 """
 
 import base64
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import quote
 
 import yaml
@@ -29,29 +29,29 @@ _OURS: Final = ("contact", "called_at", "report")
 
 
 class ScenarioError(ValueError):
-    """The scenarios cannot be read. The message says which, and what to change."""
+    """A scenario cannot be used. The message says which, and what to change."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One conversation: who is called, what they say, and what is to come of it."""
+    """One conversation: the contact, what they say, and what must come of it."""
 
     campaign: Campaign
     script: EvalScriptScenario | EvalSimulationScenario
     contact: Mapping[str, str]
-    called_at: str = ""  # in the contact's words; empty: we call them
-    report: Mapping[str, Any] = field(default_factory=dict)
+    called_at: str = ""  # when we had called, as a person would say it; empty: we call the contact
+    report: Mapping[str, Any] = field(default_factory=dict[str, Any])  # what the report must say; empty: anything
 
     @property
     def name(self) -> str:
-        """The campaign's name and the scenario's."""
+        """The scenario's full name, such as "patient_survey/is somebody else"."""
         return self.script.name
 
     def until_hung_up(self) -> EvalScriptScenario | EvalSimulationScenario:
-        """Return the script with a person in it who stays on the line, once all is said, until the bot hangs up.
+        """Return the script with a last turn in which the person says nothing until the bot hangs up.
 
-        Without them, the harness leaves as soon as it has seen the last thing that is expected, and the report is that
-        of somebody who hung up.
+        Without it, the harness leaves as soon as it has seen the last event that it expects, and the bot reports a person
+        who hung up.
         """
         if not self.report or not isinstance(self.script, EvalScriptScenario):
             return self.script
@@ -67,7 +67,7 @@ class Scenario:
         return self.campaign.brief(contact, _ZONES, **addressed)
 
     def body(self, attempt_id: str, report_url: str, now: datetime, secret: str) -> dict[str, Any]:
-        """Return the session's body for the bot: the brief, signed, as Telnyx would have brought it."""
+        """Return the session's body for the bot: the signed parameters that a call would bring. Raises ScenarioError."""
         try:
             brief = self.brief(attempt_id, report_url, now)
         except RenderError as error:
@@ -75,21 +75,22 @@ class Scenario:
         return {"parameters": to_parameters(brief, secret)}
 
     def complaint(self, report: Report | None) -> str:
-        """Return how the report differs from what was to come of the conversation, or nothing."""
+        """Return how the report differs from what the scenario expects; "" if it does not."""
         if report is None:
             return "no report came" if self.report else ""
         told = report.model_dump(mode="json")
         for name, wanted in self.report.items():
             given = told.get(name)
-            if isinstance(given, dict) and isinstance(wanted, dict) and wanted:  # {}: there is to be nothing
-                given = {key: given.get(key) for key in wanted}
+            if isinstance(given, dict) and isinstance(wanted, dict) and wanted:  # {} says that there must be nothing
+                answers = cast("dict[str, Any]", given)
+                given = {key: answers.get(key) for key in cast("dict[str, Any]", wanted)}
             if given != wanted:
                 return f"the report's {name} is {given!r}, not {wanted!r}"
         return ""
 
 
 def load_scenarios(folder: Path) -> Iterator[Scenario]:
-    """Load the scenarios of the campaign in a folder; raises ScenarioError."""
+    """Yield the scenarios of the campaign in a folder; raises ScenarioError."""
     try:
         campaign = load_campaign(folder)
     except CampaignError as error:
@@ -105,7 +106,7 @@ def load_scenarios(folder: Path) -> Iterator[Scenario]:
             raise ScenarioError(str(error)) from error
         for script, entry in zip(scripts, table["scenarios"], strict=True):
             ours = {key: entry.get(key, table.get(key)) for key in _OURS}
-            contact = {**(table.get("contact") or {}), **(entry.get("contact") or {})}
+            contact: dict[str, Any] = {**(table.get("contact") or {}), **(entry.get("contact") or {})}
             yield Scenario(
                 campaign=campaign,
                 script=script,
@@ -116,6 +117,6 @@ def load_scenarios(folder: Path) -> Iterator[Scenario]:
 
 
 def with_body(url: str, body: Mapping[str, Any]) -> str:
-    """Return the socket's address with a session's body, as Pipecat Cloud takes it."""
+    """Return a bot's URL with a session's body in it, as Pipecat Cloud takes it."""
     packed = base64.b64encode(json.dumps(body).encode()).decode()
     return f"{url}{'&' if '?' in url else '?'}body={quote(packed, safe='')}"

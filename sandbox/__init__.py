@@ -1,4 +1,4 @@
-"""A phone network on this machine: stand-ins for Telnyx, OpenAI, Deepgram, Cartesia and Pipecat Cloud, and people.
+"""A phone network on this machine: stand-ins for Telnyx, OpenAI, Deepgram, Cartesia and Pipecat Cloud, and people to call.
 
-It imports nothing of the project that it serves: anybody's client may be pointed at it.
+It imports nothing of the rest of this repository, so any client of these services can be pointed at it.
 """

@@ -25,23 +25,23 @@ READY_S: Final = 60.0
 
 
 class DidNotStart(RuntimeError):
-    """A part of the sandbox did not come up. The message is what it said."""
+    """A part of the sandbox did not start, or ended by itself. The message says which."""
 
 
 class Children:
-    """The processes of the sandbox. Ends those that it started, and no others."""
+    """The processes of the sandbox: started, watched and ended together."""
 
     def __init__(self) -> None:
         self._running: dict[str, subprocess.Popen[str]] = {}
 
     def start(self, name: str, arguments: Sequence[str], environment: dict[str, str]) -> None:
-        """Start a part."""
+        """Start a part of the sandbox: `python -m ARGUMENTS`."""
         self._running[name] = subprocess.Popen(  # noqa: S603 - our own arguments
             [sys.executable, "-m", *arguments],
             stdout=subprocess.PIPE,
             env=os.environ | environment,
             text=True,
-            start_new_session=True,  # Ctrl-C reaches us, and we end them in order
+            start_new_session=True,  # Ctrl-C reaches only this process, which then ends the parts
         )
 
     def await_ready(self) -> None:
@@ -50,12 +50,14 @@ class Children:
             if not _first_line(process).startswith("listening on "):
                 raise DidNotStart(f"the sandbox's {name} did not start")
 
-    def dead(self) -> str | None:
-        """Return the name of one that has ended by itself."""
-        return next((name for name, process in self._running.items() if process.poll() is not None), None)
+    def check(self) -> None:
+        """Raise DidNotStart if a part has ended by itself."""
+        for name, process in self._running.items():
+            if process.poll() is not None:
+                raise DidNotStart(f"the sandbox's {name} has ended by itself, so the other parts are ended too")
 
     def stop(self) -> None:
-        """End all, giving each the time to finish its books."""
+        """End all parts. Each has 8 seconds to write its last records."""
         for process in self._running.values():
             if process.poll() is None:
                 process.terminate()
@@ -67,7 +69,7 @@ class Children:
 
 
 def _first_line(process: subprocess.Popen[str]) -> str:
-    """Return the first line that a process prints; empty if it ends, or takes too long."""
+    """Return the first line that a process prints; empty if it ends without one, or prints none within READY_S."""
     lines: list[str] = []
 
     def read() -> None:
@@ -75,7 +77,7 @@ def _first_line(process: subprocess.Popen[str]) -> str:
             if not lines:
                 lines.append(text.strip())
 
-    reader = threading.Thread(target=read, daemon=True)  # goes on reading: a full pipe would block the child
+    reader = threading.Thread(target=read, daemon=True)  # it reads to the end: a full pipe would block the process
     reader.start()
     deadline = time.monotonic() + READY_S
     while not lines and reader.is_alive() and time.monotonic() < deadline:
@@ -84,7 +86,7 @@ def _first_line(process: subprocess.Popen[str]) -> str:
 
 
 def start(given: argparse.Namespace, children: Children) -> dict[str, str]:
-    """Start every part, side by side; returns the settings that point at them."""
+    """Start every part, side by side; return the settings that point a client at them."""
     key = SigningKey.generate()
     ports = [_port(given.host, port) for port in (given.telnyx_port, given.providers_port, given.agent_port)]
     telnyx, providers, agent = (f"{given.host}:{port}" for port in ports)
@@ -117,25 +119,27 @@ def start(given: argparse.Namespace, children: Children) -> dict[str, str]:
 
 
 def _port(host: str, wanted: int) -> int:
-    """Return the port wanted, or a free one for 0."""
+    """Return `wanted` if it is free, or any free port for 0; raises PortTaken."""
     with bind(host, wanted) as sock:
         return int(sock.getsockname()[1])
 
 
 def main() -> int:
-    """Read the options, start everything, and stay until told to end."""
+    """Read the options, start everything, and run until SIGTERM or Ctrl-C."""
     parser = argparse.ArgumentParser(prog="python -m sandbox", description="A phone network on this machine.")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--telnyx-port", type=int, default=8931, help="0: any free one, as for the others")
+    parser.add_argument("--telnyx-port", type=int, default=8931, help="0: any free port; so for the other two")
     parser.add_argument("--providers-port", type=int, default=8932)
-    parser.add_argument("--agent", default="", help="package.module:function of a Pipecat bot to run")
+    parser.add_argument("--agent", default="", help="the Pipecat bot to run: package.module:function")
     parser.add_argument("--agent-port", type=int, default=8933)
-    parser.add_argument("--people", type=Path, help="CSV with columns phone and person, or TOML")
+    parser.add_argument(
+        "--people", type=Path, help="who lives at which number: a CSV with columns phone and person, or TOML"
+    )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--records", type=Path, help="append call detail records (JSON Lines) to this file")
+    parser.add_argument("--records", type=Path, help="append call detail records to this file, as JSON Lines")
     parser.add_argument("--record", type=Path, metavar="DIR", help="write each call as a stereo WAV")
-    parser.add_argument("--voice-url", default="", help="where inbound calls fetch their document")
-    parser.add_argument("--status-url", default="", help="where inbound calls' callbacks go")
+    parser.add_argument("--voice-url", default="", help="where the network fetches the TeXML of a call to us")
+    parser.add_argument("--status-url", default="", help="where the network sends the callbacks of a call to us")
     parser.add_argument("--ring-scale", type=float, default=1.0)
     given = parser.parse_args()
     children = Children()
@@ -154,8 +158,7 @@ def main() -> int:
         sys.stdout.write("# ready\n")
         sys.stdout.flush()
         while not ended.wait(0.3):
-            if dead := children.dead():
-                raise DidNotStart(f"the sandbox's {dead} has ended by itself; the rest is stopped")
+            children.check()
     except (DidNotStart, PortTaken) as error:
         sys.stderr.write(f"{error}\n")
         return 1

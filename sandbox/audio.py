@@ -1,4 +1,4 @@
-"""G.711 and WAV. Samples are 16-bit, mono, 8 kHz, as numpy arrays of int16."""
+"""G.711 and WAV. Samples are 16-bit, mono, 8 kHz, in numpy arrays of int16. Python has no `audioop` since 3.13."""
 
 import wave
 from functools import lru_cache
@@ -33,7 +33,7 @@ def _alaw_tables() -> tuple[Samples, NDArray[np.uint8]]:
 
 
 def _nearest(decode: Samples) -> NDArray[np.uint8]:
-    """Invert a decoding table: for each 16-bit sample, shifted by 32768, the code that sounds closest."""
+    """Invert a decoding table: return, at the index sample + 32768, the code whose sample is closest."""
     order = np.argsort(decode, kind="stable")
     levels = decode[order].astype(np.int32)
     borders = (levels[1:] + levels[:-1]) / 2
@@ -41,34 +41,34 @@ def _nearest(decode: Samples) -> NDArray[np.uint8]:
 
 
 def ulaw_decode(data: bytes) -> Samples:
-    """PCMU to samples."""
+    """Decode PCMU."""
     return _ulaw_tables()[0][np.frombuffer(data, np.uint8)]
 
 
 def ulaw_encode(samples: Samples) -> bytes:
-    """Samples to PCMU."""
+    """Encode as PCMU."""
     return _ulaw_tables()[1][samples.astype(np.int32) + 32768].tobytes()
 
 
 def alaw_decode(data: bytes) -> Samples:
-    """PCMA to samples."""
+    """Decode PCMA."""
     return _alaw_tables()[0][np.frombuffer(data, np.uint8)]
 
 
 def alaw_encode(samples: Samples) -> bytes:
-    """Samples to PCMA."""
+    """Encode as PCMA."""
     return _alaw_tables()[1][samples.astype(np.int32) + 32768].tobytes()
 
 
 @lru_cache(maxsize=1)
 def law_tables() -> tuple[bytes, bytes]:
-    """Return the tables by which `bytes.translate` makes PCMA of PCMU, and PCMU of PCMA."""
+    """Return the two tables for `bytes.translate`: PCMU to PCMA, and PCMA to PCMU."""
     codes = bytes(range(256))
     return alaw_encode(ulaw_decode(codes)), ulaw_encode(alaw_decode(codes))
 
 
 def write_stereo_wav(path: Path | BinaryIO, left: Samples, right: Samples) -> None:
-    """Write two sides of a call, padded to one length."""
+    """Write the two sides of a call; the shorter one is padded with silence."""
     both = np.zeros((max(len(left), len(right)), 2), np.int16)
     both[: len(left), 0], both[: len(right), 1] = left, right
     with wave.open(str(path) if isinstance(path, Path) else path, "wb") as file:
@@ -79,5 +79,5 @@ def write_stereo_wav(path: Path | BinaryIO, left: Samples, right: Samples) -> No
 
 
 def loudness(samples: Samples) -> float:
-    """Return the root mean square, 0 to 32767."""
+    """Return the root mean square of the samples, 0 to 32767."""
     return float(np.sqrt(np.mean(samples.astype(np.float32) ** 2))) if len(samples) else 0.0

@@ -1,4 +1,4 @@
-"""The people who answer, don't, or aren't people, and who of them lives where."""
+"""The people in the sandbox, the machines among them, and the numbers at which they live."""
 
 import csv
 import random
@@ -9,22 +9,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from sandbox import scripts
-from sandbox.scripts import Line, Script
-
-__all__ = ["PEOPLE", "Line", "Person", "Script", "Town", "UnknownPerson", "behaviours"]
+from sandbox import machines, scripts
+from sandbox.telephone import Script
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """How a telephone behaves when it is rung."""
+    """How a telephone behaves when it rings, and what the person who answers it does."""
 
     name: str
-    ring: str = "answered"  # or busy, no-answer, rejected, not-found, unreachable
+    ring: str = "answered"  # or: busy, no-answer, rejected, not-found, unreachable
     script: Script | None = None
-    answered_by: str = "human"
-    rings_s: tuple[float, float] = (0.6, 1.6)
-    ends_in: frozenset[str] = frozenset({"completed"})  # what a caller may rightly say that came of it
+    answered_by: str = "human"  # what the carrier's detection reports: human, machine or fax
+    rings_s: tuple[float, float] = (0.6, 1.6)  # how long it rings before the answer: from, to
+    ends_in: frozenset[str] = frozenset(
+        {"completed"}
+    )  # the dispositions that a correct dialer may record for this call
 
 
 def _people(*kinds: Script, answered_by: str = "human", ends_in: str = "completed") -> list[Person]:
@@ -47,16 +47,16 @@ PEOPLE: Final[Mapping[str, Person]] = {
         *_people(scripts.wants_person, ends_in="completed callback"),
         *_people(scripts.silent, ends_in="no_answer"),
         *_people(
-            scripts.voicemail,
-            scripts.voicemail_long,
-            scripts.voicemail_no_beep,
+            machines.voicemail,
+            machines.voicemail_long,
+            machines.voicemail_no_beep,
             answered_by="machine",
             ends_in="voicemail",
         ),
-        *_people(scripts.voicemail_full, scripts.menu, answered_by="machine", ends_in="voicemail"),
-        *_people(scripts.screening, answered_by="machine"),
-        *_people(scripts.screening_rejects, answered_by="machine", ends_in="voicemail rejected"),
-        *_people(scripts.fax, answered_by="fax", ends_in="voicemail"),
+        *_people(machines.voicemail_full, machines.menu, answered_by="machine", ends_in="voicemail"),
+        *_people(machines.screening, answered_by="machine"),
+        *_people(machines.screening_rejects, answered_by="machine", ends_in="voicemail rejected"),
+        *_people(machines.fax, answered_by="fax", ends_in="voicemail"),
         Person("busy", "busy", ends_in=frozenset({"busy"})),
         Person("no_answer", "no-answer", ends_in=frozenset({"no_answer"})),
         Person("rejects", "rejected", ends_in=frozenset({"rejected"})),
@@ -67,11 +67,11 @@ PEOPLE: Final[Mapping[str, Person]] = {
 
 
 class UnknownPerson(ValueError):
-    """Nobody of this name lives here."""
+    """There is no person of this name. The message lists those who exist."""
 
 
 def behaviours(text: str) -> list[Person]:
-    """Read `busy>talks`: how a number behaves at the first ring, the second, …; the last one repeats."""
+    """Read `busy>talks`: the person of the first ring, the second, and so on; the last one answers all later rings."""
     names = [name.strip() for name in text.split(">")]
     if unknown := [name for name in names if name not in PEOPLE]:
         raise UnknownPerson(f"{', '.join(unknown)}: there is no such person; there are {', '.join(sorted(PEOPLE))}")
@@ -80,26 +80,26 @@ def behaviours(text: str) -> list[Person]:
 
 @dataclass
 class Town:
-    """Who lives where. Whoever is not listed is drawn by weight, always the same for one seed and number."""
+    """Which people live at which number. For other numbers, seed and number together draw one person by weight."""
 
     seed: int = 1
     weights: Mapping[str, float] = field(default_factory=lambda: {"talks": 1.0})
-    numbers: dict[str, list[Person]] = field(default_factory=dict)  # by the last nine digits
+    numbers: dict[str, list[Person]] = field(default_factory=dict[str, list[Person]])  # by the last nine digits
 
     def settle(self, number: str, behaviour: str) -> None:
-        """Let somebody live at a number, in whatever notation it is written."""
+        """Let people live at a number, which may be written in any notation."""
         self.numbers[_tail(number)] = behaviours(behaviour)
 
     def person(self, number: str, ring: int) -> Person:
-        """Return who answers the n-th ring of a number, counted from 1."""
-        at_home = self.numbers.get(_tail(number))
-        if at_home is None:
-            draw = self.dice(number, 0).choices(list(self.weights), list(self.weights.values()))[0]
-            at_home = behaviours(draw)
-        return at_home[min(ring, len(at_home)) - 1]
+        """Return the person for ring number `ring` of this number; 1 is the first."""
+        residents = self.numbers.get(_tail(number))
+        if residents is None:
+            drawn = self.dice(number, 0).choices(list(self.weights), list(self.weights.values()))[0]
+            residents = behaviours(drawn)
+        return residents[min(ring, len(residents)) - 1]
 
     def dice(self, number: str, ring: int) -> random.Random:
-        """Return the randomness of one ring: the same in every run with this seed."""
+        """Return the random numbers of one ring; every run with this seed draws the same."""
         return random.Random(f"{self.seed}:{_tail(number)}:{ring}")  # noqa: S311 - for variety, not for secrets
 
     @classmethod
@@ -115,7 +115,7 @@ class Town:
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
             header = file.readline()
             delimiter = max(",;\t", key=header.count)
-            names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), [])]
+            names = [name.strip() for name in next(csv.reader([header], delimiter=delimiter), list[str]())]
             for row in csv.DictReader(file, names, delimiter=delimiter):
                 if row.get("person") and len(_tail(row.get("phone") or "")) >= 7:
                     town.settle(row["phone"], row["person"])

@@ -1,4 +1,4 @@
-"""The bots of Pipecat Cloud, as far as it shows whether there are enough: warm ones are there at once, cold ones are not."""
+"""The bots of Pipecat Cloud: warm ones answer at once, cold ones must start first."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -6,20 +6,20 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Pool:
-    """So many warm bots. One that was used is replaced after a while; a call that finds none waits for a cold one."""
+    """A number of warm bots. A call that finds none waits for a cold start; a used bot is replaced some time after its call."""
 
     warm: int
-    cold_s: float = 20.0  # until a cold one is there
-    replaced_s: float = 30.0  # after the end of its call, until another is warm in its place
+    cold_s: float = 20.0  # how long a cold start takes
+    replaced_s: float = 30.0  # from the end of a call until another bot is warm in its place
     busy: int = 0
     cold_starts: int = 0
-    _replacing: set[asyncio.Task[None]] = field(default_factory=set)
+    _replacing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
 
     def __post_init__(self) -> None:
         self.idle = self.warm
 
     async def take(self) -> bool:
-        """Wait for a bot; True if it was warm."""
+        """Wait for a bot; return True if a warm one was free."""
         self.busy += 1
         if self.idle:
             self.idle -= 1
@@ -29,7 +29,7 @@ class Pool:
         return False
 
     def leave(self, *, was_warm: bool) -> None:
-        """End a bot's session."""
+        """Give a bot back at the end of its call."""
         self.busy -= 1
         if was_warm:
             task = asyncio.create_task(self._replace())
@@ -41,7 +41,7 @@ class Pool:
         self.idle += 1
 
     def details(self, name: str) -> dict[str, object]:
-        """Return what the REST API says of the agent."""
+        """Return what Pipecat Cloud's REST API says about the agent."""
         return {
             "name": name,
             "ready": True,

@@ -1,4 +1,4 @@
-"""Serve an ASGI app on a port that is known before anyone asks, and say when it listens."""
+"""Serve an ASGI app, and print the address once the port is bound: a parent process waits for that line."""
 
 import contextlib
 import socket
@@ -9,11 +9,11 @@ import uvicorn
 
 
 class PortTaken(RuntimeError):
-    """Somebody listens there already. The message says what to do."""
+    """Another process listens on this port. The message says what to do."""
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Return a bound socket; port 0 is any free one."""
+    """Return a listening socket; port 0 means any free port. Raises PortTaken."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -26,13 +26,13 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def serve(app: Any, host: str, port: int) -> int:
-    """Serve until told to end, printing `listening on http://…` first; returns the exit code."""
+    """Print `listening on http://…`, serve until SIGTERM or Ctrl-C, and return the exit code."""
     try:
         sock = bind(host, port)
     except PortTaken as taken:
         sys.stderr.write(f"{taken}\n")
         return 1
-    # No pings: a busy machine answers them late, and the library then closes calls that are well.
+    # No pings: a busy machine answers them late, and the library would then close healthy calls.
     config = uvicorn.Config(
         app,
         ws_per_message_deflate=False,

@@ -1,8 +1,8 @@
 """Speech-like sound for any text: what the Cartesia stand-in says.
 
-Not words that a person understands, but sound with a voice's pitch, syllables and formants, so that voice activity
-detection takes it for speech; and each word always sounds the same and unlike another, so that what a callee heard can
-be compared with what was to be said.
+Nobody can understand it, but it has a voice's pitch, syllables and formants, so voice activity detection takes it for
+speech. Each word always sounds the same, and unlike every other word, so a test can compare what a person heard with what
+the bot was to say.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ def synthesize(text: str, voice: str = "") -> Samples:
         samples = _word(word.strip(".,;:!?").lower(), int((end - start) * RATE), voice)
         first = int(start * RATE)
         sound[first : first + len(samples)] = samples
-    sound.flags.writeable = False  # it is shared by whoever asks for this text
+    sound.flags.writeable = False  # every caller that asks for this text shares it
     return sound
 
 

@@ -1,4 +1,4 @@
-"""The campaigns' evals: they hold offline, they notice what is wrong, and they open no door where people are called."""
+"""The campaigns' evals pass offline and notice what is wrong, and a bot that calls people lets no harness in."""
 
 import json
 import os
@@ -85,7 +85,7 @@ def test_a_report_that_says_otherwise_is_a_failure() -> None:
     assert "no report" in _scenario(report={"answers": {}}).complaint(None)
 
 
-def test_nothing_may_have_been_answered_where_no_answers_are_expected() -> None:
+def test_a_report_may_hold_no_answers_where_none_are_expected() -> None:
     answered = Report(
         report_id="r", attempt_id="eval0#1", disposition=Disposition.COMPLETED, answers={"score": 10},
         started_at=NOW, ended_at=NOW,
@@ -95,7 +95,7 @@ def test_nothing_may_have_been_answered_where_no_answers_are_expected() -> None:
 
 @pytest.fixture(scope="module")
 def agents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """Two agents: the one that calls people, and the one that may be evaluated."""
+    """Two agents: one that calls people, and one that allows evals."""
     keys = dict.fromkeys(("OPENAI_API_KEY", "DEEPGRAM_API_KEY", "CARTESIA_API_KEY"), "k")
     nowhere = {"CARTESIA_BASE_URL": "ws://127.0.0.1:9", "DEEPGRAM_BASE_URL": "ws://127.0.0.1:9", "TELNYX_API_KEY": ""}
     ports = {"bot:bot": free_port(), "bot.evals.agent:bot": free_port()}
@@ -109,7 +109,7 @@ def agents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
 
 
 def answer(url: str, body: dict[str, Any]) -> int | dict[str, Any]:
-    """Return the first message that a harness gets, or the code that the socket is closed with."""
+    """Return the first message that a harness receives, or the code with which the bot closes the socket."""
     with connect(with_body(url, body)) as socket:
         try:
             for message in (CONNECT, READY, READY, READY, READY):
@@ -127,7 +127,7 @@ def test_no_harness_gets_in_where_people_are_called(agents: dict[str, str]) -> N
     assert answer(agents["bot:bot"], signed()) == 1008
 
 
-def test_where_evals_are_allowed_the_harness_is_answered(agents: dict[str, str]) -> None:
+def test_the_harness_is_answered_where_evals_are_allowed(agents: dict[str, str]) -> None:
     first = answer(agents["bot.evals.agent:bot"], signed())
     assert isinstance(first, dict)
     assert first["label"] == "rtvi-ai"
@@ -138,7 +138,7 @@ def test_a_brief_that_is_not_ours_is_refused_in_an_eval_as_in_a_call(agents: dic
 
 
 def test_a_call_is_a_call_where_evals_are_allowed(agents: dict[str, str]) -> None:
-    """Its first message is looked at and put aside; nothing of RTVI goes to a carrier."""
+    """The bot sees by the first message that this is a call, and sends the carrier no RTVI."""
     brief = _scenario().brief("eval0#1", "", datetime.fromtimestamp(time.time(), UTC))
     media = {"encoding": "PCMU", "sample_rate": 8000, "channels": 1}
     start = {"call_control_id": "v3:x", "media_format": media, "custom_parameters": to_parameters(brief, SECRET)}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dependencies import PARTS, complaints
+from tests.dependencies import INSTALLATIONS, complaints
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "pyproject.toml").read_text("utf-8")
@@ -70,16 +70,16 @@ def bot(tmp_path: Path) -> Path:
 
 
 def test_what_is_declared_and_imported_passes(bot: Path) -> None:
-    assert complaints(PARTS[1], bot) == ""
+    assert complaints(INSTALLATIONS[1], bot) == ""
 
 
 @pytest.mark.parametrize("library", ["celery", "numpy", "pytest"])
 def test_an_import_that_the_image_does_not_declare_is_found(library: str, bot: Path) -> None:
     """Celery is declared, but for the dialer; the others are installed here, and nowhere declared."""
     (bot / "bot/ear.py").write_text(f"import {library}\n", "utf-8")
-    assert f"'{library}' imported but" in complaints(PARTS[1], bot)
+    assert f"'{library}' imported but" in complaints(INSTALLATIONS[1], bot)
 
 
 def test_a_dependency_that_nothing_imports_is_found(bot: Path) -> None:
     (bot / "bot/talk.py").write_text("", "utf-8")
-    assert "'loguru' defined as a dependency but not used" in complaints(PARTS[1], bot)
+    assert "'loguru' defined as a dependency but not used" in complaints(INSTALLATIONS[1], bot)

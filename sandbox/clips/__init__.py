@@ -1,4 +1,4 @@
-"""What people say: short recordings, PCMU at 8 kHz, made once by `make.py`."""
+"""What people say: short recordings, PCMU at 8 kHz. `make.py` has made them."""
 
 import tomllib
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from typing import Final
 _FOLDER = resources.files("sandbox.clips")
 
 CLIPS: Final[Mapping[str, str]] = MappingProxyType(tomllib.loads(_FOLDER.joinpath("clips.toml").read_text("utf-8")))
-"""Name of a clip -> the words that it says; empty for a tone."""
+"""The name of each clip -> its words; empty for a tone."""
 
 
 @cache
 def clip(name: str) -> bytes:
-    """Return a recording as raw PCMU, 8000 bytes a second."""
+    """Return a clip as raw PCMU, 8000 bytes for each second."""
     return _FOLDER.joinpath(f"{name}.ulaw").read_bytes()

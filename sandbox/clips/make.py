@@ -1,8 +1,8 @@
-"""Speak lines of clips.toml into .ulaw files. Needs espeak-ng and sox; its output is committed, so users do not.
+"""Speak the texts of clips.toml into .ulaw files. Only this needs espeak-ng and sox: the recordings are in the repository.
 
     python -m sandbox.clips.make [NAME ...]
 
-Without names, all of them: another version of the speaker then changes every recording.
+Without names it makes all clips, and another version of espeak-ng then changes every recording.
 """
 
 import subprocess
@@ -44,13 +44,13 @@ VOICES = {
     "opt_out_sick": "en-us+f4",
     "not_now": "en-us+m7",
 }
-"""Whoever is not listed speaks with the default voice."""
+"""The voice of each clip; the others use the default voice."""
 
 PACE = {"opt_out_ever": 185, "slow_well": 140, "slow_think": 140, "slow_yes": 150}
-"""Words a minute, where it is not 165."""
+"""Words per minute, where it is not 165."""
 
 LEVEL = 3000.0
-"""Root mean square of speech: about -20 dB of full scale."""
+"""The root mean square that each spoken clip is scaled to: about 20 dB below full scale."""
 
 
 def tone(frequency: float, seconds: float) -> Samples:
@@ -60,33 +60,35 @@ def tone(frequency: float, seconds: float) -> Samples:
 
 
 def silence(seconds: float) -> Samples:
-    """Return nothing, for so long."""
+    """Return silence."""
     return np.zeros(int(RATE * seconds), np.int16)
 
 
 def answer_tone() -> Samples:
-    """Return what a fax says when it answers (ITU-T T.30): 2100 Hz, then the flags and the letters of its modem."""
+    """Return the sound of a fax that answers (ITU-T T.30): a tone of 2100 Hz, then modem data."""
     ced = tone(2100, 3.0)
     bits = np.concatenate([np.tile([0, 1, 1, 1, 1, 1, 1, 0], 37), np.random.default_rng(30).integers(0, 2, 150)])
-    samples = np.repeat(np.where(bits, 1650.0, 1850.0), RATE // 300)  # V.21, upper channel: a one is the lower of them
+    samples = np.repeat(
+        np.where(bits, 1650.0, 1850.0), RATE // 300
+    )  # V.21, upper channel: a one is the lower frequency
     modem = (6000 * np.sin(2 * np.pi * np.cumsum(samples) / RATE)).astype(np.int16)
     return np.concatenate([silence(0.2), ced, silence(0.075), modem])
 
 
 def speak(text: str, voice: str, pace: int) -> Samples:
-    """Speak, resample to 8 kHz, trim the silence at both ends, and level."""
+    """Speak a text; resample to 8 kHz, trim the silence at both ends, and scale to LEVEL."""
     with tempfile.TemporaryDirectory() as folder:
         wide, narrow = Path(folder, "wide.wav"), Path(folder, "narrow.raw")
-        subprocess.run(["espeak-ng", "-v", voice, "-s", str(pace), "-w", wide, text], check=True)  # noqa: S603, S607
+        subprocess.run(["espeak-ng", "-v", voice, "-s", str(pace), "-w", wide, text], check=True)  # noqa: S603, S607 - our own texts
         raw = ["-t", "raw", "-r", str(RATE), "-e", "signed", "-b", "16", "-c", "1", narrow]
         trim = ["silence", "1", "0.02", "0.5%", "reverse", "silence", "1", "0.02", "0.5%", "reverse"]
-        subprocess.run(["sox", wide, *raw, *trim], check=True)  # noqa: S603, S607
+        subprocess.run(["sox", wide, *raw, *trim], check=True)  # noqa: S603, S607 - our own files
         samples = np.frombuffer(narrow.read_bytes(), np.int16)
     return np.clip(samples * (LEVEL / loudness(samples)), -32000, 32000).astype(np.int16)
 
 
 def main() -> int:
-    """Write every clip beside this file."""
+    """Write the clips beside this file."""
     tones = {
         "beep": tone(1000, 0.4),
         "beep_low": tone(440, 0.8),

@@ -1,1 +1,1 @@
-"""Stand-ins for OpenAI, Deepgram and Cartesia, over their real wire protocols, in one ASGI app."""
+"""Stand-ins for OpenAI, Deepgram and Cartesia: one ASGI app that speaks their real protocols."""

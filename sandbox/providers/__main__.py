@@ -8,24 +8,24 @@ from fastapi import FastAPI
 from starlette.responses import JSONResponse, Response
 
 from sandbox.providers import cartesia, deepgram, openai, recognizer
-from sandbox.providers.state import State
+from sandbox.providers.state import Providers
 from sandbox.server import serve
 
 
-def create_app(state: State) -> FastAPI:
-    """Return all three, and their switches."""
+def create_app(providers: Providers) -> FastAPI:
+    """Return one app with the three stand-ins, their records and their switches."""
     app = FastAPI(title="Provider stand-ins", docs_url=None)
     for provider in (openai, deepgram, cartesia):
-        app.include_router(provider.router(state))
+        app.include_router(provider.router(providers))
 
     @app.get("/sandbox/{window}")
     async def look(window: str) -> Response:
         windows: dict[str, Any] = {
             "health": {"status": "ok"},
-            "faults": state.conduct(),
-            "spoken": list(state.spoken),
-            "heard": list(state.heard),
-            "prompts": list(state.prompts),
+            "faults": providers.conduct(),
+            "spoken": list(providers.spoken),
+            "heard": list(providers.heard),
+            "prompts": list(providers.prompts),
         }
         return JSONResponse(
             windows.get(window, {"error": f"there is {', '.join(windows)}"}), 200 if window in windows else 404
@@ -33,8 +33,8 @@ def create_app(state: State) -> FastAPI:
 
     @app.post("/sandbox/faults")
     async def faults(body: dict[str, dict[str, Any]]) -> Response:
-        problem = state.switch(body)
-        return JSONResponse({"error": problem} if problem else state.conduct(), 422 if problem else 200)
+        problem = providers.switch(body)
+        return JSONResponse({"error": problem} if problem else providers.conduct(), 422 if problem else 200)
 
     return app
 
@@ -43,11 +43,11 @@ def main() -> int:
     """Read the options and serve."""
     parser = argparse.ArgumentParser(prog="python -m sandbox.providers", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8932, help="0: any free one")
-    parser.add_argument("--key", default="sandbox", help="the API key of all three")
+    parser.add_argument("--port", type=int, default=8932, help="0: any free port")
+    parser.add_argument("--key", default="sandbox", help="the API key that all three ask for")
     given = parser.parse_args()
-    recognizer.table()  # before the first call
-    return serve(create_app(State(key=given.key)), given.host, given.port)
+    recognizer.table()  # it takes a second, which no call should wait for
+    return serve(create_app(Providers(key=given.key)), given.host, given.port)
 
 
 if __name__ == "__main__":

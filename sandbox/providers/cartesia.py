@@ -1,4 +1,4 @@
-"""Cartesia's speech over a WebSocket: one connection, many contexts, audio faster than real time."""
+"""Cartesia's speech over a WebSocket: one connection, many contexts, and audio that comes faster than real time."""
 
 import asyncio
 import base64
@@ -12,28 +12,28 @@ import numpy as np
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from sandbox.audio import RATE, Samples, alaw_encode, ulaw_encode
-from sandbox.providers.state import State, forever, refused
+from sandbox.providers.state import Providers, forever, refused
 from sandbox.speech import synthesize, word_times
 
 _CHUNK_S: Final = 0.1
 _DIES_AFTER: Final = 3
-"""Chunks of an utterance after which the connection dies, when it is to."""
+"""In the mode die_mid, the connection ends after this many chunks of an utterance."""
 
 
-def router(state: State) -> APIRouter:
+def router(providers: Providers) -> APIRouter:
     """Return the routes."""
     routes = APIRouter()
 
     @routes.websocket("/tts/websocket")
     async def speak(socket: WebSocket) -> None:
         key = socket.headers.get("x-api-key") or socket.query_params.get("api_key")
-        if key != state.key:
+        if key != providers.key:
             await refused(socket, 401)
-        elif struck := state.cartesia.strikes({"refuse", "500"}):
+        elif struck := providers.cartesia.strikes({"refuse", "500"}):
             await refused(socket, 403 if struck == "refuse" else 500)
         else:
             await socket.accept()
-            await _Voice(state, socket).serve()
+            await _Voice(providers, socket).serve()
 
     return routes
 
@@ -41,8 +41,8 @@ def router(state: State) -> APIRouter:
 class _Voice:
     """One connection."""
 
-    def __init__(self, state: State, socket: WebSocket) -> None:
-        self._state, self._socket = state, socket
+    def __init__(self, providers: Providers, socket: WebSocket) -> None:
+        self._providers, self._socket = providers, socket
         self._contexts: dict[str, asyncio.Queue[dict[str, Any] | None]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -64,7 +64,7 @@ class _Voice:
             if task := self._tasks.pop(context, None):
                 task.cancel()
             self._contexts.pop(context, None)
-            for entry in self._state.spoken:
+            for entry in self._providers.spoken:
                 if entry["context_id"] == context:
                     entry["cancelled"] = True
             return
@@ -86,7 +86,7 @@ class _Voice:
                 if not text.strip():
                     continue
                 if first:
-                    await self._state.cartesia.delay()
+                    await self._providers.cartesia.delay()
                     first = False
                 offset += await self._say(context, request, text, offset)
             await self._send(context, "done", done=True, status_code=200)
@@ -94,11 +94,11 @@ class _Voice:
         self._tasks.pop(context, None)
 
     async def _say(self, context: str, request: dict[str, Any], text: str, offset: float) -> float:
-        """Say one request's text, `offset` seconds into its context; returns how long it is."""
+        """Speak one request's text, which begins `offset` seconds into its context; return its length in seconds."""
         voice, model = str(request["voice"].get("id", "")), str(request.get("model_id", ""))
         struck = await self._fault(context, voice, model)
         entry = {"at": time.time(), "text": text, "voice": voice, "model": model, "context_id": context}
-        self._state.spoken.append(entry | {"cancelled": False})
+        self._providers.spoken.append(entry | {"cancelled": False})
         if request.get("add_timestamps"):
             words = word_times(text)
             times = {
@@ -107,10 +107,12 @@ class _Voice:
                 "end": [offset + end for _, _, end in words],
             }
             await self._send(context, "timestamps", word_timestamps=times, done=False, status_code=206)
-        wanted = request.get("output_format") or {}
+        wanted: dict[str, Any] = request.get("output_format") or {}
         chunks = _chunks(text, voice, int(wanted.get("sample_rate") or RATE), str(wanted.get("encoding", "pcm_s16le")))
         for number, data in enumerate(chunks):
-            if self._state.cartesia.after == 0 and self._state.cartesia.strikes({"hang"}, voice, model, counts=False):
+            if self._providers.cartesia.after == 0 and self._providers.cartesia.strikes(
+                {"hang"}, voice, model, counts=False
+            ):
                 await forever()
             if struck == "die_mid" and number == _DIES_AFTER:
                 break
@@ -122,11 +124,14 @@ class _Voice:
         return len(synthesize(text, voice)) / RATE
 
     async def _fault(self, context: str, voice: str, model: str) -> str:
-        """Count an utterance, and let it meet what strikes at it."""
-        conduct = self._state.cartesia
+        """Count an utterance, and apply the fault that concerns it; return the mode, or ""."""
+        conduct = self._providers.cartesia
         modes = {"hang", "die_mid"}
         if conduct.only:
-            modes |= {"refuse", "500"}  # a handshake names no voice, so that one voice is refused when it is to speak
+            modes |= {
+                "refuse",
+                "500",
+            }  # a handshake names no voice, so a voice can be refused only when it has to speak
         struck = conduct.strikes(modes, voice, model)
         if struck in {"refuse", "500"}:
             status = 403 if struck == "refuse" else 500
@@ -141,7 +146,7 @@ class _Voice:
 
 @lru_cache(maxsize=512)
 def _chunks(text: str, voice: str, rate: int, encoding: str) -> tuple[str, ...]:
-    """Return a text's sound as it goes over the wire, a tenth of a second each."""
+    """Return the sound of a text as it goes over the wire, in pieces of a tenth of a second."""
     sound, step = synthesize(text, voice), int(_CHUNK_S * RATE)
     pieces = (_encoded(sound[start : start + step], rate, encoding) for start in range(0, len(sound), step))
     return tuple(base64.b64encode(piece).decode() for piece in pieces)

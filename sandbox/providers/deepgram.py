@@ -1,4 +1,4 @@
-"""Deepgram's live transcription. The words come from the sound: it is followed through every clip that is known."""
+"""Deepgram's live transcription. The words come from the sound, which `recognizer` compares with every clip."""
 
 import asyncio
 import json
@@ -13,44 +13,44 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from sandbox.audio import FRAME, RATE, Samples, alaw_decode, ulaw_decode
 from sandbox.providers.recognizer import Hearing
-from sandbox.providers.state import State, refused
+from sandbox.providers.state import Providers, refused
 
 _FRAME_S: Final = FRAME / RATE
 _SPEECH_LEVEL: Final = 300.0
-"""Root mean square above which 20 ms count as speech: line noise is far below, a quiet voice above."""
+"""The root mean square above which 20 ms count as speech. Noise is far below it, a quiet voice above."""
 
 _END_FRAMES: Final = 22
-"""Quiet frames that end a stretch of speech when no `endpointing` is asked for: above the pauses within the clips."""
+"""Quiet frames that end a stretch of speech if the client asks for no `endpointing`. Pauses within the clips are shorter."""
 
 _FEWEST_END_FRAMES: Final = 5
-"""Words have pauses of their own in them, which no endpointing takes for an end."""
+"""Quiet frames that any stretch needs at its end, because words have short pauses inside."""
 
 _INTERIM_FRAMES: Final = 15
 _LONGEST_FRAMES: Final = 800
 
 
-def router(state: State) -> APIRouter:
+def router(providers: Providers) -> APIRouter:
     """Return the routes."""
     routes = APIRouter()
 
     @routes.websocket("/v1/listen")
     async def listen(socket: WebSocket) -> None:
-        if socket.headers.get("authorization") != f"Token {state.key}":
+        if socket.headers.get("authorization") != f"Token {providers.key}":
             await refused(socket, 401)
-        elif struck := state.deepgram.strikes({"refuse", "500"}, socket.query_params.get("model", "")):
+        elif struck := providers.deepgram.strikes({"refuse", "500"}, socket.query_params.get("model", "")):
             await refused(socket, 403 if struck == "refuse" else 500)
         else:
             await socket.accept()
-            await _Listener(state, socket).serve()
+            await _Transcriber(providers, socket).serve()
 
     return routes
 
 
-class _Listener:
-    """One connection: what comes in is heard at once, what goes out waits for its time without holding that up."""
+class _Transcriber:
+    """One connection. It hears all sound at once; results wait for their latency in a queue, which delays no hearing."""
 
-    def __init__(self, state: State, socket: WebSocket) -> None:
-        self._state, self._socket = state, socket
+    def __init__(self, providers: Providers, socket: WebSocket) -> None:
+        self._providers, self._socket = providers, socket
         query = socket.query_params
         self._encoding = query.get("encoding", "linear16")
         self._rate = int(query.get("sample_rate", RATE))
@@ -59,7 +59,7 @@ class _Listener:
         self._segments = Segmenter(_end_frames(query.get("endpointing", "")))
         self._id = str(uuid.uuid4())
         self._rest = b""
-        self._out: asyncio.Queue[tuple[float, dict[str, Any] | int]] = asyncio.Queue()  # when due, and what
+        self._out: asyncio.Queue[tuple[float, dict[str, Any] | int]] = asyncio.Queue()  # when to send, and what
         self._clock = asyncio.get_running_loop().time
 
     async def serve(self) -> None:
@@ -83,7 +83,7 @@ class _Listener:
         now = self._clock()
         for stretch in self._segments.feed(self._samples(data)):
             if stretch.ended or self._interim:
-                # The quiet that ends a stretch has taken time already: the transcript is about the sound before it.
+                # The quiet at the end of a stretch has taken time already, and the latency counts from the sound before it.
                 self._put(stretch, now - stretch.quiet_s, final=stretch.ended)
 
     def _command(self, command: dict[str, Any]) -> bool:
@@ -96,12 +96,12 @@ class _Listener:
                 self._out.put_nowait((0.0, 1000))
                 return False
             case _:
-                pass  # KeepAlive, and whatever a newer client sends
+                pass  # KeepAlive, and commands of newer clients
         return True
 
     def _put(self, stretch: "Stretch", sound_ended: float, *, final: bool, finalize: bool = False) -> None:
-        """Let a result go out in its time: `latency_ms` after the sound that it is about."""
-        conduct = self._state.deepgram
+        """Queue a result, to be sent `latency_ms` after the end of the sound that it is about."""
+        conduct = self._providers.deepgram
         if stretch.words:
             struck = conduct.strikes({"hang", "die_mid"}, self._model, counts=final)
         else:
@@ -112,7 +112,7 @@ class _Listener:
         self._out.put_nowait((sound_ended + conduct.latency_ms / 1000, result))
 
     async def _tell(self) -> None:
-        """Send what waits, in order; a number is a code to close with."""
+        """Send the queued results in order; a number closes the connection with that code."""
         try:
             while True:
                 due, result = await self._out.get()
@@ -122,7 +122,7 @@ class _Listener:
                     return
                 words = result["channel"]["alternatives"][0]["transcript"] if result["type"] == "Results" else ""
                 if words and result["is_final"]:
-                    self._state.heard.append({"at": time.time(), "text": words, "model": self._model})
+                    self._providers.heard.append({"at": time.time(), "text": words, "model": self._model})
                 await self._socket.send_text(json.dumps(result))
         except (WebSocketDisconnect, RuntimeError):
             return
@@ -178,27 +178,27 @@ def _end_frames(endpointing: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Speech: so far, or to its end. Seconds, counted from the connection's first sample."""
+    """A stretch of speech, so far or whole. Times are in seconds since the first sample of the connection."""
 
     words: str
     start_s: float
     seconds: float
-    quiet_s: float  # since its last loud frame
+    quiet_s: float  # since the last loud frame
     ended: bool
 
 
 class Segmenter:
-    """Cuts a stream of samples into stretches of speech, by loudness alone: silence costs next to nothing."""
+    """Cuts a stream of samples into stretches of speech, by loudness alone, so that silence costs almost no time."""
 
     def __init__(self, end_frames: int = _END_FRAMES) -> None:
         self._end_frames = end_frames
         self._rest = self._before = np.zeros(0, np.int16)
         self._hearing: Hearing | None = None
-        self._frames = 0  # since the connection's beginning
+        self._frames = 0  # since the first sample
         self._begun = self._quiet = self._told = 0
 
     def feed(self, samples: Samples) -> Iterator[Stretch]:
-        """Take samples; yield each stretch that ended with them, or that three tenths of a second were added to."""
+        """Take samples; yield each stretch that they end, and the open stretch each time that it has grown by 0.3 s."""
         samples = np.concatenate([self._rest, samples]) if len(self._rest) else samples
         whole = len(samples) // FRAME * FRAME
         self._rest = samples[whole:]
@@ -227,7 +227,7 @@ class Segmenter:
         return None
 
     def flush(self) -> Stretch:
-        """Return the stretch so far, and begin anew."""
+        """End the stretch here; return it."""
         stretch = self._stretch(ended=True)
         self._hearing = None
         self._before = np.zeros(0, np.int16)

@@ -10,15 +10,15 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from sandbox.providers.rules import Call, Say, answer
-from sandbox.providers.state import State, forever
+from sandbox.providers.rules import Say, ToolCall, answer
+from sandbox.providers.state import Providers, forever
 
 _TOKEN_S: Final = 0.005
 _BREAKS_AFTER: Final = 2
-"""Tokens after which a connection breaks, when it is to."""
+"""In the mode die_mid, the connection breaks after this many tokens."""
 
 
-def router(state: State) -> APIRouter:
+def router(providers: Providers) -> APIRouter:
     """Return the routes."""
     routes = APIRouter()
 
@@ -28,18 +28,18 @@ def router(state: State) -> APIRouter:
 
     @routes.post("/v1/chat/completions")
     async def completions(request: Request) -> Response:
-        if request.headers.get("authorization") != f"Bearer {state.key}":
+        if request.headers.get("authorization") != f"Bearer {providers.key}":
             return _error(401, "invalid_api_key", "Incorrect API key provided.")
         body = await request.json()
         if not body.get("messages"):
             return _error(400, "invalid_request_error", "Missing required parameter: 'messages'.")
-        state.prompts.append({"at": time.time(), "model": body.get("model"), "messages": body["messages"]})
-        struck = state.openai.strikes({"500", "refuse", "hang", "die_mid"}, str(body.get("model", "")))
+        providers.prompts.append({"at": time.time(), "model": body.get("model"), "messages": body["messages"]})
+        struck = providers.openai.strikes({"500", "refuse", "hang", "die_mid"}, str(body.get("model", "")))
         if struck == "refuse":
             return _error(401, "invalid_api_key", "Incorrect API key provided.")
         if struck == "500":
             return _error(500, "server_error", "The server had an error while processing your request.")
-        thinking = forever() if struck == "hang" else state.openai.delay()
+        thinking = forever() if struck == "hang" else providers.openai.delay()
         if await _left_while(request, thinking):
             return Response(status_code=499)
         said = answer(body["messages"], body.get("tools") or [])
@@ -52,7 +52,7 @@ def router(state: State) -> APIRouter:
 
 
 async def _left_while(request: Request, doing: Coroutine[Any, Any, None]) -> bool:
-    """Wait for something; True if the client hung up meanwhile."""
+    """Wait for a coroutine; return True if the client disconnects first."""
     task, gone = asyncio.ensure_future(doing), asyncio.ensure_future(request.receive())
     try:
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -62,7 +62,7 @@ async def _left_while(request: Request, doing: Coroutine[Any, Any, None]) -> boo
         gone.cancel()
 
 
-async def _stream(body: dict[str, Any], said: Say | Call, *, breaks_off: bool) -> AsyncIterator[str]:
+async def _stream(body: dict[str, Any], said: Say | ToolCall, *, breaks_off: bool) -> AsyncIterator[str]:
     head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": "chat.completion.chunk", "created": int(time.time())}
     head["model"] = body.get("model", "gpt-4.1")
 
@@ -78,13 +78,14 @@ async def _stream(body: dict[str, Any], said: Say | Call, *, breaks_off: bool) -
     if breaks_off:
         raise ConnectionAbortedError
     yield chunk({}, "stop" if isinstance(said, Say) else "tool_calls")
-    if (body.get("stream_options") or {}).get("include_usage"):
+    options: dict[str, Any] = body.get("stream_options") or {}
+    if options.get("include_usage"):
         yield f"data: {json.dumps(head | {'choices': [], 'usage': _usage(body, said)})}\n\n"
     yield "data: [DONE]\n\n"
 
 
-def _deltas(said: Say | Call) -> Iterator[dict[str, Any]]:
-    """Yield what is said, token by token."""
+def _deltas(said: Say | ToolCall) -> Iterator[dict[str, Any]]:
+    """Yield the answer token by token."""
     if isinstance(said, Say):
         for number, word in enumerate(said.text.split(" ")):
             yield {"content": word if number == 0 else f" {word}"}
@@ -98,9 +99,9 @@ def _deltas(said: Say | Call) -> Iterator[dict[str, Any]]:
         yield {"tool_calls": [{"index": 0, "function": {"arguments": arguments[start : start + 12]}}]}
 
 
-def _whole(body: dict[str, Any], said: Say | Call) -> dict[str, Any]:
+def _whole(body: dict[str, Any], said: Say | ToolCall) -> dict[str, Any]:
     message: dict[str, Any] = {"role": "assistant", "content": said.text if isinstance(said, Say) else None}
-    if isinstance(said, Call):
+    if isinstance(said, ToolCall):
         function = {"name": said.tool, "arguments": json.dumps(dict(said.arguments))}
         message["tool_calls"] = [{"id": f"call_{uuid.uuid4().hex[:24]}", "type": "function", "function": function}]
     reason = "stop" if isinstance(said, Say) else "tool_calls"
@@ -114,7 +115,7 @@ def _whole(body: dict[str, Any], said: Say | Call) -> dict[str, Any]:
     }
 
 
-def _usage(body: dict[str, Any], said: Say | Call) -> dict[str, int]:
+def _usage(body: dict[str, Any], said: Say | ToolCall) -> dict[str, int]:
     asked = len(json.dumps(body["messages"])) // 4
     told = len(said.text if isinstance(said, Say) else json.dumps(dict(said.arguments))) // 4 + 1
     return {"prompt_tokens": asked, "completion_tokens": told, "total_tokens": asked + told}

@@ -1,9 +1,9 @@
-"""Which clip is being said: the words come from the sound, frame by frame, and cost next to nothing.
+"""Tell which clip is being spoken, frame by frame, by comparing the sound with every clip.
 
-Every 20 ms become the loudness of a few bands of frequency. A `Hearing` keeps, for each place in each clip at which the
-speech so far may be, how unlike the two have been; a new frame moves all of them one frame on. Within the first third
-of a second all but the likeliest places are given up. A clip that begins or ends in its middle is thereby followed too, and gives
-the words of that part.
+Each 20 ms become the loudness of 18 bands of frequency. A `Hearing` follows every place in every clip at which the speech
+may be now, and adds up how unlike the sound and the clip have been on the way to it; each new frame moves all places one
+frame on. Within the first third of a second it gives up all but the likeliest 200 places. So it also follows a clip that
+begins or ends in the middle, and gives the words of that part.
 """
 
 from dataclasses import dataclass
@@ -22,50 +22,51 @@ _SIZE: Final = 256
 _NOTHING: Final = np.zeros(_SIZE - FRAME, np.int16)
 _BANDS: Final = 18
 _FLOOR: Final = 1e5
-"""Energy below which a band is silent: line noise must not look like a voice."""
+"""The energy below which a band counts as silent, so that noise does not look like a voice."""
 
 _QUIET: Final = 300.0
-"""Root mean square below which a frame of a clip is a pause."""
+"""The root mean square below which a frame of a clip counts as a pause."""
 
 _PHASES: Final = 4
-"""A clip is known at shifts of a quarter of a frame: nobody begins to speak on our clock."""
+"""Each clip is stored four times, shifted by quarters of a frame, because speech can begin at any moment."""
 
 _LEAD: Final = 3
 _TAIL: Final = 4
-"""Silent frames before and after each clip. In the last one it may stay for as long as it likes."""
+"""Silent frames before and after each clip. A place that reaches the last one stays there."""
 
 _SHORTEST: Final = 5
-"""Frames below which nothing is known yet."""
+"""With fewer frames than this, the recognizer gives no words."""
 
 _KEPT: Final = {3: 8_000, 6: 2_000, 15: 200}
-"""After so many frames, how many places are still followed."""
+"""Number of frames heard -> how many places are followed from then on."""
+
 _SURE: Final = 0.6
-"""Mean unlikeness up to which a sound is taken for a clip: the right one stays below 0.25, others above 1.3."""
+"""The mean unlikeness up to which a sound counts as a clip. The right clip stays below 0.25, others above 1.3."""
 
 _BREATH: Final = 6
-"""Quiet frames after which a new clip may follow in the same stretch."""
+"""After this many quiet frames, another clip may follow in the same stretch."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Word:
     text: str
-    middle: float  # in frames from the clip's beginning
+    middle: float  # in frames from the beginning of the clip
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """One clip at one shift, as a run of rows in the table of all."""
+    """One clip at one shift: rows `first` to `last` - 1 of the table."""
 
     words: tuple[_Word, ...]
-    first: int  # row
+    first: int
     last: int
 
 
 @lru_cache(maxsize=1)
 def _filters() -> tuple[Floats, Floats]:
-    """Return the window, and the bands: triangles, evenly spaced on the scale on which we hear pitch."""
-    mel = np.linspace(1127 * np.log(1 + 120 / 700), 1127 * np.log(1 + 3800 / 700), _BANDS + 2)
-    edges = 700 * (np.exp(mel / 1127) - 1)
+    """Return the window, and the bands: triangles that are evenly spaced on the mel scale, as our ears hear pitch."""
+    lowest, highest = 1127 * float(np.log(1 + 120 / 700)), 1127 * float(np.log(1 + 3800 / 700))
+    edges = 700 * (np.exp(np.linspace(lowest, highest, _BANDS + 2) / 1127) - 1)
     frequencies = np.fft.rfftfreq(_SIZE, 1 / RATE)
     rising = (frequencies[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
     falling = (edges[2:] - frequencies[:, None]) / (edges[2:] - edges[1:-1])
@@ -74,31 +75,31 @@ def _filters() -> tuple[Floats, Floats]:
 
 
 def _loudnesses(windows: NDArray[np.float32]) -> Floats:
-    """Return a row of band loudnesses for each row of 256 samples."""
+    """Return the loudness of each band, one row for each row of 256 samples."""
     window, bands = _filters()
     energy = (np.abs(np.fft.rfft(windows * window, axis=1)) ** 2) @ bands
     return (np.log10(energy + _FLOOR) - np.log10(_FLOOR)).astype(np.float32)
 
 
 def _features(sound: Samples) -> Floats:
-    """Return one row for each whole frame: of the 256 samples that end with it."""
+    """Return one row for each whole frame, from the 256 samples that end with that frame."""
     frames = len(sound) // FRAME
     padded = np.concatenate([_NOTHING, sound[: frames * FRAME]]).astype(np.float32)
     return _loudnesses(np.lib.stride_tricks.sliding_window_view(padded, _SIZE)[::FRAME][:frames])
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
-    rows: Floats  # features of every clip at every shift, one after the other
-    squares: Floats
-    after: NDArray[np.int64]  # the row that follows each
+class _ClipTable:
+    rows: Floats  # the features of every clip at every shift, one below the other
+    squares: Floats  # the sum of squares of each row
+    after: NDArray[np.int64]  # for each row, the one that follows it
     places: tuple[_Place, ...]
-    place_of: NDArray[np.int32]
+    place_of: NDArray[np.int32]  # for each row, the index of its place
 
 
 @lru_cache(maxsize=1)
-def table() -> _Table:
-    """Compute every clip's features, once."""
+def table() -> _ClipTable:
+    """Compute the features of every clip, once."""
     parts: list[Floats] = []
     places: list[_Place] = []
     at = 0
@@ -115,11 +116,11 @@ def table() -> _Table:
     after = np.arange(1, at + 1)
     after[[place.last - 1 for place in places]] -= 1
     place_of = np.repeat(np.arange(len(places), dtype=np.int32), [place.last - place.first for place in places])
-    return _Table(rows, np.einsum("ij,ij->i", rows, rows), after, tuple(places), place_of)
+    return _ClipTable(rows, np.einsum("ij,ij->i", rows, rows), after, tuple(places), place_of)
 
 
 def _timed(words: str, sound: Samples) -> tuple[_Word, ...]:
-    """Spread the words over the clip by their letters; a pause takes none."""
+    """Spread the words over the loud part of the clip, in proportion to their letters."""
     spoken = words.split()
     frames = sound[: len(sound) // FRAME * FRAME].reshape(-1, FRAME).astype(np.float32)
     loud = np.flatnonzero((frames**2).mean(axis=1) > _QUIET**2)
@@ -130,16 +131,18 @@ def _timed(words: str, sound: Samples) -> tuple[_Word, ...]:
 
 
 class Hearing:
-    """One stretch of speech, followed as it comes."""
+    """One stretch of speech, followed while it comes in."""
 
     def __init__(self) -> None:
-        self._said: list[str] = []  # by the clips that are over
+        self._said: list[str] = []  # the words of the clips that are over
         self._before = _NOTHING
         self._quiet = 0
         self._begin()
 
     def _begin(self) -> None:
-        self._begun = self._rows = np.arange(len(table().rows))  # where each has begun, and where it is now
+        self._begun = self._rows = np.arange(
+            len(table().rows)
+        )  # for each place: the row it began at, and the row it is at now
         self._cost = np.zeros(len(self._rows), np.float32)
         self._heard = 0
 
@@ -166,11 +169,11 @@ class Hearing:
 
     @property
     def unlikeness(self) -> float:
-        """How unlike the sound has been to the likeliest clip."""
+        """How unlike the sound is to the likeliest clip, per frame; 0 is the same."""
         return float(self._cost.min()) / self._heard if self._heard else float("inf")
 
     def words(self) -> str:
-        """Return the words that this sound has been so far, or "" if it is none that is known."""
+        """Return the words that have been heard so far; "" if the sound is like no clip."""
         return " ".join(filter(None, [*self._said, self._words()]))
 
     def _words(self) -> str:
@@ -181,15 +184,15 @@ class Hearing:
 
     def _is_past_its_clip(self) -> bool:
         if self._heard < _SHORTEST or self.unlikeness > _SURE:
-            return self._heard > 0  # an unknown sound: what follows is a new one
+            return self._heard > 0  # an unknown sound, so the next one is a new sound
         place, _, end = self._likeliest()
         return end >= place.last - place.first - _LEAD - _TAIL
 
     def _likeliest(self) -> tuple[_Place, int, int]:
-        """Return the clip, and from which frame of it to which it has been heard."""
+        """Return the likeliest clip, and from which of its frames to which it has been heard."""
         best = np.argmin(self._cost)
         row = int(self._rows[best])
-        place = table().places[table().place_of[row]]
+        place = table().places[int(table().place_of[row])]
         zero = place.first + _LEAD
         return place, int(self._begun[best]) - zero, row + 1 - zero
 

@@ -1,12 +1,12 @@
-"""What the language model stand-in answers: simple rules over the messages and tools that it is given, nothing else."""
+"""What the stand-in for the language model answers: simple rules over the messages and tools of a request."""
 
 import contextlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, cast
 
 Message = Mapping[str, Any]
 Tool = Mapping[str, Any]
@@ -20,14 +20,14 @@ class Say:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class ToolCall:
     """A tool to be called."""
 
     tool: str
     arguments: Mapping[str, Any]
 
 
-# What is heard (a pattern) -> which disposition it leads to, and why. The first that fits counts.
+# A pattern in the person's words, the disposition that it leads to, and the reason to report. The first match counts.
 _ENDINGS: Final = (
     (r"wrong number|no one by that name", "wrong_number", "said that this is the wrong number"),
     (
@@ -59,7 +59,7 @@ _AFTER_FAILURE: Final = {
 }
 _SORRY: Final = "I am sorry, I did not get that. Could you say it again?"
 _PRESSES: Final = 2
-"""How often a menu is answered with a key before it is taken for a dead end."""
+"""How often a menu is answered with a key, before the call is ended as one with a machine."""
 
 _NUMBERS: Final = {
     word: number
@@ -70,48 +70,98 @@ _NUMBERS: Final = {
 _DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
-def answer(messages: Sequence[Message], tools: Sequence[Tool]) -> Say | Call:
-    """Decide what to say or which tool to call."""
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """What one answer goes by: the messages so far, the tools that are offered, and what the person has just said."""
+
+    messages: Sequence[Message]
+    offered: Mapping[str, Any]
+    heard: str
+
+    def hears(self, pattern: str) -> bool:
+        return re.search(pattern, self.heard, re.IGNORECASE) is not None
+
+    def end(self, disposition: str, reason: str, when: str = "") -> "Say | ToolCall":
+        return _ending(self.offered, disposition, reason, when)
+
+
+def answer(messages: Sequence[Message], tools: Sequence[Tool]) -> Say | ToolCall:
+    """Decide what to say or which tool to call: the first step that has an answer gives it."""
     offered = {tool["function"]["name"]: tool["function"] for tool in tools if tool.get("type") == "function"}
-    if failed := _failed(messages):
-        return Say(_AFTER_FAILURE.get(failed, _SORRY))
-    heard = _last_heard(messages)
+    moment = _Moment(messages, offered, _last_heard(messages))
+    return next(said for step in _STEPS if (said := step(moment)))
 
-    def hears(pattern: str) -> bool:
-        return re.search(pattern, heard, re.IGNORECASE) is not None
 
-    if hears(_OPTS_OUT):
-        return _ending(offered, "do_not_call", "asked not to be called again", "")
-    if hears(_MENU) and "send_digits" in offered and len(_called(messages, "send_digits")) < _PRESSES:
-        return Call("send_digits", {"digits": "1"})
-    if hears(_SCREEN):
-        return Say(_greeting(messages) or "This is an automated assistant calling about your appointment.")
-    if hears(_IS_ROBOT):
+def _after_a_failed_tool(moment: _Moment) -> Say | None:
+    failed = _failed(moment.messages)
+    return Say(_AFTER_FAILURE.get(failed, _SORRY)) if failed else None
+
+
+def _opt_out(moment: _Moment) -> Say | ToolCall | None:
+    return moment.end("do_not_call", "asked not to be called again") if moment.hears(_OPTS_OUT) else None
+
+
+def _press_a_key(moment: _Moment) -> ToolCall | None:
+    pressed = len(_called(moment.messages, "send_digits"))
+    if moment.hears(_MENU) and "send_digits" in moment.offered and pressed < _PRESSES:
+        return ToolCall("send_digits", {"digits": "1"})
+    return None
+
+
+def _answer_a_screen(moment: _Moment) -> Say | None:
+    if not moment.hears(_SCREEN):
+        return None
+    return Say(_greeting(moment.messages) or "This is an automated assistant calling about your appointment.")
+
+
+def _answer_about_itself(moment: _Moment) -> Say | ToolCall | None:
+    if moment.hears(_IS_ROBOT):
         return Say("I am an automated assistant. May I go on?")
-    if hears(_WANTS_PERSON):
-        if "transfer" in offered:
-            return Call("transfer", _filled(offered["transfer"], {}))
-        return Say("I am an automated assistant, and cannot put you through. May I go on?")
+    if not moment.hears(_WANTS_PERSON):
+        return None
+    if "transfer" in moment.offered:
+        return ToolCall("transfer", _filled(moment.offered["transfer"], {}))
+    return Say("I am an automated assistant, and cannot put you through. May I go on?")
+
+
+def _end(moment: _Moment) -> Say | ToolCall | None:
     for pattern, disposition, reason in _ENDINGS:
-        if hears(pattern):
-            return _ending(offered, disposition, reason, _when(heard, messages) or heard)
-    if hears(r"please (hold|stay)"):
+        if moment.hears(pattern):
+            return moment.end(disposition, reason, _when(moment.heard, moment.messages) or moment.heard)
+    return None
+
+
+def _wait(moment: _Moment) -> Say | None:
+    if moment.hears(r"please (hold|stay)"):
         return Say("Thank you.")
-    if heard.rstrip().endswith(","):
-        return Say("Please go on.")
-    if "record_answer" in offered and (asked := _survey(messages, offered["record_answer"], heard)):
-        if isinstance(asked, Say | Call):
-            return asked
-        return _ending(offered, "completed", "every question was answered", heard)
-    if hears(r"how much|cost|price"):
+    return Say("Please go on.") if moment.heard.rstrip().endswith(",") else None
+
+
+def _ask_the_survey(moment: _Moment) -> Say | ToolCall | None:
+    asked = "record_answer" in moment.offered and _survey(
+        moment.messages, moment.offered["record_answer"], moment.heard
+    )
+    if isinstance(asked, Say | ToolCall):
+        return asked
+    return moment.end("completed", "every question was answered", moment.heard) if asked else None
+
+
+def _answer_a_question(moment: _Moment) -> Say:
+    if moment.hears(r"how much|cost|price"):
         return Say("It depends on the plan. A colleague can tell you the exact price. Does that sound good to you?")
-    if hears(r"who is this|what is this about"):
-        return Say((_greeting(messages) or "This is an automated assistant.") + " Does that suit you?")
+    if moment.hears(r"who is this|what is this about"):
+        return Say((_greeting(moment.messages) or "This is an automated assistant.") + " Does that suit you?")
     return Say("Of course. Could you tell me if that suits you?")
 
 
+_STEPS: Final[Sequence[Callable[[_Moment], "Say | ToolCall | None"]]] = (
+    _after_a_failed_tool, _opt_out, _press_a_key, _answer_a_screen, _answer_about_itself, _end, _wait, _ask_the_survey,
+    _answer_a_question,
+)  # fmt: skip
+
+
 def _failed(messages: Sequence[Message]) -> str:
-    """Return the tool whose result, an error, is the last that was told; "" if none."""
+    """Return the name of the tool if the last message is its error; else ""."""
     last = messages[-1]
     if last.get("role") != "tool" or not _is_error(_text(last)):
         return ""
@@ -127,14 +177,14 @@ def _is_error(result: str) -> bool:
 
 
 def _called(messages: Sequence[Message], tool: str) -> list[Mapping[str, Any]]:
-    """Return the calls of a tool so far, but for those that failed."""
+    """Return the calls of a tool so far, without those that failed."""
     failed = {m.get("tool_call_id") for m in messages if m.get("role") == "tool" and _is_error(_text(m))}
     calls = [call for message in messages for call in message.get("tool_calls") or ()]
     return [call for call in calls if call["function"]["name"] == tool and call.get("id") not in failed]
 
 
 def _when(heard: str, messages: Sequence[Message]) -> str:
-    """Return the time that was named, as ISO 8601 without an offset, if the prompt tells what day it is; else ""."""
+    """Return the time that the person named, as ISO 8601 without offset; "" if there is none, or the prompt names no date."""
     prompt = " ".join(_text(message) for message in messages if message.get("role") in {"system", "developer"})
     told = re.search(r"(\d{4}-\d{2}-\d{2})(?:\D{1,5}(\d{2}:\d{2}))?", prompt)
     if told is None:
@@ -159,7 +209,7 @@ def _number(word: str) -> int | None:
 
 
 def _last_heard(messages: Sequence[Message]) -> str:
-    """Return the user's words since the assistant last spoke; after a tool's result, none."""
+    """Return the person's last words; "" if the last message is the result of a tool."""
     for message in reversed(messages):
         if message.get("role") == "user":
             return _text(message)
@@ -172,24 +222,25 @@ def _text(message: Message) -> str:
     content = message.get("content") or ""
     if isinstance(content, str):
         return content
-    return " ".join(part.get("text", "") for part in content if isinstance(part, Mapping))
+    parts = cast("Sequence[Any]", content)
+    return " ".join(str(cast("Message", part).get("text", "")) for part in parts if isinstance(part, Mapping))
 
 
 def _greeting(messages: Sequence[Message]) -> str:
     return next((_text(message) for message in messages if message.get("role") == "assistant" and _text(message)), "")
 
 
-def _ending(offered: Mapping[str, Any], disposition: str, reason: str, when: str) -> Say | Call:
+def _ending(offered: Mapping[str, Any], disposition: str, reason: str, when: str) -> Say | ToolCall:
     tool = _TOOLS_FOR.get(disposition, "")
     if tool in offered:
-        return Call(tool, _filled(offered[tool], {"reason": reason, "when": when}))
+        return ToolCall(tool, _filled(offered[tool], {"reason": reason, "when": when}))
     if "end_call" in offered:
-        return Call("end_call", _filled(offered["end_call"], {"disposition": disposition, "reason": reason}))
+        return ToolCall("end_call", _filled(offered["end_call"], {"disposition": disposition, "reason": reason}))
     return Say("Thank you. Goodbye.")
 
 
 def _filled(function: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return arguments for whatever the schema asks for."""
+    """Return arguments that satisfy the schema: the known ones, and placeholders for the other required ones."""
     schema = function.get("parameters", {})
     arguments: dict[str, Any] = {}
     for name, kind in schema.get("properties", {}).items():
@@ -202,8 +253,8 @@ def _filled(function: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, 
     return arguments
 
 
-def _survey(messages: Sequence[Message], function: Mapping[str, Any], heard: str) -> Say | Call | bool:
-    """Return the next step of a survey; True: it is complete; False: it has no questions."""
+def _survey(messages: Sequence[Message], function: Mapping[str, Any], heard: str) -> Say | ToolCall | bool:
+    """Return the next step of a survey; True if it is complete, False if it has no questions."""
     properties = function.get("parameters", {}).get("properties", {})
     keys = properties.get("key", {}).get("enum") or re.findall(
         r"^\s*- (\w+):", function.get("description", ""), re.MULTILINE
@@ -216,7 +267,7 @@ def _survey(messages: Sequence[Message], function: Mapping[str, Any], heard: str
     if not open_keys:
         return True
     if heard and (_was_asked(messages, questions) or recorded) and not re.fullmatch(_HELLO, heard, re.IGNORECASE):
-        return Call("record_answer", {"key": open_keys[0], "value": _value(heard)})
+        return ToolCall("record_answer", {"key": open_keys[0], "value": _value(heard)})
     return Say(questions.get(open_keys[0], f"What about {open_keys[0].replace('_', ' ')}?"))
 
 

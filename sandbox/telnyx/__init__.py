@@ -1,1 +1,1 @@
-"""The Telnyx stand-in: its REST API, its callbacks, its media streams, and the telephone network behind them."""
+"""The stand-in for Telnyx: its REST API, its callbacks, its media streams, and the telephone network behind them."""

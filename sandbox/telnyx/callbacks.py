@@ -1,4 +1,4 @@
-"""Callbacks: form-encoded, signed, delivered at least once, and in no promised order."""
+"""Callbacks: form-encoded and signed. Like Telnyx, it delivers each at least once, and promises no order."""
 
 import asyncio
 import base64
@@ -18,22 +18,22 @@ RETRIES: Final = 4
 _AGAIN: Final = frozenset({408, 429})
 
 AT_ONCE: Final = 64
-"""Deliveries under way. The others wait here: in the client's own queue each would cost a look at every connection, and a
-receiver that stands still for half a minute would hold up the whole network for many."""
+"""How many deliveries are under way at once; the others wait. The HTTP client's own queue looks at every connection for each
+waiting request, so a receiver that stands still for half a minute would slow down the whole network."""
 
 
 @dataclass
 class CallbackFaults:
-    """How delivery misbehaves: each a probability, but for the delay."""
+    """How delivery misbehaves. `drop` and `duplicate` are probabilities."""
 
     drop: float = 0.0
     duplicate: float = 0.0
-    delay_s: float = 0.0  # up to so long, at random: the order is lost too
-    dice: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311
+    delay_s: float = 0.0  # each delivery waits a random time up to this, so the order is lost too
+    dice: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311 - no secret
 
 
 class Courier:
-    """Signs and delivers forms, in the background."""
+    """Signs and delivers forms in the background."""
 
     def __init__(self, key: SigningKey) -> None:
         self._key = key
@@ -45,7 +45,7 @@ class Courier:
         self.faults = CallbackFaults()
 
     def send(self, url: str, form: dict[str, str], log: list[dict[str, Any]]) -> None:
-        """Deliver a form to a URL some time soon; what becomes of it is noted in `log`."""
+        """Begin to deliver a form to a URL; the outcome is noted in `log`."""
         if not url:
             return
         dice = self.faults.dice
@@ -88,7 +88,7 @@ class Courier:
         return await self._client.post(url, content=body, headers=headers)
 
     async def close(self) -> None:
-        """Wait a little for what is on its way, then stop."""
+        """Wait one second for deliveries under way, then stop."""
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=1)
             for task in late:

@@ -1,4 +1,4 @@
-"""Call detail records: all that the network did, and when, as JSON Lines. Nobody's books are audited by themselves."""
+"""Call detail records: everything that the network did, and when, as JSON Lines. Audits compare the dialer's records with them."""
 
 import json
 from datetime import UTC, datetime
@@ -7,12 +7,12 @@ from typing import Any
 
 
 def timestamp(at: datetime | None = None) -> str:
-    """Return an instant as ISO 8601, UTC, to the millisecond."""
+    """Return an instant (by default, now) as ISO 8601 in UTC, to the millisecond."""
     return (at or datetime.now(UTC)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class Records:
-    """Appends and keeps records; written and flushed as things happen, so that a crash hides nothing."""
+    """Keeps records in memory and in a file. Each is flushed at once, so that a crash hides nothing."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.kept: list[dict[str, Any]] = []

@@ -1,138 +1,29 @@
-"""Media streaming over a WebSocket: what the person says goes out in 20 ms frames, what the bot sends is played to them."""
+"""Media streaming over a WebSocket: the person's voice goes out in frames of 20 ms, and the bot's sound is played to them."""
 
 import asyncio
 import base64
 import binascii
+import contextlib
 import json
-from collections import deque
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
 from sandbox.audio import FRAME, law_tables
+from sandbox.telnyx.earpiece import TICK_S, Earpiece, Mouthpiece, is_voice
 from sandbox.telnyx.records import timestamp
-from sandbox.telnyx.timeline import QUIET_S, SAME_BURST_S, Arrivals, Timeline, Voice
+from sandbox.telnyx.timeline import Arrivals, StreamTimeline, VoiceTrack
 
-SILENCE: Final = b"\xff" * FRAME
-TICK_S: Final = 0.02
 LONGEST_MESSAGE: Final = 30 * 8000
-"""Bytes of PCMU in one message: Telnyx takes 20 ms to 30 s of audio."""
-
-# PCMU byte -> loudness, 0 to 127, so that a frame's peak is one `translate` and one `max`.
-_LOUD: Final = bytes(127 - (code & 0x7F) for code in range(256))
-AUDIBLE: Final = 40
-
-
-def is_voice(sound: bytes) -> bool:
-    """True if PCMU sound is loud enough somewhere to be somebody speaking."""
-    return sound != SILENCE and max(sound.translate(_LOUD), default=0) > AUDIBLE
-
-
-class Ear:
-    """What the callee hears: the bot's audio, queued, paced, and preceded by a jitter buffer."""
-
-    def __init__(self, jitter_s: float) -> None:
-        self.heard = bytearray()  # all of it, PCMU, from the stream's start
-        self.voiced_at: int | None = None  # the last tick with a voice in it
-        self.ticks = 0
-        self.late_frames = 0  # ticks that found nothing to play in the middle of the bot's speech
-        self.longest_hole = 0  # the longest silence that this made, in ticks, with the filling of the jitter buffer
-        self._queue = bytearray()
-        self._marks: deque[tuple[int, str]] = deque()  # after how many bytes of the queue, which mark
-        self._jitter = round(jitter_s / TICK_S)
-        self._hold = 0
-        self._dry = self._dry_at = 0  # ticks that found nothing since the queue ran out in mid-speech, and when it did
-        self._cleared_at = 0
-
-    def play(self, audio: bytes) -> None:
-        """Queue audio to be played."""
-        if not self._queue:
-            self._hold = self._jitter
-        if self._dry and is_voice(audio):
-            if (self.ticks - self._dry_at) * TICK_S <= SAME_BURST_S:
-                self.late_frames += self._dry
-                self.longest_hole = max(self.longest_hole, self._dry + self._hold)
-            self._dry = 0
-        self._queue += audio
-
-    def mark(self, name: str) -> list[str]:
-        """Remember a mark behind what is queued; returns those that are due at once."""
-        if not self._queue:
-            return [name]
-        self._marks.append((len(self._queue), name))
-        return []
-
-    def clear(self) -> list[str]:
-        """Forget what is queued; returns its marks."""
-        self._queue.clear()
-        self._hold = self._dry = 0
-        self._cleared_at = self.ticks  # what was said before is over: silence now is no hole
-        marks = [name for _, name in self._marks]
-        self._marks.clear()
-        return marks
-
-    def tick(self) -> list[str]:
-        """Play 20 ms; returns the marks that playout has reached."""
-        if self._hold:
-            self._hold -= 1
-            frame = SILENCE
-        else:
-            if not self._queue and (self._dry or self._spoke_just_now()):
-                self._dry_at = self._dry_at if self._dry else self.ticks
-                self._dry += 1
-            frame = bytes(self._queue[:FRAME]).ljust(FRAME, b"\xff")
-            del self._queue[:FRAME]
-            self._marks = deque((left - FRAME, name) for left, name in self._marks)
-        self.heard += frame
-        if is_voice(frame):
-            self.voiced_at = self.ticks
-        self.ticks += 1
-        reached = []
-        while self._marks and self._marks[0][0] <= 0:
-            reached.append(self._marks.popleft()[1])
-        return reached
-
-    @property
-    def hears_voice(self) -> bool:
-        """True if the last tick played a voice."""
-        return self.voiced_at == self.ticks - 1
-
-    def _spoke_just_now(self) -> bool:
-        voiced_at = self.voiced_at
-        return voiced_at is not None and self._cleared_at <= voiced_at > self.ticks - QUIET_S / TICK_S
-
-
-class Mouth:
-    """What the callee says: frames waiting to be sent."""
-
-    def __init__(self) -> None:
-        self._queue = bytearray()
-        self.spoken = bytearray()  # all of it, silence too
-        self.quiet = asyncio.Event()
-        self.quiet.set()
-
-    def say(self, audio: bytes) -> None:
-        """Queue PCMU to be said."""
-        self._queue += audio
-        self.quiet.clear()
-
-    def tick(self) -> bytes:
-        """Return the next 20 ms."""
-        if not self._queue:
-            self.quiet.set()
-            self.spoken += SILENCE
-            return SILENCE
-        frame = bytes(self._queue[:FRAME]).ljust(FRAME, b"\xff")
-        del self._queue[:FRAME]
-        self.spoken += frame
-        return frame
+"""Bytes of PCMU in one message. Telnyx takes 20 ms to 30 s of sound."""
 
 
 class MediaStream:
-    """One stream: opens the WebSocket, tells `start`, and carries sound until either side ends it.
+    """One stream: it opens the WebSocket, sends `start`, and carries sound until one side ends it.
 
-    `start` names the codec of what the person says; `bot_codec` is that of what the bot sends.
+    `start` names the codec of the person's voice; `bot_codec` is the codec of the bot's sound. A mute stream carries no sound
+    at all, so that a benchmark can have many.
     """
 
     def __init__(
@@ -140,8 +31,8 @@ class MediaStream:
         url: str,
         start: dict[str, Any],
         stream_id: str,
-        ear: Ear,
-        mouth: Mouth,
+        ear: Earpiece,
+        mouth: Mouthpiece,
         *,
         bot_codec: str = "PCMU",
         mute: bool = False,
@@ -163,17 +54,17 @@ class MediaStream:
             "longest_hole_s": 0.0,
             "timeline": [],
         }
-        self.timeline = Timeline()
+        self.timeline = StreamTimeline()
         self.record["timeline"] = self.timeline.entries
         self.ended = asyncio.Event()
         self._url, self._start, self._stream_id = url, start, stream_id
         self._ear, self._mouth = ear, mouth
-        self._person, self._bot = Voice("person", self.timeline), Voice("bot", self.timeline)
+        self._person, self._bot = VoiceTrack("person", self.timeline), VoiceTrack("bot", self.timeline)
         self._arrivals = Arrivals(self.timeline)
         self._socket: ClientConnection | None = None
         to_alaw, from_alaw = law_tables()
         codec = start.get("media_format", {}).get("encoding", "PCMU")
-        self._sent_as = to_alaw if codec == "PCMA" else None  # for `bytes.translate`; None changes nothing
+        self._sent_as = to_alaw if codec == "PCMA" else None  # tables for `bytes.translate`; None changes nothing
         self._taken_as = from_alaw if bot_codec == "PCMA" else None
         self._sequence = 0
         self._chunk = 0
@@ -181,7 +72,7 @@ class MediaStream:
         self._mute = mute
 
     async def run(self) -> None:
-        """Carry the stream until the bot closes it, or `stop` is called."""
+        """Carry the stream until the bot closes it or `stop` is called."""
         try:
             async with connect(
                 self._url, open_timeout=10, ping_interval=None, compression=None, max_size=1 << 20
@@ -219,7 +110,7 @@ class MediaStream:
         tick = 0
         try:
             while True:
-                # Against an absolute clock: a late tick is made up for, so that minutes do not drift.
+                # By an absolute clock: the next tick makes up for a late one, so that the stream does not drift.
                 tick += 1
                 await asyncio.sleep(max(0.0, begun + tick * TICK_S - clock.time()))
                 await self._speak()
@@ -296,7 +187,7 @@ class MediaStream:
         await self._send("mark", mark={"name": name})
 
     async def press(self, digit: str) -> None:
-        """Tell the bot that a key was pressed."""
+        """Tell the bot that the person pressed a key."""
         self.timeline.note(f"key {digit}")
         await self._send("dtmf", occurred_at=timestamp(), dtmf={"digit": digit})
 
@@ -311,10 +202,8 @@ class MediaStream:
             stop = {"user_id": start["user_id"], "call_control_id": start["call_control_id"]}
             self.timeline.note("stop")
             self._stopping = True
-            try:
+            with contextlib.suppress(WebSocketException):
                 await self._send("stop", stop=stop)
-            except WebSocketException:
-                pass
             await socket.close()
 
     async def _error(self, code: int, title: str) -> None:

@@ -1,4 +1,4 @@
-"""What anybody may send to the agent's door and to the callbacks server's: refused by its name, or understood."""
+"""Whatever strangers send to the bot or to the callbacks server is either understood or refused with the right error."""
 
 import json
 from contextlib import suppress
@@ -95,7 +95,7 @@ reports = st.fixed_dictionaries(
 @example(changes={"callback_at": "9999-12-31T23:59:59-12:00"})
 @example(changes={"callback_at": "9999-12-31T23:59:59-12:00", "ended_at": "9999-12-31T23:59:59-12:00"})
 @example(changes={"callback_at": "2026-01-02T00:00:00"})
-def test_a_report_that_is_accepted_can_be_kept_read_again_and_reckoned_with(changes: dict[str, object]) -> None:
+def test_an_accepted_report_can_be_stored_read_back_and_its_times_compared(changes: dict[str, object]) -> None:
     try:
         report = Report.model_validate_json(json.dumps(REPORT | changes))
     except ValidationError:
@@ -107,7 +107,7 @@ def test_a_report_that_is_accepted_can_be_kept_read_again_and_reckoned_with(chan
         assert abs(report.callback_at - report.ended_at) < timedelta(days=400)
 
 
-def test_a_time_to_call_back_that_nobody_can_have_meant_is_left_out() -> None:
+def test_an_implausible_time_to_call_back_is_dropped() -> None:
     def kept(at: str) -> datetime | None:
         return Report.model_validate_json(json.dumps(REPORT | {"callback_at": at})).callback_at
 

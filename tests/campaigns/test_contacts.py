@@ -103,7 +103,7 @@ def test_a_file_that_cannot_be_contacts_is_refused_as_a_whole(reminder: Campaign
         read_contacts(io.BytesIO(data), reminder)
 
 
-def test_bad_rows_are_written_out_as_they_stood_with_the_reason(reminder: Campaign) -> None:
+def test_bad_rows_are_written_out_unchanged_with_the_reason(reminder: Campaign) -> None:
     reader = read_contacts(io.BytesIO(HEADER + b'12,"Lovelace, Ada",d,t\n2125550111,B\n'), reminder)
     found = [row for row in reader if isinstance(row, RowError)]
     file = io.StringIO()
@@ -120,7 +120,7 @@ cell = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 @given(rows=st.lists(st.lists(cell, min_size=4, max_size=4), max_size=8))
 def test_every_row_of_any_table_is_accounted_for(reminder: Campaign, rows: list[list[str]]) -> None:
     file = io.StringIO()
-    # Everything quoted: Python's writer leaves a lone carriage return bare, which is no CSV.
+    # Everything is quoted, because Python's writer does not quote a lone carriage return, and the file would be no CSV.
     csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows([["phone", "name", "day", "time"], *rows])
     found = read(reminder, file.getvalue().encode())
     assert len(found) == len([row for row in rows if any(row)])

@@ -1,4 +1,4 @@
-"""Whatever is fed to the reader: a sentence about the file, or rows that are contacts or say why they are none."""
+"""Whatever file the reader gets, it gives a sentence about the file, or rows that are contacts or say why they are not."""
 
 import csv
 import io
@@ -36,7 +36,7 @@ like_csv = st.lists(pieces | st.binary(max_size=4), max_size=60).map(b"".join)
 
 
 class Made(io.RawIOBase):
-    """A file of bytes that are made while it is read."""
+    """A file whose bytes are made while it is read."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         self._chunks = iter(chunks)
@@ -85,7 +85,7 @@ def test_the_line_ends_of_an_old_mac_are_named(reminder: Campaign, data: bytes) 
 
 @given(data=st.binary(max_size=300) | like_csv)
 @example(data=b"2125550111,A,d,t,Europe\n")
-def test_any_bytes_behind_a_good_header_become_rows_in_the_order_of_the_file(reminder: Campaign, data: bytes) -> None:
+def test_any_bytes_after_a_good_header_become_rows_in_the_order_of_the_file(reminder: Campaign, data: bytes) -> None:
     rows = read(reminder, b"phone,name,day,time,timezone\n" + data)
     lines = [row.line for row in rows]
     assert lines == sorted(set(lines))
@@ -109,7 +109,7 @@ def test_what_was_refused_can_be_written_out_and_read_again(reminder: Campaign, 
 
 
 @given(data=st.lists(like_csv.filter(lambda line: not set(line) & set(b'\r\n"')), max_size=12))
-def test_without_quotes_every_line_with_something_in_it_is_a_row(reminder: Campaign, data: list[bytes]) -> None:
+def test_without_quotes_every_line_that_is_not_empty_is_a_row(reminder: Campaign, data: list[bytes]) -> None:
     found = [row.line for row in read(reminder, HEADER + b"\n".join(data))]
     assert found == [number for number, line in enumerate(data, 2) if line.strip(b",")]
 
@@ -138,8 +138,8 @@ def test_memory_does_not_grow_with_the_file(reminder: Campaign) -> None:
     def used(count: int) -> int:
         return peak(lambda: sum(1 for _ in read_contacts(io.BufferedReader(Made(lines(count))), reminder)))
 
-    used(10)  # warms the number library
-    # 2,000 more rows of 1 kB are 2 MB of file; what may grow is 16 bytes a row of numbers seen, doubling at a time.
+    used(10)  # the number library loads its data
+    # 2,000 more rows of 1 kB are 2 MB of file. Only the table of numbers grows, by at most 36 bytes for each.
     assert used(3000) - used(1000) < 400_000
 
 
@@ -154,7 +154,9 @@ def test_memory_does_not_grow_with_the_file(reminder: Campaign) -> None:
     ],
     ids=["a word", "a field", "a quoted field", "fields", "letters of two bytes"],
 )
-def test_a_line_without_end_is_refused_once_and_never_held(reminder: Campaign, start: bytes, endless: bytes) -> None:
+def test_an_endless_line_is_refused_once_and_never_held_in_memory(
+    reminder: Campaign, start: bytes, endless: bytes
+) -> None:
     def chunks() -> Iterator[bytes]:
         yield HEADER + start
         yield from itertools.repeat(endless * (MB // len(endless)), 200)
@@ -167,7 +169,7 @@ def test_a_line_without_end_is_refused_once_and_never_held(reminder: Campaign, s
 
 
 @pytest.mark.parametrize("line", [b"x\n", b'x","\n', b'"\n', b'"",""\n', b"\n", b'"x\n'])
-def test_a_row_without_end_is_never_held(reminder: Campaign, line: bytes) -> None:
+def test_an_endless_row_is_never_held_in_memory(reminder: Campaign, line: bytes) -> None:
     def chunks() -> Iterator[bytes]:
         yield HEADER + b'2125550111,"'
         yield from itertools.repeat(line * 1000, 5 if line.startswith(b"x") else 200)
@@ -194,7 +196,7 @@ def test_a_row_that_is_too_long_in_bytes_is_refused_and_never_cut(reminder: Camp
 
 
 @pytest.mark.parametrize("first", [b"x" * 50 * MB, b" " * 50 * MB, b"a," * 25 * MB], ids=["word", "blanks", "columns"])
-def test_a_first_line_without_end_is_refused_unread(reminder: Campaign, first: bytes) -> None:
+def test_an_endless_first_line_is_refused_unread(reminder: Campaign, first: bytes) -> None:
     file = io.BytesIO(first)
     with pytest.raises(ContactsError, match="is this a CSV file"):
         read_contacts(file, reminder)

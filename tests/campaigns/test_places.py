@@ -25,7 +25,7 @@ def test_the_column_timezone_counts_before_the_state_and_the_state_before_the_nu
     ("code", "region"),
     [("10001", "US-NY"), ("02139-1234", "US-MA"), ("2139", "US-MA"), ("501", "US-NY"), ("96950", "US-GU|US-MP")],
 )
-def test_a_zip_code_tells_the_state_also_where_a_spreadsheet_has_eaten_its_zeros(code: str, region: str) -> None:
+def test_a_zip_code_tells_the_state_even_if_a_spreadsheet_has_removed_its_zeros(code: str, region: str) -> None:
     assert "|".join(place("+14155550111", zip=code).regions) == region
     assert place("+14155550111", postal_code=code) == place("+14155550111", zip=code)
 
@@ -34,7 +34,7 @@ def test_a_state_in_two_zones_has_both() -> None:
     assert place("+14155550111", zip="32401").zones == (CHICAGO, NEW_YORK)
 
 
-def test_who_has_floridas_area_code_is_under_floridas_law_wherever_they_say_they_live() -> None:
+def test_floridas_law_protects_every_number_with_its_area_code_wherever_the_contact_lives() -> None:
     assert place("+13055550111", state="NY").regions == ("US-FL", "US-NY")
     assert place("+12125550111", state="FL").regions == ("US-FL",)
 
@@ -43,7 +43,7 @@ def test_a_number_that_belongs_to_no_state_may_be_in_any() -> None:
     assert place("+15005551234").regions == ("US",)
 
 
-def test_other_countries_have_their_own_law_and_their_columns_are_their_own() -> None:
+def test_other_countries_have_their_own_law_and_columns_like_state_mean_nothing_there() -> None:
     assert place("+442079460101", state="Kent", postal_code="SW1A 1AA") == Place(("Europe/London",), ("GB",))
     assert place("+14165551234", state="ON").regions == ("CA",)
     assert place("+17875551234").regions == ("US-PR",)
@@ -52,7 +52,7 @@ def test_other_countries_have_their_own_law_and_their_columns_are_their_own() ->
 @pytest.mark.parametrize(
     ("columns", "column"), [({"state": "New Yrok"}, "state"), ({"zip": "1000l"}, "zip"), ({"postal_code": "09012"}, "postal_code")]
 )  # fmt: skip
-def test_a_place_that_there_is_not_is_said_and_not_guessed(columns: dict[str, str], column: str) -> None:
+def test_a_place_that_does_not_exist_is_reported_and_not_guessed(columns: dict[str, str], column: str) -> None:
     with pytest.raises(UnknownPlace) as refused:
         place("+12125550111", **columns)
     assert refused.value.column == column

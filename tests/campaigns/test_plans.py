@@ -1,4 +1,4 @@
-"""What is put together from the library's metadata, against the library itself."""
+"""The fast path for numbers, compared with the phonenumbers library."""
 
 import phonenumbers
 import pytest
@@ -35,7 +35,7 @@ def examples_of(region: str) -> list[PhoneNumber]:
 
 @st.composite
 def like_numbers(draw: st.DrawFn) -> PhoneNumber:
-    """Numbers near to those that exist: an example of some country and type, with a few digits changed."""
+    """Numbers like those that exist: an example of some country and type, with a few digits changed."""
     number = draw(st.sampled_from(examples_of(draw(regions))))
     national = list(phonenumbers.national_significant_number(number))
     for _ in range(draw(st.integers(0, 4))):
@@ -82,7 +82,7 @@ def test_numbers_of_north_america_are_of_the_type_that_the_library_says(local: i
 
 
 @given(number=like_numbers())
-def test_a_number_is_split_behind_its_calling_code(number: PhoneNumber) -> None:
+def test_a_number_is_split_after_its_calling_code(number: PhoneNumber) -> None:
     e164 = phonenumbers.format_number(number, PhoneNumberFormat.E164)
     assert plans.split(e164) == (number.country_code, national(number))
 
@@ -92,7 +92,7 @@ separated = st.lists(st.sampled_from([" ", "(", ")", "-", ".", "", "", ""]), max
 
 @st.composite
 def written(draw: st.DrawFn) -> tuple[str, str]:
-    """A number as somebody may write it, and the region they do so in."""
+    """A number as people may write it, and the country in which they do."""
     region = draw(regions)
     number = draw(like_numbers())
     text = draw(
@@ -116,14 +116,16 @@ def written(draw: st.DrawFn) -> tuple[str, str]:
     return head + spread, region
 
 
-@examples(1000, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])  # most texts are no numbers
+@examples(
+    1000, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+)  # most of the texts are no numbers
 @given(given_=written() | st.tuples(st.text("+0123456789 ().-", max_size=22), regions))
 @example(given_=("12125550111", "US"))
 @example(given_=("(212) 555-0111", "US"))
 @example(given_=("020 7946 0018", "GB"))
 @example(given_=("8 812 123-45-67", "RU"))
 @example(given_=("+39 06 1234 5678", "IT"))
-def test_whatever_is_read_at_a_look_is_read_so_by_the_library(given_: tuple[str, str]) -> None:
+def test_the_fast_path_reads_a_number_as_the_library_does(given_: tuple[str, str]) -> None:
     text, region = given_
     read = plans.read(text, region)
     assume(read)
@@ -136,9 +138,7 @@ def test_whatever_is_read_at_a_look_is_read_so_by_the_library(given_: tuple[str,
 
 @MANY
 @given(given_=written() | st.tuples(st.text("+0123456789 ().-", max_size=22), regions), countries=st.sets(regions))
-def test_nothing_is_accepted_at_a_look_that_an_examination_refuses(
-    given_: tuple[str, str], countries: set[str]
-) -> None:
+def test_the_fast_path_accepts_nothing_that_the_library_refuses(given_: tuple[str, str], countries: set[str]) -> None:
     text, region = given_
     allowed = (*countries, region)
     accepted = numbers._plain(text, region, allowed)
@@ -147,12 +147,12 @@ def test_nothing_is_accepted_at_a_look_that_an_examination_refuses(
 
 
 @pytest.mark.parametrize("text", ["2125550111", "(303) 555-0112", "+1 212-555-0111", "1.604.555.0133", "12125550111"])
-def test_the_ways_in_which_most_lists_write_numbers_take_no_more_than_a_look(text: str) -> None:
+def test_the_fast_path_reads_the_usual_ways_to_write_numbers(text: str) -> None:
     assert numbers._plain(text, "US", ("US", "CA"))
 
 
 @pytest.mark.parametrize("text", ["+012012000000", "+ 0 1 201 200 0000", "+0012012000000"])
-def test_a_zero_behind_the_plus_is_no_calling_code(text: str) -> None:
+def test_a_zero_after_the_plus_is_no_calling_code(text: str) -> None:
     assert plans.read(text, "US") is None
     assert plans.split(text.replace(" ", "")) is None
 
@@ -171,7 +171,7 @@ def test_a_cell_without_a_digit_is_refused(text: str) -> None:
         numbers.parse(text, "US", ("US",))
 
 
-def test_british_and_german_lists_take_no_more_than_a_look() -> None:
+def test_the_fast_path_reads_british_and_german_lists() -> None:
     assert numbers._plain("020 8765 4321", "GB", ("GB",)) == "+442087654321"
     assert numbers._plain("+44 7400 123456", "GB", ("GB",)) == "+447400123456"
     assert numbers._plain("030 123456", "DE", ("DE",)) == "+4930123456"

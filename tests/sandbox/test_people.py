@@ -31,13 +31,13 @@ ENDS = {"completed", "callback", "do_not_call", "wrong_number", "voicemail", "no
         "invalid_number", "failed"}  # fmt: skip
 
 
-def test_of_everybody_it_is_known_how_a_call_to_them_should_end() -> None:
+def test_every_person_says_how_a_call_to_them_should_end() -> None:
     assert all(person.ends_in and person.ends_in <= ENDS for person in PEOPLE.values())
     assert set().union(*(person.ends_in for person in PEOPLE.values())) == ENDS
 
 
 class Stub:
-    """A telephone whose caller always speaks, and on which no time goes by."""
+    """A telephone whose caller always speaks, and on which no time passes."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -66,9 +66,9 @@ class Stub:
 async def played(name: str, seed: int) -> list[str]:
     script = PEOPLE[name].script
     assert script
-    line = Stub(seed)
-    await script(line)
-    return line.done
+    phone = Stub(seed)
+    await script(phone)
+    return phone.done
 
 
 @pytest.mark.parametrize("name", [name for name, person in PEOPLE.items() if person.script])
@@ -83,7 +83,7 @@ async def test_people_of_a_kind_are_not_all_alike(name: str) -> None:
     assert len({tuple(await played(name, seed)) for seed in range(20)}) > 1
 
 
-def test_whoever_is_not_listed_is_always_the_same_person() -> None:
+def test_a_number_that_is_not_listed_always_draws_the_same_person() -> None:
     town = Town(7, {"talks": 1.0, "busy": 1.0, "silent": 1.0})
     drawn = [town.person(f"+1212555{n:04d}", 1).name for n in range(60)]
     assert set(drawn) == {"talks", "busy", "silent"}

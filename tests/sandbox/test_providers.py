@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from sandbox.audio import ulaw_decode
 from sandbox.clips import clip
 from sandbox.providers.__main__ import create_app
-from sandbox.providers.state import State
+from sandbox.providers.state import Providers
 
 FRAME_S = 0.02
 QUIET = bytes(320)
@@ -31,7 +31,7 @@ def address() -> Iterator[str]:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         sock.listen()
-        server = uvicorn.Server(uvicorn.Config(create_app(State()), log_level="critical", ws_ping_interval=None))
+        server = uvicorn.Server(uvicorn.Config(create_app(Providers()), log_level="critical", ws_ping_interval=None))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]}, daemon=True)
         thread.start()
         yield f"127.0.0.1:{sock.getsockname()[1]}"
@@ -51,9 +51,6 @@ def switch(address: str, **faults: dict[str, Any]) -> dict[str, Any]:
     return answer.json()
 
 
-# --- Deepgram ---------------------------------------------------------------------------------------------------------
-
-
 @asynccontextmanager
 async def deepgram(address: str, query: str = "") -> AsyncIterator[ClientConnection]:
     url = f"ws://{address}/v1/listen?encoding=linear16&sample_rate=8000&interim_results=true&model=nova-3&{query}"
@@ -62,7 +59,7 @@ async def deepgram(address: str, query: str = "") -> AsyncIterator[ClientConnect
 
 
 async def say(ws: ClientConnection, sound: bytes, *, quiet_s: float = 0.6) -> float:
-    """Send PCMU in real time, and quiet after it; returns when the sound had ended."""
+    """Send PCMU in real time, then silence; return when the sound ended."""
     samples = ulaw_decode(sound).tobytes()
     begun, ended = time.monotonic(), 0.0
     frames = [samples[at : at + 320] for at in range(0, len(samples), 320)]
@@ -86,7 +83,7 @@ def said(result: dict[str, Any]) -> str:
     return result["channel"]["alternatives"][0]["transcript"]
 
 
-async def test_what_is_said_is_told_while_it_is_said_and_when_it_is_over(address: str) -> None:
+async def test_words_are_transcribed_while_they_are_spoken_and_when_they_are_over(address: str) -> None:
     told: list[dict[str, Any]] = []
     async with deepgram(address) as ws:
         listening = asyncio.create_task(results(ws, told))
@@ -111,7 +108,7 @@ async def test_a_transcript_comes_its_latency_after_the_sound_and_holds_up_no_ot
         listening.cancel()
     final = next(result for result in told if result["is_final"])
     assert final["at"] - ended == pytest.approx(0.7, abs=0.15)
-    # An interim is told 0.7 s after its sound too: one in three tenths of a second, and not one in seven tenths.
+    # Interim results have the latency of 0.7 s too, and still come every 0.3 s, not every 0.7 s.
     interims = [result["at"] for result in told if not result["is_final"]]
     assert interims[0] - begun < 0.7 + 0.6
     assert np.median(np.diff(interims)) == pytest.approx(0.3, abs=0.1)
@@ -171,9 +168,6 @@ async def test_only_one_of_deepgrams_models_is_refused(address: str) -> None:
         pass
 
 
-# --- Cartesia ---------------------------------------------------------------------------------------------------------
-
-
 @asynccontextmanager
 async def cartesia(address: str) -> AsyncIterator[ClientConnection]:
     url = f"ws://{address}/tts/websocket"
@@ -188,7 +182,7 @@ async def ask(ws: ClientConnection, text: str, voice: str = "v", context: str = 
 
 
 async def spoken(ws: ClientConnection) -> tuple[float, str]:
-    """Seconds of audio until the context's last message, and that message's type."""
+    """Return how many seconds of sound came until the last message of the context, and the type of that message."""
     audio = 0
     while True:
         message = json.loads(await asyncio.wait_for(ws.recv(), 1))
@@ -244,9 +238,6 @@ async def test_a_handshake_is_refused_after_as_many_good_ones_as_were_asked_for(
         async with cartesia(address):
             pass
     assert caught.value.response.status_code == status
-
-
-# --- OpenAI -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

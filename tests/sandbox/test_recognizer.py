@@ -1,4 +1,4 @@
-"""Whether what is said is heard: each clip, as it comes, cut anywhere, and over a bad line."""
+"""The recognizer hears each clip: whole, while it comes in, cut anywhere, and with noise."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ QUIET = np.zeros(RATE, np.int16)
 
 
 def on_the_line(name: str, *, noise: float = 20.0) -> Samples:
-    """A clip that begins between two frames, with the line's noise."""
+    """A clip that begins between two frames, with noise."""
     random = np.random.default_rng(len(name))
     sound = np.concatenate([QUIET[: random.integers(0, FRAME)], ulaw_decode(clip(name)), QUIET])
     return (sound + random.normal(0, noise, len(sound))).astype(np.int16)
@@ -25,7 +25,7 @@ def stretches(sound: Samples, end_frames: int = 22) -> list[Stretch]:
 
 
 def halves(sound: Samples, at: float) -> tuple[str, str]:
-    """What is heard when it is cut by a Finalize."""
+    """What the recognizer hears of a clip that a Finalize cuts."""
     segmenter = Segmenter()
     cut = int(len(sound) * at)
     assert not [s for s in segmenter.feed(sound[:cut]) if s.ended]
@@ -70,7 +70,7 @@ def test_the_bots_own_voice_and_noise_are_no_words() -> None:
     assert recognize(noise) == recognize(synthesize("Hello Ada, this is the assistant of Harbour Dental.")) == ""
 
 
-def test_a_line_that_was_resampled_is_heard_too() -> None:
+def test_resampled_sound_is_recognized_too() -> None:
     sound = on_the_line("comment_wait")
     wide = np.interp(np.arange(len(sound) * 2) / 2, np.arange(len(sound)), sound)
     back = wide.reshape(-1, 2).mean(axis=1).astype(np.int16)

@@ -1,4 +1,4 @@
-"""Calls on the stand-in for Telnyx, with a bot that is a bare WebSocket and a person who says little."""
+"""Calls on the stand-in for Telnyx. The bot is a bare WebSocket, and the person says little."""
 
 import asyncio
 import base64
@@ -23,7 +23,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from sandbox.audio import alaw_decode, law_tables, loudness, ulaw_decode
 from sandbox.clips import clip
 from sandbox.people import Town
-from sandbox.telnyx.app import Net, create_app, new_net
+from sandbox.telnyx.app import create_app
+from sandbox.telnyx.network import Net, new_net
 from sandbox.telnyx.records import Records
 
 NUMBER, COLLEAGUE = "+12125550111", "+12125550199"
@@ -45,7 +46,7 @@ async def served(app: Any) -> AsyncIterator[str]:
 
 
 class Phone:
-    """The network, what it called back with, and how to use it."""
+    """A dialer's side of the network: it dials, and keeps the callbacks."""
 
     def __init__(self, net: Net, base: str, told: list[dict[str, str]], told_at: str, bot: str) -> None:
         self.net, self.base, self.told = net, base, told
@@ -115,13 +116,13 @@ def streams(call: dict[str, Any]) -> Any:
 
 
 async def test_an_update_with_dial_puts_them_through_and_the_call_goes_on_without_the_bot() -> None:
-    async with phone() as line:
-        sid = await line.dial("silent")
-        await line.until(sid, streams)
+    async with phone() as dialer:
+        sid = await dialer.dial("silent")
+        await dialer.until(sid, streams)
         document = f"<Response><Dial><Number>{COLLEAGUE}</Number></Dial><Hangup/></Response>"
-        answer = await line.update(sid, data={"Texml": document})
+        answer = await dialer.update(sid, data={"Texml": document})
         assert answer.status_code == 200
-        call = await line.ended(sid)
+        call = await dialer.ended(sid)
     assert call["bridged_to"] == COLLEAGUE
     assert 3 <= call["bridged_s"] < 8
     assert call["status"] == "completed"
@@ -130,31 +131,31 @@ async def test_an_update_with_dial_puts_them_through_and_the_call_goes_on_withou
     assert call["verbs"] == ["Connect", "Dial", "Hangup"]
 
 
-async def test_whoever_is_put_through_to_a_busy_line_is_not_bridged() -> None:
-    async with phone() as line:
-        line.net.town.settle(COLLEAGUE, "busy")
-        sid = await line.dial("silent")
-        await line.until(sid, streams)
-        await line.update(sid, json={"Texml": f"<Response><Dial>{COLLEAGUE}</Dial></Response>"})
-        call = await line.ended(sid)
+async def test_a_person_is_not_bridged_with_a_busy_number() -> None:
+    async with phone() as dialer:
+        dialer.net.town.settle(COLLEAGUE, "busy")
+        sid = await dialer.dial("silent")
+        await dialer.until(sid, streams)
+        await dialer.update(sid, json={"Texml": f"<Response><Dial>{COLLEAGUE}</Dial></Response>"})
+        call = await dialer.ended(sid)
     assert call["dial_status"] == "busy"
     assert "bridged_to" not in call
 
 
 @pytest.mark.parametrize("form", ["json", "form"])
 async def test_an_update_may_be_refused_in_one_form_and_taken_in_the_other(form: str) -> None:
-    async with phone() as line:
-        await line.client.post("/sandbox/faults", json={"update_refuses": form})
-        sid = await line.dial("silent")
-        await line.until(sid, streams)
+    async with phone() as dialer:
+        await dialer.client.post("/sandbox/faults", json={"update_refuses": form})
+        sid = await dialer.dial("silent")
+        await dialer.until(sid, streams)
         document = {"Texml": "<Response><Hangup/></Response>"}
-        answers = {"json": await line.update(sid, json=document), "form": await line.update(sid, data=document)}
-        await line.ended(sid)
+        answers = {"json": await dialer.update(sid, json=document), "form": await dialer.update(sid, data=document)}
+        await dialer.ended(sid)
     assert {name: answer.status_code for name, answer in answers.items()} == {"json": 200, "form": 200} | {form: 422}
 
 
 async def test_the_transfer_action_leaves_the_document_in_charge() -> None:
-    """The trap of pipecat-ai/docs#986: the bot leaves, the document goes on, and hangs up on those who talk."""
+    """The trap of pipecat-ai/docs#986: the bot leaves, so the document goes on and hangs up on the two who talk."""
     leave = asyncio.Event()
 
     async def bot(ws: ServerConnection) -> None:
@@ -162,48 +163,48 @@ async def test_the_transfer_action_leaves_the_document_in_charge() -> None:
             if leave.is_set():
                 return
 
-    async with phone(bot) as line:
-        sid = await line.dial("silent")
-        await line.until(sid, streams)
-        action = await line.client.post(f"/v2/calls/{sid}/actions/transfer", json={"to": COLLEAGUE})
+    async with phone(bot) as dialer:
+        sid = await dialer.dial("silent")
+        await dialer.until(sid, streams)
+        action = await dialer.client.post(f"/v2/calls/{sid}/actions/transfer", json={"to": COLLEAGUE})
         assert action.json() == {"data": {"result": "ok"}}
         await asyncio.sleep(0.5)
         leave.set()
-        call = await line.ended(sid)
+        call = await dialer.ended(sid)
     assert call["bridged_to"] == COLLEAGUE
     assert call["bridged_s"] < 2
 
 
 async def test_keys_that_the_bot_presses_are_noted_and_nonsense_is_refused() -> None:
-    async with phone() as line:
-        sid = await line.dial("silent")
-        await line.until(sid, streams)
+    async with phone() as dialer:
+        sid = await dialer.dial("silent")
+        await dialer.until(sid, streams)
         actions = f"/v2/calls/{sid}/actions/send_dtmf"
-        assert (await line.client.post(actions, json={"digits": "1w2#"})).status_code == 200
-        refused = await line.client.post(actions, json={"digits": "one"})
+        assert (await dialer.client.post(actions, json={"digits": "1w2#"})).status_code == 200
+        refused = await dialer.client.post(actions, json={"digits": "one"})
         assert (refused.status_code, refused.json()["errors"][0]["code"]) == (422, "90014")
-        await line.client.post(f"/v2/calls/{sid}/actions/hangup", json={})
-        call = await line.ended(sid)
+        await dialer.client.post(f"/v2/calls/{sid}/actions/hangup", json={})
+        call = await dialer.ended(sid)
     assert call["dtmf_sent"] == "1w2#"
     assert "dtmf 1w2#" in [entry["what"] for entry in call["stream"]["timeline"]]
 
 
-async def test_a_recorded_call_tells_where_its_recording_is() -> None:
-    async with phone() as line:
-        sid = await line.dial("fax", Record=True)
-        await line.until(sid, streams)
+async def test_the_callback_of_a_recorded_call_names_its_recording() -> None:
+    async with phone() as dialer:
+        sid = await dialer.dial("fax", Record=True)
+        await dialer.until(sid, streams)
         await asyncio.sleep(1)
-        await line.client.post(f"/v2/calls/{sid}/actions/hangup", json={})
-        await line.ended(sid)
-        (end,) = [form for form in line.told if form["CallStatus"] == "completed"]
-        wav = (await line.client.get(end["RecordingUrl"])).content
-        silent = await line.dial("silent")
-        await line.until(silent, streams)
-        await line.client.post(f"/v2/calls/{silent}/actions/hangup", json={})
-        await line.ended(silent)
+        await dialer.client.post(f"/v2/calls/{sid}/actions/hangup", json={})
+        await dialer.ended(sid)
+        (end,) = [form for form in dialer.told if form["CallStatus"] == "completed"]
+        wav = (await dialer.client.get(end["RecordingUrl"])).content
+        silent = await dialer.dial("silent")
+        await dialer.until(silent, streams)
+        await dialer.client.post(f"/v2/calls/{silent}/actions/hangup", json={})
+        await dialer.ended(silent)
     assert wav.startswith(b"RIFF")
     assert len(wav) > 10_000
-    assert "RecordingUrl" not in line.told[-1]
+    assert "RecordingUrl" not in dialer.told[-1]
 
 
 @pytest.mark.calls
@@ -216,14 +217,14 @@ async def test_a_recorded_call_tells_where_its_recording_is() -> None:
         ("silent", ["human"]),
     ],
 )
-async def test_detection_tells_of_the_tone_once_it_has_sounded(person: str, answers: list[str]) -> None:
-    async with phone() as line:
-        sid = await line.dial(person, MachineDetection="DetectMessageEnd")
-        await line.until(sid, lambda _: len([f for f in line.told if "AnsweredBy" in f]) == len(answers))
-        call = (await line.client.get(f"/sandbox/calls/{sid}")).json()
-        await line.client.post(f"/v2/calls/{sid}/actions/hangup", json={})
-        await line.ended(sid)
-    told = [form for form in line.told if "AnsweredBy" in form]
+async def test_detection_reports_the_tone_once_it_has_sounded(person: str, answers: list[str]) -> None:
+    async with phone() as dialer:
+        sid = await dialer.dial(person, MachineDetection="DetectMessageEnd")
+        await dialer.until(sid, lambda _: len([f for f in dialer.told if "AnsweredBy" in f]) == len(answers))
+        call = (await dialer.client.get(f"/sandbox/calls/{sid}")).json()
+        await dialer.client.post(f"/v2/calls/{sid}/actions/hangup", json={})
+        await dialer.ended(sid)
+    told = [form for form in dialer.told if "AnsweredBy" in form]
     assert [form["AnsweredBy"] for form in told] == answers
     first, last = (int(form["MachineDetectionDuration"]) / 1000 for form in (told[0], told[-1]))
     assert first == pytest.approx({"machine_start": 2.0, "fax": 1.5, "human": 1.2}[answers[0]], abs=0.4)
@@ -232,7 +233,7 @@ async def test_detection_tells_of_the_tone_once_it_has_sounded(person: str, answ
         assert stops < last < stops + 2.2
 
 
-async def test_a_line_may_speak_a_law() -> None:
+async def test_a_stream_may_use_a_law() -> None:
     heard: list[bytes] = []
 
     async def bot(ws: ServerConnection) -> None:
@@ -245,12 +246,12 @@ async def test_a_line_may_speak_a_law() -> None:
             if (frame := json.loads(message))["event"] == "media":
                 heard.append(base64.b64decode(frame["media"]["payload"]))  # noqa: PERF401 - it is read while it grows
 
-    async with phone(bot) as line:
-        sid = await line.dial("fax", codec="PCMA")
-        await line.until(sid, lambda call: streams(call) and len(heard) > 60)
-        await line.client.post(f"/v2/calls/{sid}/actions/hangup", json={})
-        call = await line.ended(sid)
-        sound = (await line.client.get(f"/sandbox/calls/{sid}/heard")).content
+    async with phone(bot) as dialer:
+        sid = await dialer.dial("fax", codec="PCMA")
+        await dialer.until(sid, lambda call: streams(call) and len(heard) > 60)
+        await dialer.client.post(f"/v2/calls/{sid}/actions/hangup", json={})
+        call = await dialer.ended(sid)
+        sound = (await dialer.client.get(f"/sandbox/calls/{sid}/heard")).content
     person = alaw_decode(b"".join(heard))
     assert max(loudness(person[at : at + 800]) for at in range(0, len(person), 800)) == pytest.approx(4240, rel=0.1)
     assert call["heard_s"] > 0.2
@@ -258,16 +259,16 @@ async def test_a_line_may_speak_a_law() -> None:
 
 
 async def test_whoami_names_the_organization() -> None:
-    async with phone() as line:
-        assert (await line.client.get("/v2/whoami")).json()["data"]["organization_id"] == line.net.account
+    async with phone() as dialer:
+        assert (await dialer.client.get("/v2/whoami")).json()["data"]["organization_id"] == dialer.net.account
 
 
 async def test_the_accounts_numbers_and_its_application_are_listed() -> None:
-    async with phone() as line:
-        numbers = (await line.client.get("/v2/phone_numbers", params={"page[number]": 1, "page[size]": 1})).json()
-        assert [one["phone_number"] for one in numbers["data"]] == list(line.net.numbers[:1])
-        assert numbers["meta"]["total_pages"] == len(line.net.numbers)
-        assert (await line.client.get("/v2/verified_numbers")).json()["data"] == []
-        app = (await line.client.get(f"/v2/texml_applications/{line.net.app_id}")).json()["data"]
-        assert (app["id"], app["active"]) == (line.net.app_id, True)
-        assert (await line.client.get("/v2/texml_applications/1")).status_code == 404
+    async with phone() as dialer:
+        numbers = (await dialer.client.get("/v2/phone_numbers", params={"page[number]": 1, "page[size]": 1})).json()
+        assert [one["phone_number"] for one in numbers["data"]] == list(dialer.net.numbers[:1])
+        assert numbers["meta"]["total_pages"] == len(dialer.net.numbers)
+        assert (await dialer.client.get("/v2/verified_numbers")).json()["data"] == []
+        app = (await dialer.client.get(f"/v2/texml_applications/{dialer.net.app_id}")).json()["data"]
+        assert (app["id"], app["active"]) == (dialer.net.app_id, True)
+        assert (await dialer.client.get("/v2/texml_applications/1")).status_code == 404

@@ -1,4 +1,4 @@
-"""The timeline of a stream, against a bot that is a bare WebSocket."""
+"""The timeline of a stream whose bot is a bare WebSocket."""
 
 import asyncio
 import base64
@@ -12,7 +12,8 @@ from websockets.asyncio.server import ServerConnection, serve
 from sandbox.audio import ulaw_encode
 from sandbox.clips import clip
 from sandbox.speech import synthesize
-from sandbox.telnyx.stream import SILENCE, TICK_S, Ear, MediaStream, Mouth
+from sandbox.telnyx.earpiece import SILENCE, TICK_S, Earpiece, Mouthpiece
+from sandbox.telnyx.stream import MediaStream
 
 SPEECH = ulaw_encode(synthesize("Hello there, my good friend."))
 START = {"user_id": "u", "call_control_id": "v3:x", "custom_parameters": {}}
@@ -27,8 +28,8 @@ async def streamed(
 ) -> dict[str, Any]:
     async with serve(bot, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        mouth = Mouth()
-        stream = MediaStream(f"ws://127.0.0.1:{port}/", START, "s", Ear(jitter_s), mouth)
+        mouth = Mouthpiece()
+        stream = MediaStream(f"ws://127.0.0.1:{port}/", START, "s", Earpiece(jitter_s), mouth)
         running = asyncio.create_task(stream.run())
         await asyncio.sleep(0.3)
         if says:
@@ -61,14 +62,14 @@ async def test_the_bots_voice_is_timed_at_the_ear_behind_the_jitter_buffer() -> 
     assert record["timeline"][-1]["what"] == "stop"
 
 
-async def test_the_persons_voice_is_timed_by_its_sound_not_by_when_they_were_asked_to_speak() -> None:
+async def test_the_persons_voice_is_timed_by_its_sound_and_not_by_when_their_script_speaks() -> None:
     async def bot(socket: ServerConnection) -> None:
         async for _ in socket:
             pass
 
     record = await streamed(bot, says="hello", seconds=1.5)
     (starts,), (stops,) = when(record, "person_starts"), when(record, "person_stops")
-    assert 0.45 < starts < 0.7  # 0.3 s until it is told, 0.2 s of silence before the word
+    assert 0.45 < starts < 0.7  # the script speaks after 0.3 s, and the clip has 0.2 s of silence in front
     assert 0.25 < stops - starts < 0.5
 
 
@@ -86,7 +87,7 @@ async def test_a_clear_ends_the_bots_voice_at_once() -> None:
     assert record["late_frames"] == 0
 
 
-async def test_a_bot_that_closes_is_told_from_a_call_that_ends() -> None:
+async def test_the_timeline_tells_a_bot_that_closes_from_a_call_that_ends() -> None:
     async def bot(socket: ServerConnection) -> None:
         await socket.recv()
 
@@ -94,22 +95,22 @@ async def test_a_bot_that_closes_is_told_from_a_call_that_ends() -> None:
     assert [entry["what"] for entry in record["timeline"]] == ["bot_closes"]
 
 
-def test_an_ear_that_runs_dry_in_mid_speech_counts_the_hole() -> None:
-    ear = Ear(jitter_s=0.0)
+def test_an_earpiece_that_runs_dry_in_mid_sentence_counts_the_hole() -> None:
+    ear = Earpiece(jitter_s=0.0)
     loud = clip("hello")[800:1600]
     ear.play(loud)
-    for _ in range(9):  # five ticks of sound, four of nothing
+    for _ in range(9):  # five ticks of sound, then four without any
         ear.tick()
     ear.play(loud)
     assert (ear.late_frames, ear.longest_hole * TICK_S) == (4, pytest.approx(0.08))
-    for _ in range(5 + 11):  # more than 200 ms: a pause, and no hole
+    for _ in range(5 + 11):  # more than 200 ms: that is a pause and no hole
         ear.tick()
     ear.play(loud)
     assert ear.late_frames == 4
 
 
 def test_silence_after_a_clear_is_no_hole() -> None:
-    ear = Ear(jitter_s=0.0)
+    ear = Earpiece(jitter_s=0.0)
     ear.play(clip("hello")[800:2400])
     ear.tick()
     ear.clear()

@@ -1,4 +1,4 @@
-"""As much of a dialer as an eval needs: it takes what the bot tells during a call, and its report at the end."""
+"""A desk that takes the bot's reports: as much of a dialer as an eval needs."""
 
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,13 +8,11 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from campaigns.call import Report
-
-_PATH = "/reports"
+from campaigns.call import REPORTS_PATH, Report
 
 
-class Dialer:
-    """Listens on a free port of this machine while it is open."""
+class ReportDesk:
+    """Listens on a free port of this machine, from `with` to its end."""
 
     def __init__(self) -> None:
         self._reports: dict[str, Report] = {}
@@ -23,11 +21,11 @@ class Dialer:
 
     @property
     def report_url(self) -> str:
-        """Where the bot's report goes."""
-        return f"http://127.0.0.1:{self._server.server_port}{_PATH}"
+        """The URL for the bot's reports."""
+        return f"http://127.0.0.1:{self._server.server_port}{REPORTS_PATH}"
 
     def report(self, attempt_id: str, *, within_s: float) -> Report | None:
-        """Wait for the report of an attempt; None if it does not come."""
+        """Wait for the report of an attempt; None if it does not come within this time."""
         deadline = time.monotonic() + within_s
         with self._arrived:
             self._arrived.wait_for(lambda: attempt_id in self._reports, timeout=deadline - time.monotonic())
@@ -49,20 +47,20 @@ class Dialer:
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         take = self._take
 
-        class Desk(BaseHTTPRequestHandler):
+        class ReportHandler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
-                if urlsplit(self.path).path == _PATH:
+                if urlsplit(self.path).path == REPORTS_PATH:
                     try:
                         take(Report.model_validate_json(body))
                     except ValidationError:
                         self.send_error(422)
                         return
-                self.send_response(200)  # whatever else it tells or asks: nothing is known here
+                self.send_response(200)  # the bot's other messages need no answer here
                 self.end_headers()
                 self.wfile.write(b"{}")
 
             def log_message(self, *_: object) -> None:  # type: ignore[override]
                 pass
 
-        return Desk
+        return ReportHandler
