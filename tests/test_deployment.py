@@ -65,9 +65,9 @@ def test_the_composed_commands_start(server: EmbeddedRedis, tmp_path: Path) -> N
         for service in ("worker", "beat", "callbacks"):
             command = COMPOSE[service]["command"].replace("8000", str(port)).split()
             processes.start(service, command, environment)
-        wait_for_port(port, processes, 60)
+        wait_for_port(port, processes, 300)
         assert httpx.get(f"http://127.0.0.1:{port}/healthz").status_code == 200
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while "ready." not in (tmp_path / "worker.log").read_text() and time.monotonic() < deadline:
             processes.check()
             time.sleep(0.2)
