@@ -238,9 +238,9 @@ def ring_while_all_is_in_time(stage: Stage, pulse: Pulse, name: str) -> None:
         began = began or (time.monotonic() if status.live else 0.0)
         is_full = not pulse.is_in_time or (began and time.monotonic() > began + HOLD_S)
         if is_full and sum(bool(call["answered_at"]) for call in up(stage)) >= 2:
-            break
+            stage.store.set_state(name, CampaignState.STOPPED)
+            return
         time.sleep(0.2)
-    stage.store.set_state(name, CampaignState.STOPPED)
 
 
 def up(stage: Stage) -> list[dict]:

@@ -1,7 +1,6 @@
 """The drills: one calamity at a time. The time that each costs is measured by the telephone network's records."""
 
 import csv
-import json
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from .auditor import Verdict
+from .auditor import Verdict, read_records
 from .cast import QUIET, Cast, assemble
 from .run import enqueue, finish, left
 from .stage import ROOT, Stage
@@ -210,7 +209,7 @@ def _spent(stage: Stage, cast: Cast) -> list[str]:
     """Return a sentence for each number that lost an attempt though the carrier was busy or refused the whole account."""
     refused: set[str] = set()
     calls: Counter[str] = Counter()
-    for record in map(json.loads, stage.records.read_text("utf-8").splitlines()):
+    for record in read_records(stage.records):
         if record["record"] == "request" and record["status"] in {401, 403, 429}:
             refused.add(record["to"])
         elif record["record"] == "call":
