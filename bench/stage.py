@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.capacity import Pulse
 from bench.dialer import Dialer
 from bench.turnstile import Turnstile
 from worker.machine.processes import Processes, free_port, wait_for_port
@@ -23,7 +24,7 @@ AGENTS: Final[Mapping[str, str]] = {OURS: "bot:bot", RIVAL: "bench.rival:bot"}
 APP_ID: Final = "2000000000000000001"
 CALLER_ID: Final = "+12125550100"
 NETWORK_KEY: Final = "KEYsandbox"
-READY_S: Final = 90.0
+READY_S: Final = 300.0
 
 TTS_MS: Final = 200.0
 LLM_MS: Final = 400.0
@@ -56,8 +57,9 @@ class Stage:
         self.placed = 0
         self._ports = {name: free_port() for name in ("network", "providers", *agents)}
         self._processes = Processes(folder)
-        self._turnstile = Turnstile(free_port(), self._ports["providers"]) if counted else None
+        self._turnstile = Turnstile(self._ports["providers"]) if counted else None
         self._pids: dict[str, int] = {}
+        self.pulse = Pulse([], [])  # until the processes run
         self._commands = {
             "network": ["bench.network", "--jitter-s", str(jitter_s), "--seed", str(seed)],
             "providers": ["sandbox.providers"],
@@ -76,17 +78,25 @@ class Stage:
             for port in self._ports.values():
                 await asyncio.to_thread(wait_for_port, port, self._processes, READY_S)
             await self.providers(LATENCIES)
+            self.pulse = self._pulse()
+            self.pulse.__enter__()
         except BaseException:
             await self.__aexit__()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.pulse.__exit__, None, None, None)
         await asyncio.to_thread(self._processes.stop)
         await self.client.aclose()
         await self.dialer.stop()
         if self._turnstile:
             self._turnstile.stop()
+
+    def _pulse(self) -> Pulse:
+        agents = [self.agent(name, "http", "/livez") for name in AGENTS if name in self._ports]
+        urls = [*agents, self.network("/"), f"http://127.0.0.1:{self._ports['providers']}/"]
+        return Pulse(urls, list(self._pids.values()))
 
     def _environment(self) -> dict[str, str]:
         provider = f"127.0.0.1:{self._turnstile.port if self._turnstile else self._ports['providers']}"

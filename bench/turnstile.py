@@ -1,23 +1,24 @@
-"""A door that counts who goes through: TCP connections to the providers, forwarded."""
+"""A TCP proxy in front of the providers that counts the connections."""
 
 import asyncio
 from contextlib import suppress
 
 
 class Turnstile:
-    """Forwards from a port of its own to another one of this machine."""
+    """Forwards from a port of its own to another port of this machine. The port is known once `start` has returned."""
 
-    def __init__(self, port: int, to: int) -> None:
-        self.port, self.passed = port, 0
+    def __init__(self, to: int) -> None:
+        self.port = self.passed = 0
         self._to = to
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Open."""
-        self._server = await asyncio.start_server(self._pass, "127.0.0.1", self.port)
+        """Listen on any free port."""
+        self._server = await asyncio.start_server(self._pass, "127.0.0.1", 0)
+        self.port = int(self._server.sockets[0].getsockname()[1])
 
     def stop(self) -> None:
-        """Let nobody in any more."""
+        """Accept no more connections."""
         if self._server:
             self._server.close()
 

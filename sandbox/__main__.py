@@ -4,6 +4,7 @@ import argparse
 import base64
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -21,7 +22,7 @@ API_KEY: Final = "KEYsandbox"
 PROVIDER_KEY: Final = "sandbox"
 APP_ID: Final = "2000000000000000001"
 NUMBER: Final = "+12125550100"
-READY_S: Final = 60.0
+READY_S: Final = 300.0
 
 
 class DidNotStart(RuntimeError):
@@ -119,9 +120,13 @@ def start(given: argparse.Namespace, children: Children) -> dict[str, str]:
 
 
 def _port(host: str, wanted: int) -> int:
-    """Return `wanted` if it is free, or any free port for 0; raises PortTaken."""
+    """Return `wanted` if it is free, or for 0 a free port that no other caller is given for a minute; raises PortTaken."""
     with bind(host, wanted) as sock:
-        return int(sock.getsockname()[1])
+        address = sock.getsockname()
+        if not wanted:
+            with socket.create_connection(address):
+                sock.accept()[0].close()
+        return int(address[1])
 
 
 def main() -> int:

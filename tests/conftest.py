@@ -26,7 +26,7 @@ def server() -> Iterator[EmbeddedRedis]:
 
 @pytest.fixture
 def store(server: EmbeddedRedis) -> Store:
-    store = Store.at(server.url)
+    store = Store.at(server.url, timeout_s=60)
     store._redis.flushall()
     return store
 

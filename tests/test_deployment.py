@@ -76,7 +76,7 @@ def test_the_composed_commands_start_in_the_dialers_image(dialer: Built, server:
     running = {name: dialer.start(line, tmp_path / f"{name}.log", **environment) for name, line in commands.items()}
     logs = {name: tmp_path / f"{name}.log" for name in running}
     try:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 300
         while True:
             dead = [name for name, process in running.items() if process.poll() is not None]
             assert not dead, {name: logs[name].read_text() for name in dead}

@@ -16,7 +16,7 @@ def dialout(*words: str, cwd: Path, **environment: str) -> subprocess.CompletedP
     clean = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG"}}
     return subprocess.run(
         [sys.executable, "-m", "worker.cli", *words],
-        cwd=cwd, env=clean | {"PYTHONPATH": str(ROOT)} | environment, capture_output=True, text=True, timeout=90, check=False,
+        cwd=cwd, env=clean | {"PYTHONPATH": str(ROOT)} | environment, capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
 
 

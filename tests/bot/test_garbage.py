@@ -1,4 +1,4 @@
-"""Bad input at the agent's door: what is no call is turned away unheard; what is garbage within a call is skipped."""
+"""Bad input for the agent: a stream that is no call of ours is refused before a provider is asked, and garbage in a call is skipped."""
 
 import base64
 import json
@@ -31,6 +31,9 @@ from worker.machine.processes import Processes, free_port, wait_for_port
 pytestmark = pytest.mark.calls
 
 SECRET = "a brief secret"
+PATIENCE_S = 300.0
+"""No verdict hangs on this: it ends what would never end."""
+
 CONNECTED = {"event": "connected", "version": "1.0.0"}
 FORMAT = {"encoding": "PCMU", "sample_rate": 8000, "channels": 1}
 SILENCE = base64.b64encode(b"\xff" * 160).decode()
@@ -59,7 +62,7 @@ def start_agent(processes: Processes, folder: Path, name: str, providers: str) -
         "CARTESIA_BASE_URL": f"ws://{providers}/tts/websocket", "BRIEF_SECRET": SECRET, "LOGURU_LEVEL": "INFO",
     }  # fmt: skip
     processes.start(name, ["sandbox.agent", "bot:bot", "--port", str(port)], environment)
-    wait_for_port(port, processes, timeout_s=90)
+    wait_for_port(port, processes, timeout_s=PATIENCE_S)
     return AgentProcess(f"ws://127.0.0.1:{port}/ws", folder / f"{name}.log", providers)
 
 
@@ -72,7 +75,7 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Proces
 
 @pytest.fixture(scope="module")
 def nobody() -> Iterator[socket.socket]:
-    """Where the door's agent would find its providers: whoever connects is waiting in line."""
+    """A socket where the agent would find its providers. A connection to it waits to be accepted, and so is noticed."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         sock.listen()
@@ -91,20 +94,20 @@ def agent(processes: tuple[Processes, Path]) -> AgentProcess:
     """An agent that can hold a call."""
     port = free_port()
     processes[0].start("providers", ["sandbox.providers", "--port", str(port), "--key", "k"], {})
-    wait_for_port(port, processes[0], timeout_s=90)
+    wait_for_port(port, processes[0], timeout_s=PATIENCE_S)
     return start_agent(*processes, "agent", f"127.0.0.1:{port}")
 
 
 @pytest.fixture(autouse=True)
 def unharmed(request: pytest.FixtureRequest) -> Iterator[None]:
-    """After each test: nobody is on the line, and nothing was raised."""
+    """After each test, no call is left, and nothing was raised."""
     if not (used := {"door", "agent"} & set(request.fixturenames)):
         yield
         return
     agent: AgentProcess = request.getfixturevalue(used.pop())
     said_before = len(agent.log.read_text("utf-8"))
     yield
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while agent.sessions and time.monotonic() < deadline:
         time.sleep(0.1)
     assert agent.sessions == 0
@@ -115,7 +118,7 @@ def unharmed(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def reports() -> Iterator[tuple[str, list[Report]]]:
-    """Where reports go, and those that came."""
+    """The URL for reports, and the reports that have arrived."""
     came: list[Report] = []
 
     class ReportDoor(BaseHTTPRequestHandler):
@@ -146,8 +149,8 @@ def send(call: ClientConnection, message: Any) -> None:
     call.send(message if isinstance(message, str | bytes) else json.dumps(message))
 
 
-def verdict(agent: AgentProcess, *messages: Any, within_s: float = 20) -> int | None:
-    """Send messages and return with what code the agent closes, having said nothing; None: it has spoken."""
+def verdict(agent: AgentProcess, *messages: Any, within_s: float = PATIENCE_S) -> int | None:
+    """Send messages; return the code with which the agent closes the stream, or None if it speaks instead."""
     with connect(agent.url, compression=None) as call:
         with suppress(ConnectionClosed):
             for message in messages:
@@ -235,7 +238,7 @@ def test_whatever_comes_first_is_refused(door: AgentProcess, nobody: socket.sock
 
 def test_whoever_says_nothing_is_not_waited_for(door: AgentProcess, nobody: socket.socket) -> None:
     began = time.monotonic()
-    assert verdict(door, CONNECTED, within_s=HANDSHAKE_S + 30) == 1008
+    assert verdict(door, CONNECTED) == 1008
     assert time.monotonic() - began > HANDSHAKE_S - 1
     with pytest.raises(TimeoutError):
         nobody.accept()
@@ -293,7 +296,9 @@ GARBAGE: list[Any] = [
 ]  # fmt: skip
 
 
-def until(call: ClientConnection, wanted: Callable[[dict[str, Any]], bool], within_s: float = 30) -> dict[str, Any]:
+def until(
+    call: ClientConnection, wanted: Callable[[dict[str, Any]], bool], within_s: float = PATIENCE_S
+) -> dict[str, Any]:
     deadline = time.monotonic() + within_s
     while True:
         message = json.loads(call.recv(timeout=max(0.1, deadline - time.monotonic())))
@@ -325,13 +330,13 @@ def hold(agent: AgentProcess, reports: tuple[str, list[Report]], garbage: list[A
     return reported(came)
 
 
-def problems(report: Report) -> list[str]:
-    """Return what went wrong, except that the machine was too slow: that says nothing about garbage."""
+def problems_of(report: Report) -> list[str]:
+    """Return the report's problems, but for those of a machine that is too slow for the call."""
     return [problem for problem in report.problems if not problem.startswith("overloaded:")]
 
 
 def reported(came: list[Report]) -> Report:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while not came and time.monotonic() < deadline:
         time.sleep(0.1)
     (report,) = came
@@ -343,7 +348,7 @@ def test_garbage_in_mid_call_is_skipped_and_the_call_goes_on(
 ) -> None:
     report = hold(agent, reports, GARBAGE)
     assert (report.disposition, report.reason) == (Disposition.DO_NOT_CALL, "pressed 9 to opt out")
-    assert problems(report) == []
+    assert problems_of(report) == []
     assert report.ended_by == "bot"
 
 
@@ -429,4 +434,4 @@ def test_no_frames_end_a_call_or_are_a_problem_to_it(
     agent: AgentProcess, reports: tuple[str, list[Report]], garbage: list[str | bytes]
 ) -> None:
     report = hold(agent, reports, garbage)
-    assert (report.disposition, problems(report)) == (Disposition.DO_NOT_CALL, [])
+    assert (report.disposition, problems_of(report)) == (Disposition.DO_NOT_CALL, [])

@@ -1,4 +1,4 @@
-"""`python -m tests.chaos`, the short form of both; `… drills` and `… storm` with options for the long one."""
+"""`python -m tests.chaos` runs the short forms of both; `… drills` and `… storm` take options for the long forms."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from .cast import assemble
-from .drills import drill
+from .drills import PACE_BACK_S, RECOVERY_S, drill
 from .run import describe, storm
 from .weather import Mood
 
@@ -27,7 +27,7 @@ def main() -> int:
     short.add_argument("--calamity-every-s", type=float, default=12.0)
     short.add_argument("--longest-cut-s", type=float, default=8.0)
     short.add_argument("--storm-s", type=float, default=6.0)
-    short.add_argument("--limit-s", type=float, default=420.0)
+    short.add_argument("--limit-s", type=float, default=1800.0, help="ends a run that would never end")
     short.add_argument("--seed", type=int, default=1)
     single = what.add_parser("drills", help="one calamity at a time, measured")
     single.add_argument("--away-s", type=float, default=12.0, help="how long Redis is away")
@@ -47,7 +47,7 @@ def main() -> int:
         print(f"{name}: {words}", flush=True)
         return name, good, words
 
-    # Side by side: both wait more than they work, and each has processes, ports and records of its own.
+    # Both wait more than they work, so they run side by side. Each has processes, ports and records of its own.
     with ThreadPoolExecutor() as pool:
         verdicts = list(pool.map(run, chosen))
     passed = all(good for _, good, _ in verdicts)
@@ -80,8 +80,9 @@ def _drills(folder: Path, given: argparse.Namespace) -> tuple[bool, str]:
         print(sentence)
     recovery = max(*done.after_worker_killed_s, *done.after_redis_killed_s, *done.after_redis_away_s)
     return not done.problems, (
-        f"the next dial within {recovery} s of every restart, the pace back {done.pace_back_after_s} s after the 429s, "
-        f"{done.verdict.contacts:,} contacts: {done.verdict}"
+        f"the next dial within {recovery} s of every restart (at most {RECOVERY_S * done.slowness:.0f}), the pace back "
+        f"{done.pace_back_after_s} s after the 429s (at most {PACE_BACK_S * done.slowness:.0f}) on a machine that starts "
+        f"a process {done.slowness:.1f} times as slowly as usual; {done.verdict.contacts:,} contacts: {done.verdict}"
     )
 
 

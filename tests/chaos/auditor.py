@@ -1,4 +1,4 @@
-"""The auditor: reads the telephone network's records and the files, and nothing of the dialer's but its results."""
+"""The auditor reads the telephone network's records and the files of a run. Of the dialer it reads the results only."""
 
 import csv
 import json
@@ -15,10 +15,10 @@ from zoneinfo import ZoneInfo
 from .cast import DELAYS, MAX_ATTEMPTS, Cast, Part
 
 TOLERANCE_S: Final = 0.3
-"""Between the clock of the dialer's store and the network's, both of this machine."""
+"""How far the clocks of the dialer's store and of the network may differ: both are clocks of this machine."""
 
 _DEFINITE: Final = {401, 402, 403, 404, 422, 429}
-"""Answers after which the same attempt may be sent again: nothing rang."""
+"""Status codes after which the same attempt may be sent again: no telephone rang."""
 
 _FITS: Final[Mapping[str, set[str]]] = {
     "busy": {"busy"},
@@ -38,12 +38,12 @@ _FITS: Final[Mapping[str, set[str]]] = {
         "failed",
     },
 }
-"""What may become of a call that ended so, by the network's word."""
+"""The dispositions that fit each status of a call in the network's records."""
 
 
 @dataclass
 class Verdict:
-    """What was proven, and what was not."""
+    """What the auditor has counted, and what it has found."""
 
     contacts: int = 0
     calls: int = 0
@@ -68,7 +68,7 @@ class Verdict:
         return ", ".join(f"{len(getattr(self, kind))} {kind.replace('_', ' ')}" for kind in kinds)
 
     def sentences(self) -> list[str]:
-        """All that was found."""
+        """Return everything that was found, a sentence each."""
         return [*self.rung_twice, *self.lost, *self.outside_the_rules, *self.wrong]
 
 
@@ -84,17 +84,17 @@ class Rung:
 
     @property
     def contact(self) -> str:
-        """The contact within its campaign."""
+        """The contact's id."""
         return self.attempt.partition("#")[0]
 
     @property
     def number(self) -> int:
-        """Which of the contact's attempts this is."""
+        """The attempt's number: 1 is the contact's first."""
         return int(self.attempt.partition("#")[2])
 
 
 def audit(cast: Cast, records: Path) -> Verdict:
-    """Compare the network's records with the files of a run that is over."""
+    """Compare the network's records with the files of a run that has ended."""
     verdict = Verdict()
     posts, calls = _read(records)
     for call in calls.values():
@@ -116,6 +116,12 @@ def audit(cast: Cast, records: Path) -> Verdict:
     return verdict
 
 
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """Return the network's records so far. It may be writing: a last line that is not complete yet is left out."""
+    lines = path.read_bytes().split(b"\n")[:-1]
+    return [json.loads(line) for line in lines]
+
+
 def audit_posts(records: Path) -> list[str]:
     """Return a sentence for every attempt that was sent twice, while a run goes on."""
     verdict = Verdict()
@@ -124,13 +130,10 @@ def audit_posts(records: Path) -> list[str]:
 
 
 def _read(records: Path) -> tuple[dict[str, list[Mapping[str, Any]]], dict[str, Mapping[str, Any]]]:
-    """Return the requests by attempt and the calls by sid; a last line that is still being written is left out."""
+    """Return the requests by attempt and the calls by sid."""
     posts: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
     calls: dict[str, Mapping[str, Any]] = {}
-    for line in records.read_text("utf-8").splitlines(keepends=True):
-        if not line.endswith("\n"):
-            break
-        record = json.loads(line)
+    for record in read_records(records):
         if record["record"] == "request":
             posts[_attempt_of(record)].append(record)
         elif record["record"] == "call" and record["direction"] == "outbound":
@@ -205,7 +208,7 @@ def _intervals(ones: list[Rung], verdict: Verdict) -> None:
 
 
 def _want_another_call(cast: Cast) -> set[str]:
-    """Return the numbers of people who always ask to be called again: the law lets them wait for the next day."""
+    """Return the numbers of people who always ask to be called again. By law they must wait until the next day."""
     return {row["phone"] for row in _rows(cast.people) if row["person"] == "callback"}
 
 
@@ -222,12 +225,12 @@ def _per_contact(part: Part, rung: list[Rung], verdict: Verdict, *, shared: set[
             verdict.lost.append(f"{part.name}, {row['phone']}: no outcome, {was}")
             continue
         verdict.dispositions[result["disposition"]] += 1
-        # A number in both files has calls of both campaigns, which the network cannot tell apart: one of them must fit,
-        # and an attempt of which nobody knows may have had none.
+        # A number in both files has calls of both campaigns, and the network cannot tell them apart: one of them must fit.
+        # An unconfirmed attempt may have had no call.
         final = [one.status for one in last[row["phone"], int(result["attempts"])]]
         unknown = row["phone"] in shared and result["disposition"] == "unconfirmed"
-        # Who waited for a next attempt when the campaign was stopped is canceled, whatever the last one came to. After a
-        # talk, only they wait who asked for another, and a number in both files, for the other campaign's calls.
+        # A contact that waited for its next attempt when the campaign was stopped is canceled, whatever its last attempt
+        # came to. After a talk, a contact waits only if it asked for another call, or is in both files.
         stopped = result["disposition"] == "canceled" and "stopped" in result["reason"]
         stopped = stopped and ("completed" not in final or row["phone"] in held)
         if (

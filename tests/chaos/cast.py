@@ -1,4 +1,4 @@
-"""Whom a run rings: two campaigns with their files, people with habits, numbers nobody may ring, and a poison row."""
+"""Who is rung in a run: two campaigns with their files, people with habits, numbers that nobody may ring, and a poison row."""
 
 import csv
 import random
@@ -10,7 +10,7 @@ from typing import Final
 
 QUIET: Final = {"rejects": 30, "not_in_service": 25, "busy": 6, "busy>rejects": 15, "no_answer>not_in_service": 8,
                 "no_answer": 4, "unreachable>rejects": 12}  # fmt: skip
-"""People who never talk: a dial, a few callbacks, an end."""
+"""People who never talk, by weight. Each costs a dial and a few callbacks."""
 
 TALKERS: Final = {
     "talks": 4,
@@ -21,7 +21,7 @@ TALKERS: Final = {
     "voicemail": 2,
     "callback": 2,
 }
-"""People who keep the bot busy for some ten seconds each."""
+"""People who keep the bot busy for about ten seconds each, by weight."""
 
 DELAYS: Final = {"busy": 4, "no_answer": 6, "failed": 3, "canceled": 3, "unconfirmed": 5, "callback": 3, "voicemail": 3}
 """Seconds to the next attempt, by disposition."""
@@ -44,7 +44,7 @@ calls_per_second = {rate}
 lines = {lines}
 [call]
 ring_timeout_s = 15
-time_limit_s = 45
+time_limit_s = {time_limit_s}
 [brakes]
 canary = 0
 failed = 1.0
@@ -82,7 +82,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Cast:
-    """All that a run needs to be told, and an auditor to know."""
+    """Everything that a run is given, and that the auditor must know."""
 
     parts: tuple[Part, ...]
     people: Path
@@ -92,12 +92,12 @@ class Cast:
 
 def assemble(
     folder: Path, count: int, *, rate: float, lines: int, talkers: float, seed: int, kinds: Mapping[str, int] = QUIET,
-    opens_in_s: float = 60.0, one_campaign: bool = False,
+    opens_in_s: float = 60.0, one_campaign: bool = False, time_limit_s: int = 45,
 ) -> Cast:  # fmt: skip
     """Write the files of a run with `count` contacts, a share of `talkers` among them."""
     dice = random.Random(seed)
     now = datetime.now(UTC)
-    # One zone is open all along; in one it becomes nine a minute after the start; in one it has struck eight before.
+    # One zone is open throughout. In one it becomes nine o'clock a minute after the start. In one it is past eight already.
     opens = now + timedelta(seconds=opens_in_s)
     window = (f"{opens:%M:%S}", f"{now - timedelta(minutes=1):%M:%S}")
     here = now.hour
@@ -117,7 +117,7 @@ def assemble(
         part.folder.mkdir(parents=True)
         delays = "".join(f'{key} = ["{s}s", "{s}s"]\n' for key, s in DELAYS.items())
         toml = _TOML.format(
-            start=start, end=end, rate=rate, lines=lines, attempts=MAX_ATTEMPTS, delays=delays
+            start=start, end=end, rate=rate, lines=lines, attempts=MAX_ATTEMPTS, delays=delays, time_limit_s=time_limit_s
         )  # fmt: skip
         (part.folder / "campaign.toml").write_text(toml, "utf-8")
         (part.folder / "greeting.j2").write_text(_GREETING, "utf-8")
@@ -126,7 +126,7 @@ def assemble(
             writer = csv.writer(file)
             writer.writerow(["phone", "name", "day", "divisor", "timezone"])
             for n in range(count // len(names)):
-                # A few numbers stand in both files: one phone, two campaigns.
+                # A few numbers are in both files: one telephone, two campaigns.
                 shared = not one_campaign and n % 50 == 0
                 phone = f"+1212{2_000_000 + (0 if shared else number * 2_500_000) + n * 37}"
                 chosen = TALKERS if dice.random() < talkers else kinds
@@ -144,6 +144,6 @@ def assemble(
 
 
 def _zone(offset_h: int) -> str:
-    """Return the zone so many hours ahead of UTC; its name has the sign of POSIX, the other way round."""
+    """Return the zone so many hours ahead of UTC. Its name has the POSIX sign, which is the opposite one."""
     offset_h = (offset_h + 11) % 24 - 11
     return f"Etc/GMT{-offset_h:+d}" if offset_h else "Etc/GMT"

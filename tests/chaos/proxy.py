@@ -38,6 +38,10 @@ class Proxy:
         """Set the trap; it replaces one that has not sprung."""
         self._trap = trap
 
+    def disarm(self) -> None:
+        """Take away a trap that has not sprung: nothing is killed from now on."""
+        self._trap = None
+
     def cut(self, seconds: float, *, silently: bool) -> None:
         """Cut the network for a while: connections are closed and refused, or hang without a word."""
         asyncio.run_coroutine_threadsafe(self._cut(seconds, silently=silently), self._loop)

@@ -59,7 +59,7 @@ def finish(stage: Stage, cast: Cast) -> Verdict:
     """Stop what is still closed, write the results, close the books, and have them audited."""
     for part in cast.parts:
         stage.dialout("stop", part.name)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while time.monotonic() < deadline and any(stage.store.reading.status(part.name).due for part in cast.parts):
         time.sleep(0.3)
     for part in cast.parts:

@@ -104,7 +104,7 @@ class Stage:
             for name in self._commands:
                 self._start(name)
             for port in self.ports.values():
-                wait_for_port(port, self._processes, 90)
+                wait_for_port(port, self._processes, 300)
             self._watch.start()
         except BaseException:
             self.__exit__()
@@ -125,12 +125,12 @@ class Stage:
 
     def faults(self, **switches: Any) -> None:
         """Switch the network's faults."""
-        answer = httpx.post(f"http://127.0.0.1:{self.ports['telnyx']}/sandbox/faults", json=switches, timeout=30)
+        answer = httpx.post(f"http://127.0.0.1:{self.ports['telnyx']}/sandbox/faults", json=switches, timeout=300)
         assert answer.json() == {"ok": True}, answer.text
 
     def posts(self) -> list[dict[str, Any]]:
         """Return the dials that have reached the network so far."""
-        return httpx.get(f"http://127.0.0.1:{self.ports['telnyx']}/sandbox/requests", timeout=60).json()
+        return httpx.get(f"http://127.0.0.1:{self.ports['telnyx']}/sandbox/requests", timeout=300).json()
 
     def kill(self, name: str, how: str = "at random") -> None:
         """End a process as a power cut would. It is restarted."""
@@ -150,7 +150,7 @@ class Stage:
             os.kill(process.pid, signal.SIGSTOP)
             threading.Timer(seconds, _go_on, [process]).start()
 
-    def dialout(self, *arguments: str, patience: int = 20) -> str:
+    def dialout(self, *arguments: str, patience: int = 100) -> str:
         """Run the command, again if the record is away, and return what it printed."""
         environment = os.environ | self._environment | {"REDIS_URL": self.redis.url, "PYTHONPATH": str(self._code)}
         for _ in range(patience):
@@ -189,7 +189,7 @@ class Stage:
                         self._killed.pop(name, None)
                         self._start(name)
                 if self.redis._process and self.redis._process.poll() is not None and not self.hold_redis:
-                    self.redis.start(60)
+                    self.redis.start(600)
 
 
 def _go_on(process: subprocess.Popen[str]) -> None:

@@ -1,13 +1,15 @@
-"""The harness finds what it is there to find: a dialer that breaks a promise is caught, and ours, in the same drill, is not."""
+"""The harness bites: it catches a dialer that breaks a promise, and finds nothing in ours after the same troubles."""
 
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from celery import Celery
 
@@ -18,6 +20,8 @@ from .run import enqueue, finish, left
 from .stage import ROOT, Stage
 
 PACKAGES = ("worker", "campaigns", "sandbox")
+PATIENCE_S = 600.0
+"""No verdict hangs on this: it ends what would never end."""
 
 DIAL = "worker/dialing/dial.py"
 
@@ -66,7 +70,7 @@ def mutated(folder: Path, changes: list[tuple[str, str, str]]) -> Path:
     for name, old, new in changes:
         file = folder / name
         text = file.read_text("utf-8")
-        assert text.count(old) == 1, f"{name} has no such line any more: {old}"
+        assert text.count(old) == 1, f"{name} no longer has this line: {old}"
         file.write_text(text.replace(old, new), "utf-8")
     return folder
 
@@ -81,13 +85,14 @@ def the_worker_dies_once_the_phone_rings(stage: Stage, _: Cast) -> None:
 
 
 def every_message_comes_six_times(stage: Stage, cast: Cast) -> None:
-    """Once the first phone rings: while the campaign is paused, a message changes nothing whoever takes it."""
+    """Send them once the first phone rings: a message changes nothing while the campaign is paused."""
     store = stage.store
     ids = [f"{contact_id}#1" for part in cast.parts for contact_id in store.contacts.waiting(part.name, 50)]
 
     def send() -> None:
-        while not stage.posts():
-            time.sleep(0.1)
+        with suppress(httpx.HTTPError):  # the run may be over before the first phone rings
+            while not stage.posts():
+                time.sleep(0.1)
         with Celery(broker=f"redis+socket://{stage.redis.socket}?virtual_host=0") as queue:
             queue.conf.broker_transport_options = {"global_keyprefix": "celery:"}
             for attempt_id in ids * 6:
@@ -105,11 +110,11 @@ def staged(folder: Path) -> Cast:
 
 
 def sent_twice(folder: Path, changes: list[tuple[str, str, str]], trouble: Callable[[Stage, Cast], None]) -> list[str]:
-    """Run a dialer with some lines changed through some trouble; return what the auditor found within a minute."""
+    """Run a dialer with some lines changed through some trouble; return what the auditor found."""
     cast, code = staged(folder / "run"), mutated(folder / "code", changes)
     with Stage(folder / "run", cast.people, rate=20, lines=20, code=code, bot=False) as stage:
         enqueue(stage, cast, before=lambda: trouble(stage, cast))
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while not (found := audit_posts(stage.records)) and time.monotonic() < deadline:
             time.sleep(0.5)
     return found
@@ -126,7 +131,7 @@ def ours(folder: Path) -> tuple[Verdict, list[str]]:
 
     with Stage(folder, cast.people, rate=20, lines=20, bot=False) as stage:
         enqueue(stage, cast, before=trouble)
-        deadline = time.monotonic() + 200
+        deadline = time.monotonic() + PATIENCE_S
         while left(stage.store, cast) and time.monotonic() < deadline:
             time.sleep(0.3)
         return finish(stage, cast), [ending.how for ending in stage.endings]
@@ -142,7 +147,7 @@ DIALERS = {
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Any]]]:
-    """All dialers, side by side: mostly they wait."""
+    """Run all dialers side by side: mostly they wait."""
     with ThreadPoolExecutor() as pool:
         started: dict[str, Future[Any]] = {"ours": pool.submit(ours, tmp_path_factory.mktemp("ours"))}
         for name, (changes, trouble) in DIALERS.items():
@@ -150,13 +155,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[
         yield started
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("name", DIALERS)
 def test_a_dialer_that_breaks_a_promise_is_caught(name: str, runs: dict[str, Future[Any]]) -> None:
     assert runs[name].result(), "nobody noticed"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(1200)
 def test_ours_goes_through_all_of_that_and_nothing_is_found(runs: dict[str, Future[Any]]) -> None:
     verdict, killed = runs["ours"].result()
     assert verdict.clean, verdict.sentences()

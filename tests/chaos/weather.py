@@ -86,6 +86,8 @@ class Weather:
         """End all trouble but the carrier's and the callbacks' usual share."""
         self._clear.set()
         self._thread.join()
+        for proxy in self.stage.proxies.values():
+            proxy.disarm()
         self.stage.faults(create=list(CARRIER_FAULTS), callbacks=CALLBACK_FAULTS)
 
     def _run(self) -> None:

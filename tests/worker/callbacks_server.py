@@ -1,4 +1,4 @@
-"""The callbacks server as its own process, and what its visitors send: shared by the tests of its doors."""
+"""The callbacks server as a process of its own, and what its visitors send. The tests of its routes share this."""
 
 import base64
 import time
@@ -55,8 +55,8 @@ def serving(redis_url: str, folder: Path, **more: str) -> Iterator[Server]:
         process = processes.start(
             "callbacks", ["uvicorn", "worker.callbacks:app", "--port", str(port), "--log-level", "warning"], environment
         )
-        wait_for_port(port, processes)
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+        wait_for_port(port, processes, 300)
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=300) as client:
             yield Server(client, port, process, folder / "callbacks.log")
 
 
@@ -82,12 +82,12 @@ def dialed(store: Store, campaign: Campaign) -> str:
 
 
 def changed(campaign: Campaign, **update: object) -> Campaign:
-    """A campaign of its own version: the server keeps what it has read under its name and version."""
+    """Return the campaign with other values, and so with another version. The server caches by name and version."""
     return Campaign.model_validate(campaign.model_dump() | update)
 
 
 def tell(client: httpx.Client, path: str, message: BaseModel, purpose: str) -> httpx.Response:
-    """Say something as the bot does."""
+    """Send a signed message as the bot does."""
     body = message.model_dump_json().encode()
     header = sign_message(body, SECRET, purpose=purpose, now=time.time())
     return client.post(path, content=body, headers={SIGNATURE_HEADER: header})

@@ -15,12 +15,13 @@ import trustme
 from worker.machine.embedded import server_binary
 from worker.machine.processes import free_port
 
-PATIENCE_S = 60.0
+PATIENCE_S = 300.0
+"""No verdict hangs on this: what comes true comes true in seconds, and in a minute on a very slow machine."""
 
 
 @contextmanager
 def running(*options: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A server of this folder, with these options."""
+    """Run a server in this folder, with these options."""
     folder.mkdir(exist_ok=True)
     with (folder / "server.log").open("ab") as log:
         process = subprocess.Popen([server_binary(), *options], cwd=folder, stdout=log, stderr=log)

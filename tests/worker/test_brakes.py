@@ -405,7 +405,7 @@ def test_no_brake_counts_a_call_to_us(store: Store, reminder: Campaign) -> None:
 
 def test_marketing_may_not_exceed_the_laws_share_of_abandoned_calls(reminder: Campaign) -> None:
     loose = reminder.model_dump() | {"purpose": "marketing", "brakes": {"abandoned": 0.05}}
-    with pytest.raises(ValueError, match="brakes.abandoned: at most 3 % of marketing calls may be abandoned"):
+    with pytest.raises(ValueError, match=r"brakes.abandoned: at most 3 % of marketing calls may be abandoned"):
         Campaign.model_validate(loose)
     assert Campaign.model_validate(loose | {"purpose": "informational"}).brakes.abandoned == 0.05
 

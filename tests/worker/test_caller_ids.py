@@ -266,7 +266,7 @@ def call(store: Store, attempt_id: str, *, answered: bool) -> None:
 
 
 def tend(store: Store, telnyx: Server, settings: Settings) -> None:
-    carrier = Carrier(api_key="k", app_id="129", base_url=telnyx.url, timeout_s=5)
+    carrier = Carrier(api_key="k", app_id="129", base_url=telnyx.url, timeout_s=60)
     own_numbers.tend(store, carrier, settings)
     carrier.close()
 

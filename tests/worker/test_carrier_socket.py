@@ -1,4 +1,4 @@
-"""The carrier against a server that answers in every bad way, and counts. Each test asserts what the dialer does next."""
+"""The carrier against a server that answers in every bad way and counts requests. Each test asserts what the dialer does next."""
 
 import base64
 import json
@@ -106,7 +106,10 @@ def close_in_the_middle(request: Handler) -> None:
 
 
 def never_answer(request: Handler) -> None:
-    time.sleep(0.6)
+    """Say nothing until the client gives up and hangs up."""
+    request.connection.settimeout(60)
+    with suppress(OSError):
+        request.rfile.read(1)
     request.close_connection = True
 
 
@@ -132,16 +135,24 @@ def server(listening: Server) -> Server:
 
 
 @pytest.fixture(scope="module")
-def connected(listening: Server) -> Iterator[Carrier]:
-    carrier = Carrier(api_key=KEY, app_id="129", base_url=listening.url, timeout_s=0.3)
-    yield carrier
-    carrier.close()
+def connected(listening: Server) -> Iterator[dict[str, Carrier]]:
+    """A carrier that waits for any machine, and one that gives up where no answer will come."""
+    patience = {"patient": 60.0, "impatient": 1.0}
+    carriers = {
+        name: Carrier(api_key=KEY, app_id="129", base_url=listening.url, timeout_s=seconds)
+        for name, seconds in patience.items()
+    }
+    yield carriers
+    for carrier in carriers.values():
+        carrier.close()
 
 
 @pytest.fixture
-def carrier(connected: Carrier) -> Carrier:
-    connected.__dict__.pop("_account", None)  # what it has learned of the account is another test's
-    return connected
+def carrier(connected: dict[str, Carrier], request: pytest.FixtureRequest) -> Carrier:
+    params = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    carrier = connected["impatient" if params.get("behave") is never_answer else "patient"]
+    carrier.__dict__.pop("_account", None)  # what it has learned of the account is another test's
+    return carrier
 
 
 def an_order(amd_url: str | None = None, *, record: bool = False) -> DialOrder:
@@ -241,7 +252,7 @@ def test_an_address_that_is_none_pauses_the_campaign(url: str) -> None:
 
 
 def test_nothing_rang_when_the_name_of_the_carrier_cannot_be_resolved() -> None:
-    carrier = Carrier(api_key=KEY, app_id="129", base_url="http://carrier.invalid/v2", timeout_s=2)
+    carrier = Carrier(api_key=KEY, app_id="129", base_url="http://carrier.invalid/v2", timeout_s=60)
     assert type(outcome(carrier)) is CarrierBusy
     carrier.close()
 
@@ -337,7 +348,7 @@ def test_a_call_is_recorded_in_stereo_or_the_request_does_not_mention_it(server:
 
 
 def test_many_threads_share_one_carrier_and_each_order_leaves_once(server: Server) -> None:
-    carrier = Carrier(api_key=KEY, app_id="129", base_url=server.url, timeout_s=10)
+    carrier = Carrier(api_key=KEY, app_id="129", base_url=server.url, timeout_s=60)
     server.behave = answer(200, {"call_sid": "v3:1"})
     with ThreadPoolExecutor(16) as pool:
         assert set(pool.map(lambda _: dial(carrier), range(80))) == {"v3:1"}

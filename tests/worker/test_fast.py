@@ -38,7 +38,7 @@ def rehearsed(folder: Path, *options: str) -> tuple[int, dict[str, Any]]:
     """Run the command in a process of its own, as an operator does, with this environment's settings."""
     environment = os.environ | {"DIALOUT_DATA": str(folder), "LINES": "10", "CALLS_PER_SECOND": "1"}
     command = [sys.executable, "-m", "worker.cli", "rehearse", "--fast", "--json", *options]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 

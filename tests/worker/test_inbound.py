@@ -24,6 +24,7 @@ from campaigns.call import (
     verify_message,
 )
 from campaigns.campaign import WEEKDAYS, CallingWindow, Campaign
+from tests.lateness import Lateness
 from worker.rules.states import CampaignState
 from worker.store import Store
 
@@ -141,12 +142,14 @@ def test_a_stranger_can_opt_out_and_what_the_bot_says_of_them_is_taken(
     id_ = brief.attempt_id
     now = store.now()
     report = Report(report_id="r", attempt_id=id_, disposition="completed", started_at=now, ended_at=now)  # type: ignore[arg-type]
-    began = time.monotonic()
-    assert tell(callbacks, "/reports/joined", Joined(attempt_id=id_), "joined").status_code == 200
-    query = DetectionQuery(attempt_id=id_)
-    assert tell(callbacks, "/reports/detection", query, "detection").json() == {"answered_by": ""}
-    assert tell(callbacks, "/reports", report, "report").status_code == 200
-    assert time.monotonic() - began < 4
+    with Lateness() as late:
+        began = time.monotonic()
+        assert tell(callbacks, "/reports/joined", Joined(attempt_id=id_), "joined").status_code == 200
+        query = DetectionQuery(attempt_id=id_)
+        assert tell(callbacks, "/reports/detection", query, "detection").json() == {"answered_by": ""}
+        assert tell(callbacks, "/reports", report, "report").status_code == 200
+        took_s = time.monotonic() - began
+    assert took_s < 4 + late.seconds, "no detection can come, so none is waited for"
     assert not store.do_not_call.holds(STRANGER)
     for _ in range(2):
         assert tell(callbacks, "/reports/opt-out", OptOut(attempt_id=id_), "opt-out").status_code == 200

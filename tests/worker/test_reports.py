@@ -30,6 +30,7 @@ from campaigns.call import (
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
 from campaigns.places import place_of
+from tests.lateness import Lateness
 from worker.cli.why import stories
 from worker.dialing import concluding
 from worker.machine.embedded import EmbeddedRedis
@@ -171,15 +172,16 @@ def detect(client: httpx.Client, attempt_id: str, by: str) -> None:
 def test_the_answer_comes_as_soon_as_the_carrier_has_heard_who_it_is(
     callbacks: httpx.Client, store: Store, attempt: str
 ) -> None:
-    later = threading.Timer(1.0, detect, (callbacks, attempt, "human"))
-    later.start()
-    began = time.monotonic()
-    assert ask(callbacks, attempt) == "human"
-    assert 0.9 < time.monotonic() - began < 4
-    later.join()
-    began = time.monotonic()
-    assert ask(callbacks, attempt) == "human"
-    assert time.monotonic() - began < 1, "what is known is told at once"
+    with Lateness() as late:
+        began = time.monotonic()
+        later = threading.Timer(1.0, detect, (callbacks, attempt, "human"))
+        later.start()
+        assert ask(callbacks, attempt) == "human"
+        assert 0.9 < time.monotonic() - began < DETECTION_S / 2 + late.seconds
+        later.join()
+        began = time.monotonic()
+        assert ask(callbacks, attempt) == "human"
+        assert time.monotonic() - began < 1 + late.seconds, "what is known is told at once"
 
 
 def test_who_knows_of_a_machine_waits_until_its_greeting_is_over(
@@ -212,7 +214,7 @@ def test_of_several_words_the_strongest_is_told(
 def test_many_who_wait_for_nothing_hold_up_nobody_and_are_answered_in_the_end(
     callbacks: httpx.Client, store: Store, attempt: str
 ) -> None:
-    with ThreadPoolExecutor(60) as pool:
+    with ThreadPoolExecutor(60) as pool, Lateness() as late:
         began = time.monotonic()
         waiting = [pool.submit(ask, callbacks, attempt) for _ in range(60)]
         slowest = 0.0
@@ -221,9 +223,9 @@ def test_many_who_wait_for_nothing_hold_up_nobody_and_are_answered_in_the_end(
             assert callbacks.get("/healthz").status_code == 200
             slowest = max(slowest, time.monotonic() - at)
             time.sleep(0.2)
-        assert slowest < 2, "the threads were held"
+        assert slowest < 2 + late.seconds, "the threads were held"
         assert [one.result() for one in waiting] == [""] * 60
-        assert DETECTION_S - 0.5 < time.monotonic() - began < DETECTION_S + 8
+        assert DETECTION_S - 0.5 < time.monotonic() - began < DETECTION_S + 8 + late.seconds
 
 
 def test_where_no_detection_can_come_none_is_waited_for(
@@ -234,9 +236,11 @@ def test_where_no_detection_can_come_none_is_waited_for(
     assert rang
     rules = reminder.call.model_copy(update={"machine_detection": False})
     store.campaigns.define(changed(reminder, call=rules))
-    began = time.monotonic()
-    assert [ask(callbacks, attempt_id) for attempt_id in (rang, attempt)] == ["", ""]
-    assert time.monotonic() - began < 3
+    with Lateness() as late:
+        began = time.monotonic()
+        assert [ask(callbacks, attempt_id) for attempt_id in (rang, attempt)] == ["", ""]
+        took_s = time.monotonic() - began
+    assert took_s < DETECTION_S / 2 + late.seconds
 
 
 def test_only_the_bot_may_ask_and_only_about_an_attempt(callbacks: httpx.Client, store: Store, attempt: str) -> None:

@@ -8,6 +8,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from worker.store.errors import StoreError, UnknownAnswer
 
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
@@ -21,7 +22,7 @@ from worker.store.keys import ACCOUNT, Subject, keys_of
 from worker.store.redis_server import connect
 from worker.store.scripts import BEGIN, ENLIST, SCRIPTS, TICK
 from worker.store.signature import LuaScript, ScriptError, read_lua, script
-from worker.store.values import Begun, Conclusion, Reception, StoreError, UnknownAnswer
+from worker.store.values import Begun, Conclusion, Reception
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "worker" / "store" / "lua").glob("*.lua"))

@@ -11,7 +11,7 @@ from worker.cli.options import Refused
 from worker.rules import admission
 from worker.settings import Settings, SettingsError, load_settings
 from worker.store import Store
-from worker.store.values import StoreError
+from worker.store.errors import StoreError
 
 if TYPE_CHECKING:
     from worker.telnyx.carrier import Carrier

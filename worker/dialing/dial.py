@@ -22,7 +22,8 @@ from worker.rules.states import CampaignState
 from worker.rules.timing import EARLY_S, FARTHEST, slowest
 from worker.rules.verdict import Verdict, no
 from worker.store import witnesses
-from worker.store.values import Case, StoreError
+from worker.store.errors import StoreError
+from worker.store.values import Case
 from worker.telnyx.order import DialOrder
 from worker.telnyx.refusals import AccountBlocked, CarrierBusy, DialRefused, DialUnconfirmed, DialWithheld
 from worker.telnyx.texml import DocumentTooLong

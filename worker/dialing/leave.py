@@ -16,7 +16,8 @@ from worker.rules.may_ring import may_ring
 from worker.rules.rule import Rule
 from worker.rules.timing import EARLY_S, FARTHEST, LATE, POST_WITHIN_S
 from worker.rules.verdict import Verdict, no
-from worker.store.values import Begun, Case, UnknownAnswer
+from worker.store.errors import UnknownAnswer
+from worker.store.values import Begun, Case
 
 log: Final = logging.getLogger(__name__)
 

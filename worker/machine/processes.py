@@ -1,6 +1,7 @@
 """The child processes of a command: started together, watched, and ended in order."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -8,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Final, Self
@@ -17,10 +18,13 @@ WORKER: Final = ("celery", "-A", "worker", "worker")
 BEAT: Final = ("celery", "-A", "worker", "beat")
 CALLBACKS: Final = ("uvicorn", "worker.callbacks:app", "--no-access-log")
 
-READY_S: Final = 90.0
-"""How long the sandbox may take to start. A small machine needs a minute for it."""
+READY_S: Final = 300.0
+"""How long the sandbox may take to start. A small machine that does much else needs minutes for it."""
 
 _ENDINGS: Final = (signal.SIGINT, signal.SIGTERM)
+
+_PORTS: Final = range(20_000, 32_000)
+"""Below the ports that the system gives to outgoing connections: none of those takes a port while its server is restarted."""
 
 SHORTEST_LIFE_S: Final = 10.0
 """A child that dies sooner than this after its start is not started again: it would only die again."""
@@ -152,13 +156,25 @@ class Processes:
 
 
 def free_port() -> int:
-    """Return a port on which no process listens now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """Return a port on which no process listens now, and that no other caller of this function is given for a minute.
+
+    One connection is opened and closed on it. Until that is forgotten (TIME_WAIT), only a server that sets SO_REUSEADDR can
+    have the port, as all of ours do; so processes that start side by side do not take each other's ports.
+    """
+    while True:
+        address = ("127.0.0.1", random.choice(_PORTS))  # noqa: S311 - for variety, not for secrets
+        with suppress(OSError), socket.socket() as probe, socket.socket() as listening:
+            probe.bind(address)
+            probe.close()
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(1)
+            with socket.create_connection(address):
+                listening.accept()[0].close()
+            return address[1]
 
 
-def wait_for_port(port: int, processes: Processes, timeout_s: float = 30.0) -> None:
+def wait_for_port(port: int, processes: Processes, timeout_s: float = 120.0) -> None:
     """Wait until a process listens on a port; raises ProcessDied if a child dies first, or none does in time."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
