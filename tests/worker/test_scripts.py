@@ -19,7 +19,7 @@ from worker.store.base import Database
 from worker.store.constants import CONSTANTS
 from worker.store.keys import ACCOUNT, Subject, keys_of
 from worker.store.redis_server import connect
-from worker.store.scripts import BEGIN, ENLIST, SCRIPTS, TICK
+from worker.store.scripts import BEGIN, ENLIST, SCRIPTS, SHARED, TICK
 from worker.store.signature import LuaScript, ScriptError, read_lua, script
 from worker.store.values import Begun, Conclusion, Reception, StoreError, UnknownAnswer
 
@@ -33,7 +33,7 @@ def code_of(text: str) -> str:
 
 
 def test_each_file_is_a_declared_script_and_each_declared_script_has_a_file() -> None:
-    assert {file.stem for file in FILES} == {one.name for one in SCRIPTS} | {"_prelude"}
+    assert {file.stem for file in FILES} == {one.name for one in SCRIPTS} | {"_clock", *SHARED}
 
 
 @pytest.mark.parametrize("one", SCRIPTS, ids=lambda one: one.name)

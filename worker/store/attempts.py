@@ -187,7 +187,6 @@ class AttemptStore(NounStore):
 
         `marks` are what the brakes count about it; without any, they do not count it.
         """
-        caller_id = case.attempt.get("caller_id")
         picked_up = caller_ids.picked_up(marks)
         concluded = self._run(
             CONCLUDE,
@@ -207,7 +206,6 @@ class AttemptStore(NounStore):
             marks=brakes.write_marks(marks),
             picked_up="" if picked_up is None else int(picked_up),
             message_left=int(settled.message_left),
-            more_keys=[key("caller_id", caller_id)] if caller_id else [],
         )
         return known(Conclusion, concluded, "result of a conclusion")
 
