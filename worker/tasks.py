@@ -21,7 +21,6 @@ from campaigns.templates import RenderError
 from worker.app import agents, carrier, store, task
 from worker.dialing import braking, briefing, concluding
 from worker.machine import stopwatch
-from worker.machine.clock import Clock
 from worker.pipecat.agents import AgentsAway
 from worker.rules import brakes, caller_ids, policy, settlement
 from worker.rules.evidence import FoundCall
@@ -30,7 +29,7 @@ from worker.rules.states import CampaignState, ContactState
 from worker.settings import Settings, load_settings
 from worker.store import witnesses
 from worker.store.constants import LATE
-from worker.store.values import Begun, Bid, Case, ClaimLimits, StoreError, UnderWay
+from worker.store.values import Begun, Bid, Case, ClaimLimits, Clock, StoreError, UnderWay
 from worker.telnyx import texml
 from worker.telnyx.carrier import (
     AccountBlocked,
@@ -207,7 +206,7 @@ def _in_turn(ready: Sequence[_Ready]) -> Iterator[tuple[float, _Ready, datetime]
             name, len(dials), account_interval=account, campaign_interval=own, farthest=_FARTHEST
         )
         for dial, turn in zip(dials, turns.at, strict=False):
-            yield stopwatch.monotonic() + turns.clock.until(turn), dial, turn
+            yield stopwatch.monotonic() + turns.clock.until(turn, stopwatch.monotonic()), dial, turn
         for late in dials[len(turns.at) :]:
             concluding.give_back(store(), late.case, "", "pace", _REASONS["pace"], turns.next)
 
@@ -294,7 +293,7 @@ class _Leave:
             if stopwatch.monotonic() > patience:
                 concluding.give_back(store(), case, "", "pace", _REASONS["pace"], begun.at)
                 return False
-            stopwatch.sleep(max(0.0, begun.clock.until(begun.at) - _EARLY_S))
+            stopwatch.sleep(max(0.0, begun.clock.until(begun.at, stopwatch.monotonic()) - _EARLY_S))
         if begun.rule not in _REASONS:
             log.info("%s is not ours to dial: %s", case.attempt_id, begun.rule)
             return False
@@ -316,7 +315,7 @@ class _Leave:
         """Wait for the moment; False if none comes any more. Whoever has missed theirs asks for another."""
         while True:
             assert self._clock
-            stopwatch.sleep(self._clock.until(self._at))
+            stopwatch.sleep(self._clock.until(self._at, stopwatch.monotonic()))
             verdict = policy.may_ring(self._case.facts, self._at)
             if not verdict.allowed:
                 return self._withhold(verdict.rule, verdict.reason, verdict.until)

@@ -17,11 +17,12 @@ from worker.store import Store
 from worker.store.attempts import read_begun
 from worker.store.base import Database
 from worker.store.constants import CONSTANTS
+from worker.store.errors import StoreError, UnknownAnswer
 from worker.store.keys import ACCOUNT, Subject, keys_of
 from worker.store.redis_server import connect
 from worker.store.scripts import BEGIN, ENLIST, SCRIPTS, SHARED, TICK
 from worker.store.signature import LuaScript, ScriptError, read_lua, script
-from worker.store.values import Begun, Conclusion, Reception, StoreError, UnknownAnswer
+from worker.store.values import Begun, Conclusion, Reception
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "worker" / "store" / "lua").glob("*.lua"))

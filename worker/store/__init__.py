@@ -3,6 +3,8 @@
 A crash lets a transition happen wholly or not at all. The keys are in worker/store/keys.py.
 """
 
+import time
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import redis
@@ -14,6 +16,7 @@ from worker.store.callers import CallerStore
 from worker.store.campaigns import CampaignStore
 from worker.store.contacts import ContactStore
 from worker.store.do_not_call import DoNotCallStore
+from worker.store.errors import StoreError
 from worker.store.keys import Subject
 from worker.store.own_numbers import OwnNumberStore
 from worker.store.pace import PaceStore
@@ -21,20 +24,27 @@ from worker.store.reading import ReadingStore
 from worker.store.redis_server import connect
 from worker.store.scripts import TICK
 from worker.store.times import ms
-from worker.store.values import StoreError
 
 
 class Store:
     """The record of the dialer, by noun. Safe to share between threads."""
 
-    def __init__(self, client: "redis.Redis", *, clock_ms: int | None = None, salt: bytes | None = None) -> None:
+    def __init__(
+        self,
+        client: "redis.Redis",
+        *,
+        clock_ms: int | None = None,
+        salt: bytes | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Wrap a client that decodes responses.
 
-        A rehearsal of whole days gives `clock_ms`, which replaces the server's clock, and `salt`, which replaces chance:
-        contacts that are due at the same time are claimed in the order of their ids.
+        A rehearsal of whole days gives `clock_ms`, which replaces the server's clock, `monotonic`, which replaces the
+        process's (in seconds), and `salt`, which replaces chance: contacts that are due at the same time are claimed in the
+        order of their ids.
         """
         self._redis = client
-        self._database = database = Database(client, clock_ms)
+        self._database = database = Database(client, clock_ms, monotonic)
         self.campaigns = campaigns = CampaignStore(database)
         self.contacts = contacts = ContactStore(database, campaigns, salt)
         self.attempts = AttemptStore(database, campaigns)

@@ -6,8 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from campaigns.places import read_label
-from worker.machine import stopwatch
-from worker.machine.clock import Clock
 from worker.rules import brakes, caller_ids
 from worker.rules.do_not_call import Registry, read_listings, read_registries
 from worker.rules.evidence import AnsweredBy
@@ -16,6 +14,7 @@ from worker.rules.rule import Rule
 from worker.rules.settlement import Settled
 from worker.store.base import Database, NounStore, columns, known, pairs
 from worker.store.campaigns import CampaignStore, state_of
+from worker.store.errors import UnknownAnswer
 from worker.store.keys import Subject, key, keys_of
 from worker.store.scripts import (
     BEGIN,
@@ -27,7 +26,7 @@ from worker.store.scripts import (
     WITNESS,
 )
 from worker.store.times import moment, ms
-from worker.store.values import Begun, Case, Conclusion, Reception, UnknownAnswer, contact_of
+from worker.store.values import Begun, Case, Clock, Conclusion, Reception, contact_of
 from worker.store.witnesses import Testimony
 
 _DETECTIONS: Final = (AnsweredBy.FAX, AnsweredBy.MACHINE_READY, AnsweredBy.MACHINE, AnsweredBy.HUMAN)
@@ -114,7 +113,7 @@ class AttemptStore(NounStore):
             keys += [key("caller_id", number), key("lines_from", number)]
             began, ends = brakes.day_of(caller_ids.day_zone(number), case.read_at)
             days += BEGIN.more_ordered(own_number=number, day=ms(began), day_ends=ms(ends))
-        asked_at = stopwatch.monotonic()
+        asked_at = self._database.monotonic()
         told = self._run(
             BEGIN,
             case.subject,
@@ -132,7 +131,7 @@ class AttemptStore(NounStore):
             more_keys=keys,
             more_args=days,
         )
-        return read_begun(told, asked_at, stopwatch.monotonic())
+        return read_begun(told, asked_at, self._database.monotonic())
 
     def postpone(self, case: Case, token: str, due: datetime, rule: str, reason: str, *, slow_to: float = 1.0) -> bool:
         """Give an attempt back unspent, because nothing rang; False if it is not ours to give back.

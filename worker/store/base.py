@@ -1,17 +1,18 @@
 """What the stores of all nouns stand on: one Redis client, the scripts, and the clock that every lease is measured by."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, TypeVar
 
 import redis
 
+from worker.store.errors import UnknownAnswer
 from worker.store.keys import ACCOUNT, Subject, keys_of
 from worker.store.scripts import read_scripts
 from worker.store.signature import LuaScript
 from worker.store.times import moment
-from worker.store.values import UnknownAnswer
 
 Member = TypeVar("Member", bound=Enum)
 
@@ -19,10 +20,16 @@ Member = TypeVar("Member", bound=Enum)
 class Database:
     """A Redis client with our scripts, and the clock. Safe to share between threads."""
 
-    def __init__(self, client: "redis.Redis", clock_ms: int | None = None) -> None:
-        """Wrap a client that decodes responses; `clock_ms`, if it is given, replaces the server's clock."""
+    def __init__(
+        self, client: "redis.Redis", clock_ms: int | None = None, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Wrap a client that decodes responses.
+
+        `clock_ms`, if it is given, replaces the server's clock. `monotonic` returns seconds by this process's clock.
+        """
         self.client = client
         self.clock_ms = clock_ms
+        self.monotonic = monotonic
         self._registered = {name: client.register_script(text) for name, text in read_scripts().items()}
 
     def now(self) -> datetime:

@@ -4,15 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from worker.machine import stopwatch
-from worker.machine.clock import Clock
 from worker.store.base import Database, NounStore
 from worker.store.campaigns import CampaignStore
 from worker.store.constants import COUNT_KEPT, LONGEST_INBOUND, SPARE
 from worker.store.keys import Subject, due_key, key, keys_of
 from worker.store.scripts import CLAIM, DEPARTURES
 from worker.store.times import moment, ms
-from worker.store.values import Bid, ClaimLimits, Departures, Occupied
+from worker.store.values import Bid, ClaimLimits, Clock, Departures, Occupied
 
 _MS: Final = timedelta(milliseconds=1)
 _SECOND_MS: Final = 1000
@@ -69,7 +67,7 @@ class PaceStore(NounStore):
 
         The intervals are the times between two dials that the pace of the account and of the campaign ask for.
         """
-        asked_at = stopwatch.monotonic()
+        asked_at = self._database.monotonic()
         now, *given = self._run(
             DEPARTURES,
             Subject(campaign=campaign),
@@ -78,7 +76,7 @@ class PaceStore(NounStore):
             count=count,
             farthest_ms=ms(farthest),
         )
-        clock = Clock(moment(now), asked_at, stopwatch.monotonic())
+        clock = Clock(moment(now), asked_at, self._database.monotonic())
         after = next((moment(-at) for at in given if at < 0), None)
         return Departures(clock, [moment(at) for at in given if at > 0], after)
 

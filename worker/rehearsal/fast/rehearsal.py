@@ -17,6 +17,7 @@ from campaigns.campaign import Campaign
 from campaigns.contacts import Contact, RowError, read_contacts
 from campaigns.places import place_of
 from worker.dialing import braking
+from worker.machine import stopwatch
 from worker.machine.embedded import EmbeddedRedis
 from worker.rehearsal.fast import auditor
 from worker.rehearsal.fast.auditor import Limits, Verdict
@@ -118,7 +119,11 @@ def rehearse(
     with EmbeddedRedis(folder, durable=False) as server:
         _settle_in(server.url, folder, campaign)
         # The salt: one seed, one order of claims, one outcome.
-        store = Store(redis_server.connect(server.url, 5.0), salt=f"rehearsal {odds.seed}".encode())
+        store = Store(
+            redis_server.connect(server.url, 5.0),
+            salt=f"rehearsal {odds.seed}".encode(),
+            monotonic=stopwatch.monotonic,
+        )
         rows, errors = _read(contacts, campaign)
         places = {contact.phone: place_of(contact) for contact in rows}
         zones = {phone: place.zones for phone, place in places.items()}
