@@ -29,7 +29,8 @@ from worker.rules.states import CampaignState, ContactState
 from worker.settings import Settings, load_settings
 from worker.store import witnesses
 from worker.store.constants import LATE
-from worker.store.values import Begun, Bid, Case, ClaimLimits, Clock, StoreError, UnderWay
+from worker.store.errors import StoreError
+from worker.store.values import Begun, Bid, Case, ClaimLimits, Clock, UnderWay
 from worker.telnyx import texml
 from worker.telnyx.carrier import (
     AccountBlocked,

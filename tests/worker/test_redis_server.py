@@ -25,7 +25,7 @@ from worker.machine.embedded import EmbeddedRedis
 from worker.machine.processes import BEAT, CALLBACKS, WORKER, Processes, free_port, wait_for_port
 from worker.settings import SettingsError
 from worker.store import Store, redis_server
-from worker.store.values import StoreError
+from worker.store.errors import StoreError
 
 
 @pytest.fixture(scope="module")

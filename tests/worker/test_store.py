@@ -19,7 +19,8 @@ from worker.rules.settlement import DialAnswer, Settled
 from worker.rules.states import CampaignState
 from worker.store import Store, times, witnesses
 from worker.store.constants import APART, CATCH_UP, SPARE
-from worker.store.values import Begun, Case, Enlisted, Reception, StoreError
+from worker.store.errors import StoreError
+from worker.store.values import Begun, Case, Enlisted, Reception
 
 SECOND = timedelta(seconds=1)
 MS = timedelta(milliseconds=1)

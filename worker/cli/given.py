@@ -11,7 +11,7 @@ from campaigns.campaign import Campaign
 from campaigns.contacts import ContactsError, ContactsReader, read_contacts
 from worker.settings import SettingsError, load_settings
 from worker.store import Store
-from worker.store.values import StoreError
+from worker.store.errors import StoreError
 
 Folder = Annotated[Path, typer.Argument(metavar="CAMPAIGN", help="The campaign's folder.")]
 File = Annotated[Path, typer.Argument(metavar="CONTACTS", help="A CSV with a column phone.")]

@@ -14,7 +14,7 @@ from worker.cli.printing import err
 from worker.machine.embedded import NoServer
 from worker.machine.processes import ProcessDied
 from worker.settings import SettingsError
-from worker.store.values import StoreError
+from worker.store.errors import StoreError
 
 app = typer.Typer(
     no_args_is_help=True,
