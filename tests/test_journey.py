@@ -20,8 +20,8 @@ from sandbox.__main__ import API_KEY
 from sandbox.speech import synthesize
 from tests.lateness import judged
 from worker.rehearsal import compare
-from worker.rules.states import CampaignState
 from worker.rehearsal.live import RETRY_AFTER, LiveStage, hurried
+from worker.rules.states import CampaignState
 from worker.telnyx import texml
 
 pytestmark = pytest.mark.calls

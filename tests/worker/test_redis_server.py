@@ -17,7 +17,6 @@ import pytest
 import redis
 import trustme
 from servers import PATIENCE_S, answers, port_of, redis_with, running, tls_in_front_of, until
-from worker.store.errors import StoreError
 
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
@@ -26,6 +25,7 @@ from worker.machine.embedded import EmbeddedRedis
 from worker.machine.processes import BEAT, CALLBACKS, WORKER, Processes, free_port, wait_for_port
 from worker.settings import SettingsError
 from worker.store import Store, redis_server
+from worker.store.errors import StoreError
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from worker.store.errors import StoreError, UnknownAnswer
 
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
@@ -18,9 +17,10 @@ from worker.store import Store
 from worker.store.attempts import read_begun
 from worker.store.base import Database
 from worker.store.constants import CONSTANTS
+from worker.store.errors import StoreError, UnknownAnswer
 from worker.store.keys import ACCOUNT, Subject, keys_of
 from worker.store.redis_server import connect
-from worker.store.scripts import BEGIN, ENLIST, SCRIPTS, TICK
+from worker.store.scripts import BEGIN, ENLIST, SCRIPTS, SHARED, TICK
 from worker.store.signature import LuaScript, ScriptError, read_lua, script
 from worker.store.values import Begun, Conclusion, Reception
 
@@ -34,7 +34,7 @@ def code_of(text: str) -> str:
 
 
 def test_each_file_is_a_declared_script_and_each_declared_script_has_a_file() -> None:
-    assert {file.stem for file in FILES} == {one.name for one in SCRIPTS} | {"_prelude"}
+    assert {file.stem for file in FILES} == {one.name for one in SCRIPTS} | {"_clock", *SHARED}
 
 
 @pytest.mark.parametrize("one", SCRIPTS, ids=lambda one: one.name)

@@ -6,7 +6,6 @@ import pytest
 from claiming import claim
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
-from worker.store.errors import StoreError
 
 from campaigns.call import Disposition
 from campaigns.campaign import Campaign, Pacing
@@ -20,6 +19,7 @@ from worker.rules.settlement import DialAnswer, Settled
 from worker.rules.states import CampaignState
 from worker.rules.timing import APART, CATCH_UP, SPARE
 from worker.store import Store, times, witnesses
+from worker.store.errors import StoreError
 from worker.store.values import Begun, Case, Enlisted, Reception
 
 SECOND = timedelta(seconds=1)

@@ -10,7 +10,6 @@ import typer
 from typer.core import TyperGroup
 
 from worker.cli.options import PLAIN, Refused
-from worker.store.errors import StoreError
 
 COMMANDS: Final = {
     "check": "Say what a campaign would do with a file: refused rows, calling hours, duration and cost. Calls nobody.",
@@ -98,6 +97,7 @@ def _sentence(error: Exception) -> str:
     from worker.machine.embedded import NoServer
     from worker.machine.processes import ProcessDied
     from worker.settings import SettingsError
+    from worker.store.errors import StoreError
 
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"

@@ -10,14 +10,13 @@ import redis
 from worker.dialing import own_numbers
 from worker.dialing.concluding import give_back
 from worker.dialing.dialer import Dialer
-from worker.machine.clock import Clock
 from worker.rules import caller_ids, do_not_call, retries, settlement
 from worker.rules.may_ring import may_ring
 from worker.rules.rule import Rule
 from worker.rules.timing import EARLY_S, FARTHEST, LATE, POST_WITHIN_S
 from worker.rules.verdict import Verdict, no
 from worker.store.errors import UnknownAnswer
-from worker.store.values import Begun, Case
+from worker.store.values import Begun, Case, Clock
 
 log: Final = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ from worker.store.callers import CallerStore
 from worker.store.campaigns import CampaignStore
 from worker.store.contacts import ContactStore
 from worker.store.do_not_call import DoNotCallStore
+from worker.store.errors import StoreError
 from worker.store.keys import Subject
 from worker.store.own_numbers import OwnNumberStore
 from worker.store.pace import PaceStore
@@ -23,7 +24,6 @@ from worker.store.reading import ReadingStore
 from worker.store.redis_server import connect
 from worker.store.scripts import TICK
 from worker.store.times import ms
-from worker.store.values import StoreError
 
 
 class Store:
@@ -39,9 +39,9 @@ class Store:
     ) -> None:
         """Wrap a client that decodes responses.
 
-        A rehearsal of whole days gives `clock_ms`, which replaces the server's clock; `monotonic`, which replaces this
-        process's (s); and `salt`, which replaces chance: contacts that are due at the same time are claimed in the order of
-        their ids.
+        A rehearsal of whole days gives `clock_ms`, which replaces the server's clock, `monotonic`, which replaces the
+        process's (in seconds), and `salt`, which replaces chance: contacts that are due at the same time are claimed in the
+        order of their ids.
         """
         self._redis = client
         self._database = database = Database(client, clock_ms, monotonic)

@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from campaigns.places import read_label
-from worker.machine.clock import Clock
 from worker.rules import brakes, caller_ids
 from worker.rules.do_not_call import Registry, read_listings, read_registries
 from worker.rules.evidence import AnsweredBy
@@ -17,6 +16,7 @@ from worker.rules.settlement import Settled
 from worker.rules.timing import LOOK_AGAIN
 from worker.store.base import Database, NounStore, columns, known, pairs
 from worker.store.campaigns import CampaignStore, state_of
+from worker.store.errors import UnknownAnswer
 from worker.store.keys import Subject, key, keys_of
 from worker.store.scripts import (
     BEGIN,
@@ -28,7 +28,7 @@ from worker.store.scripts import (
     WITNESS,
 )
 from worker.store.times import moment, ms
-from worker.store.values import Begun, Case, Conclusion, Reception, UnknownAnswer, contact_of
+from worker.store.values import Begun, Case, Clock, Conclusion, Reception, contact_of
 from worker.store.witnesses import Testimony
 
 _DETECTIONS: Final = (AnsweredBy.FAX, AnsweredBy.MACHINE_READY, AnsweredBy.MACHINE, AnsweredBy.HUMAN)
@@ -188,7 +188,6 @@ class AttemptStore(NounStore):
 
         `marks` are what the brakes count about it; without any, they do not count it.
         """
-        caller_id = case.attempt.get("caller_id")
         picked_up = caller_ids.picked_up(marks)
         concluded = self._run(
             CONCLUDE,
@@ -208,7 +207,6 @@ class AttemptStore(NounStore):
             marks=brakes.write_marks(marks),
             picked_up="" if picked_up is None else int(picked_up),
             message_left=int(settled.message_left),
-            more_keys=[key("caller_id", caller_id)] if caller_id else [],
         )
         return known(Conclusion, concluded, "result of a conclusion")
 

@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 import redis
 
+from worker.store.errors import UnknownAnswer
 from worker.store.keys import ACCOUNT, Subject, keys_of
 from worker.store.scripts import read_scripts
 from worker.store.signature import LuaScript
 from worker.store.times import moment
-from worker.store.values import UnknownAnswer
 
 Member = TypeVar("Member", bound=Enum)
 
@@ -25,11 +25,12 @@ class Database:
     ) -> None:
         """Wrap a client that decodes responses.
 
-        `clock_ms`, if it is given, replaces the server's clock; `monotonic` is this process's own, in seconds.
+        `clock_ms`, if it is given, replaces the server's clock. `monotonic` returns seconds by this process's clock.
         """
         self.client = client
         self.monotonic = monotonic
         self.clock_ms = clock_ms
+        self.monotonic = monotonic
         self._registered = {name: client.register_script(text) for name, text in read_scripts().items()}
 
     def now(self) -> datetime:

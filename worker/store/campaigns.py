@@ -7,9 +7,10 @@ from campaigns.places import Place, read_label
 from worker.rules.do_not_call import read_registries
 from worker.rules.states import CampaignState
 from worker.store.base import Database, NounStore, known
+from worker.store.errors import StoreError, UnknownCampaign
 from worker.store.keys import Subject, key
 from worker.store.scripts import DEFINE, SET_STATE
-from worker.store.values import StoreError, UnderWay, UnknownCampaign
+from worker.store.values import UnderWay
 
 
 class CampaignStore(NounStore):

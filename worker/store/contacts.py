@@ -15,10 +15,11 @@ from campaigns.places import Place
 from worker.rules.states import ContactState
 from worker.store.base import Database, NounStore, pairs
 from worker.store.campaigns import CampaignStore
+from worker.store.errors import StoreError
 from worker.store.keys import Subject, due_key, key
 from worker.store.scripts import ENLIST, NUMBER_PLACE, NUMBER_SHEET, READ_CONTACTS, WITHDRAW
 from worker.store.times import ms
-from worker.store.values import Enlisted, StoreError, contact_of
+from worker.store.values import Enlisted, contact_of
 
 _LOOKS: Final = 3
 """How often a batch is sent again because Redis has forgotten what this process remembers."""

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from worker.machine.clock import Clock
 from worker.rules.timing import COUNT_KEPT, LONGEST_INBOUND, SPARE
 from worker.store.base import Database, NounStore
 from worker.store.campaigns import CampaignStore
 from worker.store.keys import Subject, due_key, key, keys_of
 from worker.store.scripts import CLAIM, DEPARTURES
 from worker.store.times import moment, ms
-from worker.store.values import Bid, ClaimLimits, Departures, Occupied
+from worker.store.values import Bid, ClaimLimits, Clock, Departures, Occupied
 
 _MS: Final = timedelta(milliseconds=1)
 _SECOND_MS: Final = 1000

@@ -4,6 +4,7 @@ Each file in lua/ begins by naming them in the same order: tests/worker/test_scr
 what a file should begin with.
 """
 
+import re
 from typing import Final
 
 from worker.store.constants import CONSTANTS
@@ -79,7 +80,6 @@ CONCLUDE: Final = script(
     "abandoned people",
     args="attempt_id revision disposition reason is_guess next_id next_due_ms phone answers contact_id duration_s call_sid marks "
     "picked_up message_left",
-    more_keys="caller_id",
 )
 
 # --- people who ring us -----------------------------------------------------------------------------------------------
@@ -96,7 +96,25 @@ SCRIPTS: Final[tuple[LuaScript, ...]] = tuple(
 )
 
 
+SHARED: Final = ("_rest", "_slowness", "_contact", "_do_not_call")
+"""Files of functions that several scripts use."""
+
+
 def read_scripts() -> dict[str, str]:
     """Return the whole text of each script, by its name."""
-    before = constant_lines(CONSTANTS) + read_lua("_prelude")
-    return {one.name: before + one.body for one in SCRIPTS}
+    return {one.name: _with_what_it_uses(one) for one in SCRIPTS}
+
+
+def _with_what_it_uses(one: LuaScript) -> str:
+    """Put in front of a script the clock, and of the shared functions and the constants those that it uses: each costs time."""
+    text = one.body
+    for functions in reversed(SHARED):
+        shared = read_lua(functions)
+        if any(_says(text, name) for name in re.findall(r"^local function (\w+)", shared, re.MULTILINE)):
+            text = shared + text
+    text = read_lua("_clock") + text
+    return constant_lines({name: value for name, value in CONSTANTS.items() if _says(text, name)}) + text
+
+
+def _says(text: str, name: str) -> bool:
+    return re.search(rf"\b{name}\b", text) is not None

@@ -10,7 +10,6 @@ from campaigns.call import Disposition
 from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
 from campaigns.places import Place
-from worker.machine.clock import Clock
 from worker.rules.do_not_call import Listing, Registry
 from worker.rules.may_ring import Facts
 from worker.rules.retries import Before
@@ -20,27 +19,6 @@ from worker.rules.states import CampaignState, ContactState
 from worker.store import witnesses
 from worker.store.keys import Subject
 from worker.store.times import moment_or_none
-
-
-class StoreError(Exception):
-    """The store cannot do what was asked. The message says what to do."""
-
-
-class UnknownCampaign(StoreError):
-    """No contact was ever enlisted in a campaign of this name."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"no campaign named {name} was ever enqueued; `dialout status` lists those that were")
-
-
-class UnknownAnswer(StoreError):
-    """A script, or the record, says a word that this version of the dialer does not know."""
-
-    def __init__(self, word: object, what: str) -> None:
-        super().__init__(
-            f"the store says {word!r}, and this version of the dialer knows no such {what}: run one version of the dialer "
-            "everywhere, or add the name to the enum (CONTRIBUTING.md)"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +210,23 @@ class Conclusion(StrEnum):
     SETTLED = "settled"  # the attempt was concluded before, and that stays
     STALE = "stale"  # more was heard meanwhile, and nothing was written: decide again
     UNKNOWN = "unknown"  # there is no such attempt, and nothing was written
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What the store's clock said, at some instant between our question and its answer. Seconds are of our monotonic clock."""
+
+    now: datetime  # by the store's clock
+    asked_at: float
+    told_at: float
+
+    def until(self, moment: datetime, at: float) -> float:
+        """Return how many seconds after `at` the moment has certainly come by the store's clock; 0 if it has come."""
+        return max(0.0, (moment - self.now).total_seconds() - (at - self.told_at))
+
+    def latest(self, at: float) -> datetime:
+        """Return the latest that the store's clock can have shown at `at`."""
+        return self.now + timedelta(seconds=at - self.asked_at)
 
 
 @dataclass(frozen=True, slots=True)
