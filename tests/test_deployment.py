@@ -57,7 +57,7 @@ def test_compose_runs_what_the_rehearsal_runs(service: str, command: tuple[str, 
 def test_the_composed_commands_start(server: EmbeddedRedis, tmp_path: Path) -> None:
     port = free_port()
     environment = {
-        "REDIS_URL": server.url, "DIALOUT_DATA": str(tmp_path), "TELNYX_API_KEY": "k", "TELNYX_TEXML_APP_ID": "1",
+        "REDIS_URL": server.url, "DIALOUT_DATA": str(tmp_path / "made" / "at start"), "TELNYX_API_KEY": "k", "TELNYX_TEXML_APP_ID": "1",
         "TELNYX_PUBLIC_KEY": base64.b64encode(bytes(SigningKey.generate().verify_key)).decode(),
         "CALLER_IDS": "+12125550100", "PUBLIC_URL": "https://x", "BRIEF_SECRET": "s", "STREAM_URL": "ws://x",
     }  # fmt: skip
@@ -72,6 +72,10 @@ def test_the_composed_commands_start(server: EmbeddedRedis, tmp_path: Path) -> N
             processes.check()
             time.sleep(0.2)
         assert "ready." in (tmp_path / "worker.log").read_text()
+        while not list((tmp_path / "made").glob("at start/beat-schedule*")) and time.monotonic() < deadline:
+            processes.check()
+            time.sleep(0.2)
+        assert list((tmp_path / "made").glob("at start/beat-schedule*"))
 
 
 def test_the_bots_image_has_all_that_the_bot_imports_and_nothing_of_the_dialer(tmp_path: Path) -> None:
