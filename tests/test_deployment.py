@@ -63,7 +63,7 @@ def dialer(tmp_path_factory: pytest.TempPathFactory) -> Built:
 
 def settings(server: EmbeddedRedis, tmp_path: Path) -> dict[str, str]:
     return {
-        "REDIS_URL": server.url, "DIALOUT_DATA": str(tmp_path), "TELNYX_API_KEY": "k", "TELNYX_TEXML_APP_ID": "1",
+        "REDIS_URL": server.url, "DIALOUT_DATA": str(tmp_path / "made" / "at start"), "TELNYX_API_KEY": "k", "TELNYX_TEXML_APP_ID": "1",
         "TELNYX_PUBLIC_KEY": base64.b64encode(bytes(SigningKey.generate().verify_key)).decode(),
         "CALLER_IDS": "+12125550100", "PUBLIC_URL": "https://x", "BRIEF_SECRET": "s", "STREAM_URL": "ws://x",
     }  # fmt: skip
@@ -82,7 +82,7 @@ def test_the_composed_commands_start_in_the_dialers_image(dialer: Built, server:
             assert not dead, {name: logs[name].read_text() for name in dead}
             up = {
                 "worker": "ready." in logs["worker"].read_text(),
-                "beat": list(tmp_path.glob("beat-schedule*")),
+                "beat": list(tmp_path.glob("made/at start/beat-schedule*")),
                 "callbacks": "Application startup complete" in logs["callbacks"].read_text(),
             }
             if all(up.values()):

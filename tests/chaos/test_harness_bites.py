@@ -42,8 +42,10 @@ DIALS_BEFORE_WRITING = [
     (
         DIAL,
         "    if not leave.begin():",
-        "    early = dialer.phone.dial(replace(order, caller_id=dialer.settings.caller_ids[0]), lambda: True)\n"
-        "    if not leave.begin():",
+        (
+            "    early = dialer.phone.dial(replace(order, caller_id=dialer.settings.caller_ids[0]), lambda: True)\n"
+            "    if not leave.begin():"
+        ),
     ),
     (
         DIAL,

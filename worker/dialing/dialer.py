@@ -8,7 +8,7 @@ from typing import Self, TypeVar
 import redis
 
 from worker.dialing.phone import Phone
-from worker.machine.stopwatch import Stopwatch
+from worker.machine.clock import MachineClock, ProcessClock
 from worker.pipecat.agents import Agents
 from worker.rules.timing import ASKING_AT_ONCE, INSIST_EVERY_S, INSIST_S
 from worker.settings import Settings
@@ -25,7 +25,7 @@ class Dialer:
     store: Store
     phone: Phone
     settings: Settings
-    clock: Stopwatch = field(default_factory=Stopwatch)
+    clock: ProcessClock = field(default_factory=MachineClock)
     agents: Agents | None = None  # None: nobody counts the warm bots, and the settings say how many there are
     asking: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(ASKING_AT_ONCE))
 

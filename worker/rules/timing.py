@@ -63,6 +63,9 @@ More than passes between two beats, and little enough to wait in threads. Bench:
 TOGETHER: Final = 16
 """Attempts in one message: a message costs a worker more than a dial does. Bench: dials."""
 
+DIALS_AT_ONCE: Final = 32
+"""Threads of a worker that dial. With one for each attempt they take the processor from one another. Bench: dials."""
+
 CLAIM_LEASE: Final = timedelta(seconds=6)
 """From the claim to the departure. If no worker dials the attempt within it, the attempt is given back. Chosen."""
 

@@ -20,7 +20,6 @@ from campaigns.places import Place, place_of
 from worker.dialing import own_numbers
 from worker.dialing.dialer import Dialer
 from worker.machine.embedded import EmbeddedRedis
-from worker.machine.stopwatch import Stopwatch
 from worker.rehearsal.fast.event_clock import EventClock
 from worker.rehearsal.fast.findings import Allowance, Findings, audit, local
 from worker.rehearsal.fast.loop import Loop, Show
@@ -129,8 +128,7 @@ def rehearse(
         clock = EventClock(round(start.timestamp() * 1000), lambda now_ms: setattr(store, "clock_ms", now_ms))
         own = own_numbers.pool_of(campaign, settings)
         network = FastNetwork(clock, store, settings, odds, zones=zones, own=own)
-        process = Stopwatch(lambda: clock.now_ms / 1000, clock.sleep, clock.crew)
-        loop = Loop(Dialer(store, network, settings, process), campaign, network, clock, show=show)
+        loop = Loop(Dialer(store, network, settings, clock), campaign, network, clock, show=show)
         _enlist(store, campaign, rows, places)
         loop.run(start + timedelta(days=days))
         outcomes, status, end = store.reading.outcomes(campaign.name), store.reading.status(campaign.name), store.now()

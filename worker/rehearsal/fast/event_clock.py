@@ -38,6 +38,10 @@ class EventClock:
         """Let an action begin so many seconds from now."""
         self._push(seconds, partial(self._begin, action))
 
+    def monotonic(self) -> float:
+        """Return seconds since 1970."""
+        return self.now_ms / 1000
+
     def sleep(self, seconds: float) -> None:
         """Suspend the action that calls this; others go on meanwhile."""
         strand = self._current()
@@ -48,7 +52,7 @@ class EventClock:
     def crew(self) -> Iterator[Callable[[Action], None]]:
         """Give what starts an action beside the one that calls this; ends when all have ended, with the first error of any.
 
-        It is what `worker.machine.stopwatch.threads` is in real time.
+        Part of a `worker.machine.clock.ProcessClock`, as `monotonic` and `sleep` are.
         """
         strand, under_way, errors, waits = self._current(), list[Action](), list[Exception](), False
 
