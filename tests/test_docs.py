@@ -77,7 +77,7 @@ def test_a_decision_has_a_date_a_status_and_alternatives_and_is_in_the_index(dec
 
 
 @dataclass(frozen=True)
-class Step:
+class Footstep:
     name: str  # function, or Class.method
     file: Path
 
@@ -91,7 +91,7 @@ class Step:
             )
         return found
 
-    def mentions(self, other: "Step") -> bool:
+    def mentions(self, other: "Footstep") -> bool:
         """True if this function's code has the other's name in it."""
         name = other.name.rpartition(".")[2]
         return self.body is not None and name in {
@@ -99,10 +99,10 @@ class Step:
         }
 
 
-def walk(title: str) -> list[Step]:
+def walk(title: str) -> list[Footstep]:
     """The numbered steps below a heading of one-contact.md."""
     section = text_of(ONE_CONTACT).partition(f"\n## {title}\n")[2].partition("\n## ")[0]
-    steps = [Step(step["name"], (ONE_CONTACT.parent / step["to"]).resolve()) for step in STEP.finditer(section)]
+    steps = [Footstep(step["name"], (ONE_CONTACT.parent / step["to"]).resolve()) for step in STEP.finditer(section)]
     assert steps, f"one-contact.md has no steps below {title}"
     return steps
 
@@ -127,4 +127,4 @@ def test_every_function_that_one_contacts_way_names_is_in_the_file_that_it_links
     for link in LINK.finditer(text_of(ONE_CONTACT)):
         name, file = link["text"].strip("`"), (ONE_CONTACT.parent / link["to"].partition("#")[0]).resolve()
         if file.suffix == ".py" and re.fullmatch(r"[A-Za-z_][\w.]*", name) and not name.endswith(".py"):
-            assert Step(name, file).body is not None, f"there is no {name} in {named(file)}"
+            assert Footstep(name, file).body is not None, f"there is no {name} in {named(file)}"
