@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.result import Result, Row
-from bench.rig import Rig, Talk, enlist, open_campaign, until, until_dials
+from bench.rig import HeldTalk, Rig, enlist, open_campaign, until, until_dials
 from campaigns.campaign import Pacing
 
 BUSY: Final = 0.97
@@ -54,13 +54,13 @@ async def lines(folder: Path, size: Lines) -> Result:
     return Result("lines", share >= BUSY and most <= size.lines, verdict, [row])
 
 
-def steps(talks: Sequence[Talk]) -> list[tuple[float, int]]:
+def steps(talks: Sequence[HeldTalk]) -> list[tuple[float, int]]:
     """Return the moments at which a call begins (+1) or ends (-1), in order; at one moment, ends come first."""
     found = [(talk.dialed_at, 1) for talk in talks] + [(talk.ended_at, -1) for talk in talks if talk.ended_at]
     return sorted(found)
 
 
-def most_at_once(talks: Sequence[Talk]) -> int:
+def most_at_once(talks: Sequence[HeldTalk]) -> int:
     """Return how many calls there were at once at the most."""
     now = most = 0
     for _, step in steps(talks):
@@ -69,7 +69,7 @@ def most_at_once(talks: Sequence[Talk]) -> int:
     return most
 
 
-def full_since(talks: Sequence[Talk], lines: int) -> float | None:
+def full_since(talks: Sequence[HeldTalk], lines: int) -> float | None:
     """Return when so many calls were up for the first time."""
     now = 0
     for at, step in steps(talks):
@@ -79,7 +79,7 @@ def full_since(talks: Sequence[Talk], lines: int) -> float | None:
     return None
 
 
-def occupied(talks: Sequence[Talk], since: float, until_: float) -> float:
+def occupied(talks: Sequence[HeldTalk], since: float, until_: float) -> float:
     """Return how many calls were up on average."""
     total = sum(
         max(0.0, min(talk.ended_at or until_, until_) - max(talk.dialed_at, since)) for talk in talks

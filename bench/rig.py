@@ -30,7 +30,7 @@ START_S: Final = 90.0
 
 
 @dataclass(frozen=True, slots=True)
-class Talk:
+class HeldTalk:
     """One call by the telephone network's own clock, Unix seconds."""
 
     to: str
@@ -101,11 +101,11 @@ class Rig(Ensemble):
         """A store on this rig's Redis."""
         return Store.at(self._redis.url, timeout_s=20)
 
-    def talks(self) -> list[Talk]:
+    def talks(self) -> list[HeldTalk]:
         """Return all calls, the first dialed first, as the telephone network has them in its books."""
         details = httpx.get(self._url("exchange", "/sandbox/calls"), timeout=60).json()
         found = [
-            Talk(one["to"], _unix(one["created_at"]), _maybe(one["answered_at"]), _maybe(one["ended_at"]))
+            HeldTalk(one["to"], _unix(one["created_at"]), _maybe(one["answered_at"]), _maybe(one["ended_at"]))
             for one in details
         ]
         return sorted(found, key=lambda talk: talk.dialed_at)

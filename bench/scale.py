@@ -40,7 +40,7 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class ManyWaiting:
     """Contacts that wait, and claims that are timed."""
 
     waiting: int
@@ -101,7 +101,7 @@ async def enqueue(folder: Path, size: Rows) -> Result:
     return Result("enqueue", passed, verdict, [row])
 
 
-async def claim(folder: Path, size: Waiting) -> Result:
+async def claim(folder: Path, size: ManyWaiting) -> Result:
     """Claim thirty at a time from a campaign in which very many wait."""
     file = folder / "contacts.csv"
     await asyncio.to_thread(write_crowd, file, size.waiting)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.result import Result, Row
-from bench.rig import Rig, Talk, enlist, open_campaign, until
+from bench.rig import HeldTalk, Rig, enlist, open_campaign, until
 from campaigns.campaign import Pacing
 from worker.rules.states import CampaignState
 
@@ -86,7 +86,7 @@ def _open(rig: Rig, name: str) -> int:
     return status.due + status.live
 
 
-def while_all_wait(talks: Sequence[Talk], campaigns: Mapping[str, set[str]], spare: int) -> dict[str, int]:
+def while_all_wait(talks: Sequence[HeldTalk], campaigns: Mapping[str, set[str]], spare: int) -> dict[str, int]:
     """Count each campaign's dials up to the moment when the first of them had only `spare` left to dial."""
     whose = {number: name for name, numbers in campaigns.items() for number in numbers}
     counts = dict.fromkeys(campaigns, 0)

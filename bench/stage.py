@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.capacity import Pulse
-from bench.dialer import Dialer
+from bench.door import CallbacksDoor
 from bench.turnstile import Turnstile
 from worker.machine.processes import Processes, free_port, wait_for_port
 
@@ -53,7 +53,7 @@ class Stage:
     ) -> None:
         self.folder, self.secret = folder, secrets.token_urlsafe(32)
         self.jitter_s = jitter_s
-        self.dialer = Dialer(self.secret)
+        self.dialer = CallbacksDoor(self.secret)
         self.placed = 0
         self._ports = {name: free_port() for name in ("network", "providers", *agents)}
         self._processes = Processes(folder)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from bench.lines import most_at_once, steps
 from bench.result import Result, Row
-from bench.rig import AGENT_KEY, Rig, Talk, enlist, open_campaign, until, until_dials
+from bench.rig import AGENT_KEY, HeldTalk, Rig, enlist, open_campaign, until, until_dials
 from campaigns.campaign import Pacing
 
 WARM: Final = 10
@@ -86,7 +86,7 @@ def silent(sessions: Sequence[Mapping[str, Any]]) -> int:
     return sum(session["silent_s"] > SILENT_S for session in sessions)
 
 
-def ramp_allowed(talks: Sequence[Talk]) -> list[Moment]:
+def ramp_allowed(talks: Sequence[HeldTalk]) -> list[Moment]:
     """Work out from the telephone network's books how many the rule let ring at each moment.
 
     Written from the rule's words (docs/decisions/0011-shares-and-warm-bots.md), not from the dialer's code.
@@ -97,7 +97,7 @@ def ramp_allowed(talks: Sequence[Talk]) -> list[Moment]:
     return [_stand(talks, at) for at in sorted(changes) if at <= last]
 
 
-def _stand(talks: Sequence[Talk], at: float) -> Moment:
+def _stand(talks: Sequence[HeldTalk], at: float) -> Moment:
     up = [talk for talk in talks if talk.dialed_at <= at and not (talk.ended_at and talk.ended_at <= at)]
     answered = [talk for talk in talks if talk.answered_at and talk.answered_at <= at]
     busy = sum(1 for talk in answered if not talk.ended_at or at < talk.ended_at + REPLACED_S)

@@ -132,34 +132,34 @@ class PipelineSpeaker:
         self._floor, self._context, self._signals, self._mind = floor, context, signals, mind
         self._to_say, self._output, self._heard = to_say, output, heard
 
-    async def say(self, words: str) -> None:
+    async def say(self, words: str) -> None:  # noqa: D102 - as Speaker says
         if words:
             self._floor.voice_asked(time.monotonic())
             await self._to_say.queue_frame(TTSSpeakFrame(words))
 
-    async def until_heard(self, last_words: str) -> bool:
+    async def until_heard(self, last_words: str) -> bool:  # noqa: D102 - as Speaker says
         return await self._signals.playout(self._to_say.queue_frame, within_s=PLAYOUT_S + len(last_words) / 10)
 
-    async def play(self, sound: bytes) -> None:
+    async def play(self, sound: bytes) -> None:  # noqa: D102 - as Speaker says
         await self._output.queue_frame(OutputAudioRawFrame(sound, RATE, 1))
         await self._signals.playout(self._output.queue_frame, within_s=PLAYOUT_S + len(sound) / 2 / RATE)
 
-    async def fall_silent(self) -> None:
+    async def fall_silent(self) -> None:  # noqa: D102 - as Speaker says
         self._heard.silenced.clear()
         await self._signals.broadcast_interruption()
         with suppress(TimeoutError):
             await asyncio.wait_for(self._heard.silenced.wait(), _SILENCED_S)
 
-    async def answer(self) -> None:
+    async def answer(self) -> None:  # noqa: D102 - as Speaker says
         self._floor.unsaid.drop_rest()
         await self.think()
 
-    async def think(self) -> None:
+    async def think(self) -> None:  # noqa: D102 - as Speaker says
         self._floor.model_asked(time.monotonic())
         await self._mind.queue_frame(LLMContextFrame(context=self._context))
 
-    async def speak_with(self, voice: str) -> None:
+    async def speak_with(self, voice: str) -> None:  # noqa: D102 - as Speaker says
         await self._to_say.queue_frame(TTSUpdateSettingsFrame(delta=CartesiaTTSService.Settings(voice=voice)))
 
-    async def think_with(self, model: str) -> None:
+    async def think_with(self, model: str) -> None:  # noqa: D102 - as Speaker says
         await self._mind.queue_frame(LLMUpdateSettingsFrame(delta=OpenAILLMService.Settings(model=model)))

@@ -1,4 +1,7 @@
-"""The whole system: every process as in production. Only the telephone network and the providers are stand-ins."""
+"""The whole system: every process as in production. Only the telephone network and the providers are stand-ins.
+
+More than 300 lines: one system is started once for the whole story.
+"""
 
 import json
 import time

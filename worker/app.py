@@ -13,7 +13,7 @@ from celery.beat import PersistentScheduler
 from celery.signals import celeryd_after_setup, setup_logging, worker_ready
 from celery.worker.consumer import Consumer
 
-from worker.dialing.dialer import Dialer
+from worker.dialing.collaborators import Dialer
 from worker.rules.timing import RECONNECT_EVERY_S, SWITCH_S
 from worker.settings import load_settings
 from worker.store import redis_server

@@ -12,7 +12,7 @@ from typing import Final
 import redis
 from fastapi import FastAPI, Request, Response
 
-from worker.dialing.dialer import Dialer
+from worker.dialing.collaborators import Dialer
 from worker.settings import load_settings
 from worker.store import redis_server
 from worker.web import metrics, reports, status

@@ -7,7 +7,7 @@ from typing import Final
 
 from worker.app import task
 from worker.dialing import asking, bids, concluding, dial, own_numbers, warm_bots
-from worker.dialing.dialer import Dialer
+from worker.dialing.collaborators import Dialer
 from worker.rules.settlement import Step
 
 

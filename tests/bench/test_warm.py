@@ -3,13 +3,13 @@
 import pytest
 
 from bench.lines import full_since, most_at_once, occupied
-from bench.rig import Talk
+from bench.rig import HeldTalk
 from bench.shares import while_all_wait, worst_off
 from bench.warm import WARM, beyond, most_rings, ramp_allowed, silent, upper_rate, used
 
 
-def talk(dialed_at: float, answered_at: float | None = None, ended_at: float | None = None, to: str = "+1") -> Talk:
-    return Talk(to, dialed_at, answered_at, ended_at)
+def talk(dialed_at: float, answered_at: float | None = None, ended_at: float | None = None, to: str = "+1") -> HeldTalk:
+    return HeldTalk(to, dialed_at, answered_at, ended_at)
 
 
 def test_one_call_too_many_is_seen_even_if_it_lasts_a_moment() -> None:

@@ -1,4 +1,7 @@
-"""Bad input for the agent: a stream that is no call of ours is refused before a provider is asked, and garbage in a call is skipped."""
+"""Bad input for the agent: a stream that is no call of ours is refused before a provider is asked, and garbage in a call is skipped.
+
+More than 300 lines: all kinds of garbage meet one running agent.
+"""
 
 import base64
 import json

@@ -42,7 +42,7 @@ _FITS: Final[Mapping[str, set[str]]] = {
 
 
 @dataclass
-class Verdict:
+class AuditVerdict:
     """What the auditor has counted, and what it has found."""
 
     contacts: int = 0
@@ -93,9 +93,9 @@ class Rung:
         return int(self.attempt.partition("#")[2])
 
 
-def audit(cast: Cast, records: Path) -> Verdict:
+def audit(cast: Cast, records: Path) -> AuditVerdict:
     """Compare the network's records with the files of a run that has ended."""
-    verdict = Verdict()
+    verdict = AuditVerdict()
     posts, calls = _read(records)
     for call in calls.values():
         sent = [entry for entry in call["callbacks"] if not entry.get("dropped")]
@@ -124,7 +124,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 
 def audit_posts(records: Path) -> list[str]:
     """Return a sentence for every attempt that was sent twice, while a run goes on."""
-    verdict = Verdict()
+    verdict = AuditVerdict()
     _per_attempt(*_read(records), verdict)
     return [sentence for sentence in verdict.rung_twice if sentence.startswith("attempt")]
 
@@ -146,7 +146,7 @@ def _attempt_of(post: Mapping[str, Any]) -> str:
 
 
 def _per_attempt(
-    posts: Mapping[str, list[Mapping[str, Any]]], calls: Mapping[str, Mapping[str, Any]], verdict: Verdict
+    posts: Mapping[str, list[Mapping[str, Any]]], calls: Mapping[str, Mapping[str, Any]], verdict: AuditVerdict
 ) -> list[Rung]:
     rung: list[Rung] = []
     for attempt, sent in posts.items():
@@ -168,7 +168,7 @@ def _per_attempt(
     return rung
 
 
-def _per_number(cast: Cast, rung: list[Rung], verdict: Verdict) -> None:
+def _per_number(cast: Cast, rung: list[Rung], verdict: AuditVerdict) -> None:
     banned = set(cast.do_not_call.read_text("utf-8").split())
     zones = {row["phone"]: ZoneInfo(row["timezone"]) for part in cast.parts for row in _rows(part.contacts)}
     opens, closes = map(time.fromisoformat, cast.window)
@@ -195,7 +195,7 @@ def _per_number(cast: Cast, rung: list[Rung], verdict: Verdict) -> None:
         _intervals(sorted(ones, key=lambda one: one.created_at), verdict)
 
 
-def _intervals(ones: list[Rung], verdict: Verdict) -> None:
+def _intervals(ones: list[Rung], verdict: AuditVerdict) -> None:
     if len(ones) > MAX_ATTEMPTS:
         verdict.outside_the_rules.append(f"{ones[0].to} was rung {len(ones)} times")
     for earlier, later in pairwise(ones):
@@ -212,7 +212,7 @@ def _want_another_call(cast: Cast) -> set[str]:
     return {row["phone"] for row in _rows(cast.people) if row["person"] == "callback"}
 
 
-def _per_contact(part: Part, rung: list[Rung], verdict: Verdict, *, shared: set[str], held: set[str]) -> None:
+def _per_contact(part: Part, rung: list[Rung], verdict: AuditVerdict, *, shared: set[str], held: set[str]) -> None:
     results = {row["phone"]: row for row in _rows(part.results)}
     last: dict[tuple[str, int], list[Rung]] = defaultdict(list)
     for one in rung:

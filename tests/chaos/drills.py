@@ -12,10 +12,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from .auditor import Verdict, read_records
+from .auditor import AuditVerdict, read_records
 from .cast import QUIET, Cast, assemble
 from .run import enqueue, finish, left
-from .stage import ROOT, Stage
+from .stage import ROOT, ChaosStage
 
 RATE: Final = 5.0
 HUNG_S: Final = 30.0
@@ -50,7 +50,7 @@ class Drills:
     spent: list[str] = field(default_factory=list)
     paused: dict[str, str] = field(default_factory=dict)
     without_callbacks: Counter[str] = field(default_factory=Counter)
-    verdict: Verdict = field(default_factory=Verdict)
+    verdict: AuditVerdict = field(default_factory=AuditVerdict)
 
     @property
     def problems(self) -> list[str]:
@@ -82,7 +82,7 @@ def drill(folder: Path, *, away_s: float, storm_s: float, times: int, show: Call
     town = folder / "people.csv"
     town.write_text(silent.people.read_text("utf-8") + filler.people.read_text("utf-8").partition("\n")[2], "utf-8")
     done = Drills(storm_s=storm_s)
-    with Stage(folder, town, rate=RATE + 1, lines=600) as stage:
+    with ChaosStage(folder, town, rate=RATE + 1, lines=600) as stage:
         enqueue(stage, filler)
         _next_dial(stage, time.time())
         show("killing the worker, and Redis")
@@ -127,7 +127,7 @@ def _renamed(cast: Cast, name: str) -> Cast:
     return replace(cast, parts=(replace(part, folder=folder),))
 
 
-def _dials(stage: Stage) -> list[float]:
+def _dials(stage: ChaosStage) -> list[float]:
     return [datetime.fromisoformat(post["at"]).timestamp() for post in stage.posts()]
 
 
@@ -138,7 +138,7 @@ def slowness() -> float:
     return max(1.0, (time.monotonic() - began) / _USUAL_START_S)
 
 
-def _next_dial(stage: Stage, since: float) -> float:
+def _next_dial(stage: ChaosStage, since: float) -> float:
     while time.time() < since + PATIENCE_S:
         if later := [at for at in _dials(stage) if at > since]:
             return min(later) - since
@@ -146,7 +146,7 @@ def _next_dial(stage: Stage, since: float) -> float:
     return PATIENCE_S
 
 
-def _after(stage: Stage, done: Drills, trouble: Callable[[], Any]) -> float:
+def _after(stage: ChaosStage, done: Drills, trouble: Callable[[], Any]) -> float:
     """Make trouble; return the seconds from its end to the next dial, and let the pace settle."""
     trouble()
     waited = _next_dial(stage, time.time() + 0.2)
@@ -155,14 +155,14 @@ def _after(stage: Stage, done: Drills, trouble: Callable[[], Any]) -> float:
     return round(waited, 1)
 
 
-def _away(stage: Stage, seconds: float) -> None:
+def _away(stage: ChaosStage, seconds: float) -> None:
     stage.hold_redis = True
     stage.kill("redis")
     time.sleep(seconds)
     stage.hold_redis = False
 
 
-def _hung(stage: Stage) -> float:
+def _hung(stage: ChaosStage) -> float:
     began = time.time()
     stage.faults(create=[{"kind": "hang", "count": 1, "seconds": HUNG_S}])
     time.sleep(8)
@@ -170,7 +170,7 @@ def _hung(stage: Stage) -> float:
     return round(max((later - earlier for earlier, later in pairwise(dials)), default=8.0), 1)
 
 
-def _storm(stage: Stage, done: Drills) -> None:
+def _storm(stage: ChaosStage, done: Drills) -> None:
     """Answer 429 to every dial for a while; then measure how soon the pace is what it was before."""
     before = time.time()
     usual = sum(before - _WATCHED_S <= at < before for at in _dials(stage))
@@ -191,7 +191,7 @@ def _storm(stage: Stage, done: Drills) -> None:
     done.pace_back_after_s = PATIENCE_S
 
 
-def _block(stage: Stage, done: Drills, campaigns: list[str]) -> None:
+def _block(stage: ChaosStage, done: Drills, campaigns: list[str]) -> None:
     for kind in ("401", "funds", "403"):
         stage.faults(create=[{"kind": kind}])
         deadline = time.monotonic() + PATIENCE_S
@@ -205,7 +205,7 @@ def _block(stage: Stage, done: Drills, campaigns: list[str]) -> None:
             stage.dialout("resume", name)
 
 
-def _spent(stage: Stage, cast: Cast) -> list[str]:
+def _spent(stage: ChaosStage, cast: Cast) -> list[str]:
     """Return a sentence for each number that lost an attempt though the carrier was busy or refused the whole account."""
     refused: set[str] = set()
     calls: Counter[str] = Counter()

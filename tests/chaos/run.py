@@ -12,9 +12,9 @@ from typing import Any, Final
 from worker.rules.hours import next_opening
 from worker.store import Store
 
-from .auditor import Verdict, audit
+from .auditor import AuditVerdict, audit
 from .cast import Cast
-from .stage import Stage
+from .stage import ChaosStage
 from .weather import Mood, Weather
 
 CALM: Final = 0.1
@@ -25,7 +25,7 @@ CALM: Final = 0.1
 class Outcome:
     """What a run came to."""
 
-    verdict: Verdict
+    verdict: AuditVerdict
     seconds: float
     kills: Counter[str]
     ways: Counter[str]  # how they were killed
@@ -41,7 +41,7 @@ class Outcome:
         return verdict | found | rest | {"seconds": round(self.seconds), "kills_in_all": self.kills.total()}
 
 
-def enqueue(stage: Stage, cast: Cast, *, before: Callable[[], None] = lambda: None) -> None:
+def enqueue(stage: ChaosStage, cast: Cast, *, before: Callable[[], None] = lambda: None) -> None:
     """Enlist every part, each by two commands at once, while it is paused; then, after `before`, let it ring."""
     stage.dialout("dnc", "import", str(cast.do_not_call))
     commands = [("enqueue", str(part.folder), str(part.contacts), "--paused") for part in cast.parts for _ in range(2)]
@@ -55,7 +55,7 @@ def enqueue(stage: Stage, cast: Cast, *, before: Callable[[], None] = lambda: No
         stage.dialout("resume", part.name)
 
 
-def finish(stage: Stage, cast: Cast) -> Verdict:
+def finish(stage: ChaosStage, cast: Cast) -> AuditVerdict:
     """Stop what is still closed, write the results, close the books, and have them audited."""
     for part in cast.parts:
         stage.dialout("stop", part.name)
@@ -89,7 +89,7 @@ def storm(
     """Run a cast through the weather, and audit it."""
     began = time.monotonic()
     deadline = began + limit_s
-    with Stage(folder, cast.people, rate=rate, lines=lines, seed=seed, clocks=True) as stage:
+    with ChaosStage(folder, cast.people, rate=rate, lines=lines, seed=seed, clocks=True) as stage:
         weather = Weather(stage, mood)
         weather.start()
         enqueue(stage, cast)

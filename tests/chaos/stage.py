@@ -38,7 +38,7 @@ class Ending:
     how: str
 
 
-class Stage:
+class ChaosStage:
     """Everything that a run needs, in a folder of its own. `code` is a folder with another `worker` package."""
 
     def __init__(

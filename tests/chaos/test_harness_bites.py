@@ -13,11 +13,11 @@ import httpx
 import pytest
 from celery import Celery
 
-from .auditor import Verdict, audit_posts
+from .auditor import AuditVerdict, audit_posts
 from .cast import Cast, assemble
 from .proxy import Trap
 from .run import enqueue, finish, left
-from .stage import ROOT, Stage
+from .stage import ROOT, ChaosStage
 
 PACKAGES = ("worker", "campaigns", "sandbox")
 PATIENCE_S = 600.0
@@ -77,16 +77,16 @@ def mutated(folder: Path, changes: list[tuple[str, str, str]]) -> Path:
     return folder
 
 
-def the_answer_fails(stage: Stage, _: Cast) -> None:
+def the_answer_fails(stage: ChaosStage, _: Cast) -> None:
     stage.faults(create=[{"kind": "502-after", "count": 3}, {"kind": "hang", "count": 2, "seconds": 8}])
 
 
-def the_worker_dies_once_the_phone_rings(stage: Stage, _: Cast) -> None:
+def the_worker_dies_once_the_phone_rings(stage: ChaosStage, _: Cast) -> None:
     trap = Trap(b"POST /v2/texml/calls/", "after", lambda: stage.kill("worker", "after POST"))
     stage.proxies["carrier"].arm(trap)
 
 
-def every_message_comes_six_times(stage: Stage, cast: Cast) -> None:
+def every_message_comes_six_times(stage: ChaosStage, cast: Cast) -> None:
     """Send them once the first phone rings: a message changes nothing while the campaign is paused."""
     store = stage.store
     ids = [f"{contact_id}#1" for part in cast.parts for contact_id in store.contacts.waiting(part.name, 50)]
@@ -111,10 +111,12 @@ def staged(folder: Path) -> Cast:
     )
 
 
-def sent_twice(folder: Path, changes: list[tuple[str, str, str]], trouble: Callable[[Stage, Cast], None]) -> list[str]:
+def sent_twice(
+    folder: Path, changes: list[tuple[str, str, str]], trouble: Callable[[ChaosStage, Cast], None]
+) -> list[str]:
     """Run a dialer with some lines changed through some trouble; return what the auditor found."""
     cast, code = staged(folder / "run"), mutated(folder / "code", changes)
-    with Stage(folder / "run", cast.people, rate=20, lines=20, code=code, bot=False) as stage:
+    with ChaosStage(folder / "run", cast.people, rate=20, lines=20, code=code, bot=False) as stage:
         enqueue(stage, cast, before=lambda: trouble(stage, cast))
         deadline = time.monotonic() + PATIENCE_S
         while not (found := audit_posts(stage.records)) and time.monotonic() < deadline:
@@ -122,7 +124,7 @@ def sent_twice(folder: Path, changes: list[tuple[str, str, str]], trouble: Calla
     return found
 
 
-def ours(folder: Path) -> tuple[Verdict, list[str]]:
+def ours(folder: Path) -> tuple[AuditVerdict, list[str]]:
     """Run our dialer through all of that; return the auditor's verdict, and what was killed."""
     cast = staged(folder)
 
@@ -131,7 +133,7 @@ def ours(folder: Path) -> tuple[Verdict, list[str]]:
         the_worker_dies_once_the_phone_rings(stage, cast)
         every_message_comes_six_times(stage, cast)
 
-    with Stage(folder, cast.people, rate=20, lines=20, bot=False) as stage:
+    with ChaosStage(folder, cast.people, rate=20, lines=20, bot=False) as stage:
         enqueue(stage, cast, before=trouble)
         deadline = time.monotonic() + PATIENCE_S
         while left(stage.store, cast) and time.monotonic() < deadline:

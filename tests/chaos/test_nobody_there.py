@@ -5,7 +5,7 @@ from pathlib import Path
 from .auditor import read_records
 from .cast import assemble
 from .run import enqueue
-from .stage import Stage
+from .stage import ChaosStage
 
 
 def test_whoever_answers_and_hears_nobody_is_released_and_it_counts_as_our_failure(tmp_path: Path) -> None:
@@ -14,7 +14,7 @@ def test_whoever_answers_and_hears_nobody_is_released_and_it_counts_as_our_failu
         time_limit_s=600,
     )  # fmt: skip
     (part,) = cast.parts
-    with Stage(tmp_path, cast.people, rate=5, lines=5, agent="tests.chaos.mute") as stage:
+    with ChaosStage(tmp_path, cast.people, rate=5, lines=5, agent="tests.chaos.mute") as stage:
         enqueue(stage, cast)
         deadline = time.monotonic() + 500
         ended: list[dict] = []

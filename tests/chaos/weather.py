@@ -12,7 +12,7 @@ from celery import Celery
 from worker.store.scripts import read_scripts
 
 from .proxy import Trap
-from .stage import Stage
+from .stage import ChaosStage
 
 CARRIER_FAULTS: Final = (
     {"kind": "hang", "probability": 0.004, "seconds": 8.0},
@@ -64,7 +64,7 @@ class Mood:
 class Weather:
     """Makes trouble in a thread of its own until it is told to stop."""
 
-    def __init__(self, stage: Stage, mood: Mood) -> None:
+    def __init__(self, stage: ChaosStage, mood: Mood) -> None:
         self.stage, self.mood = stage, mood
         self.dice = stage.dice
         self.happened: list[str] = []

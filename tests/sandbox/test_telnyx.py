@@ -47,7 +47,7 @@ async def served(app: Any) -> AsyncIterator[str]:
             await task
 
 
-class Phone:
+class NetworkUser:
     """A dialer's side of the network: it dials, and keeps the callbacks."""
 
     def __init__(self, net: Net, base: str, told: list[dict[str, str]], told_at: str, bot: str, late: Lateness) -> None:
@@ -96,7 +96,7 @@ async def listens(ws: ServerConnection) -> None:
 
 
 @asynccontextmanager
-async def phone(bot: Bot = listens) -> AsyncIterator[Phone]:
+async def phone(bot: Bot = listens) -> AsyncIterator[NetworkUser]:
     told: list[dict[str, str]] = []
 
     async def callback(request: Request) -> Response:
@@ -111,7 +111,7 @@ async def phone(bot: Bot = listens) -> AsyncIterator[Phone]:
         served(create_app(net)) as base,
     ):
         port = agent.sockets[0].getsockname()[1]
-        phone = Phone(net, base, told, f"{told_at}/told", f"ws://127.0.0.1:{port}/", late)
+        phone = NetworkUser(net, base, told, f"{told_at}/told", f"ws://127.0.0.1:{port}/", late)
         try:
             with late:
                 yield phone

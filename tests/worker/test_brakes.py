@@ -1,4 +1,7 @@
-"""The brakes: what stops a campaign and what does not, and how the store counts it."""
+"""The brakes: what stops a campaign and what does not, and how the store counts it.
+
+More than 300 lines: each brake has its boundary cases.
+"""
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta

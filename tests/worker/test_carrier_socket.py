@@ -1,4 +1,7 @@
-"""The carrier against a server that answers in every bad way and counts requests. Each test asserts what the dialer does next."""
+"""The carrier against a server that answers in every bad way and counts requests. Each test asserts what the dialer does next.
+
+More than 300 lines: each fault of the carrier's socket is a test of its own.
+"""
 
 import base64
 import json
@@ -42,7 +45,7 @@ SINCE = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: "Server"  # type: ignore[assignment]
+    server: "CarrierServer"  # type: ignore[assignment]
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
@@ -63,7 +66,7 @@ class Seen:
     body: dict[str, Any]
 
 
-class Server(ThreadingHTTPServer):
+class CarrierServer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.seen: list[Seen] = []
@@ -119,8 +122,8 @@ def talk_nonsense(request: Handler) -> None:
 
 
 @pytest.fixture(scope="module")
-def listening() -> Iterator[Server]:
-    with Server() as server:
+def listening() -> Iterator[CarrierServer]:
+    with CarrierServer() as server:
         thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
@@ -129,13 +132,13 @@ def listening() -> Iterator[Server]:
 
 
 @pytest.fixture
-def server(listening: Server) -> Server:
+def server(listening: CarrierServer) -> CarrierServer:
     listening.seen.clear()
     return listening
 
 
 @pytest.fixture(scope="module")
-def connected(listening: Server) -> Iterator[dict[str, Carrier]]:
+def connected(listening: CarrierServer) -> Iterator[dict[str, Carrier]]:
     """A carrier that waits for any machine, and one that gives up where no answer will come."""
     patience = {"patient": 60.0, "impatient": 1.0}
     carriers = {
@@ -221,7 +224,7 @@ def outcome(carrier: Carrier) -> CarrierError:
     ],
 )
 def test_exactly_one_post_leaves_and_its_answer_decides_what_comes_next(
-    server: Server, carrier: Carrier, behave: Callable[[Handler], None], expected: type[CarrierError]
+    server: CarrierServer, carrier: Carrier, behave: Callable[[Handler], None], expected: type[CarrierError]
 ) -> None:
     server.behave = behave
     assert type(outcome(carrier)) is expected
@@ -230,13 +233,15 @@ def test_exactly_one_post_leaves_and_its_answer_decides_what_comes_next(
 
 
 @pytest.mark.parametrize("key", [" ", "KEY\u00e9", "KEY\nX"])
-def test_a_key_that_no_header_can_carry_pauses_the_campaign_before_anything_is_sent(server: Server, key: str) -> None:
+def test_a_key_that_no_header_can_carry_pauses_the_campaign_before_anything_is_sent(
+    server: CarrierServer, key: str
+) -> None:
     carrier = Carrier(api_key=key, app_id="129", base_url=server.url)
     assert "TELNYX_API_KEY" in str(outcome(carrier))
     assert server.seen == []
 
 
-def test_a_line_break_behind_the_key_is_no_part_of_it(server: Server) -> None:
+def test_a_line_break_behind_the_key_is_no_part_of_it(server: CarrierServer) -> None:
     carrier = Carrier(api_key=f"{KEY}\n", app_id="129", base_url=server.url)
     server.behave = answer(200, {"call_sid": "v3:1"})
     assert dial(carrier) == "v3:1"
@@ -257,7 +262,7 @@ def test_nothing_rang_when_the_name_of_the_carrier_cannot_be_resolved() -> None:
     carrier.close()
 
 
-def test_of_several_errors_the_one_that_asks_for_most_caution_counts(server: Server, carrier: Carrier) -> None:
+def test_of_several_errors_the_one_that_asks_for_most_caution_counts(server: CarrierServer, carrier: Carrier) -> None:
     server.behave = answer(422, {"errors": [{"code": "10016"}, {"code": "77777"}, None, {"code": "20100"}]})
     assert type(outcome(carrier)) is AccountBlocked
 
@@ -276,7 +281,7 @@ def test_of_several_errors_the_one_that_asks_for_most_caution_counts(server: Ser
     ],
 )
 def test_a_wait_is_believed_only_if_it_is_one(
-    server: Server, carrier: Carrier, headers: dict[str, str], expected: float | None
+    server: CarrierServer, carrier: Carrier, headers: dict[str, str], expected: float | None
 ) -> None:
     server.behave = refuse(429, "10011", **headers)
     busy = outcome(carrier)
@@ -284,7 +289,7 @@ def test_a_wait_is_believed_only_if_it_is_one(
     assert busy.retry_after_s == expected
 
 
-def test_no_refusal_repeats_a_number_or_the_key(server: Server, carrier: Carrier) -> None:
+def test_no_refusal_repeats_a_number_or_the_key(server: CarrierServer, carrier: Carrier) -> None:
     server.behave = refuse(422, "10002", f"{TO} or (212) 555-0142 or 2125550142\nis bad for {KEY} D14 " + "x" * 5000)
     refused = outcome(carrier)
     assert isinstance(refused, DialRefused)
@@ -307,13 +312,13 @@ def test_no_refusal_repeats_a_number_or_the_key(server: Server, carrier: Carrier
     ],
 )
 def test_the_calls_sid_is_found_wherever_telnyx_puts_it(
-    server: Server, carrier: Carrier, body: object, expected: str
+    server: CarrierServer, carrier: Carrier, body: object, expected: str
 ) -> None:
     server.behave = answer(200, body)
     assert dial(carrier) == expected
 
 
-def test_the_request_says_everything_under_telnyxs_own_names(server: Server, carrier: Carrier) -> None:
+def test_the_request_says_everything_under_telnyxs_own_names(server: CarrierServer, carrier: Carrier) -> None:
     server.behave = answer(200, {"call_sid": "v3:1"})
     dial(carrier, an_order(amd_url="https://x/amd"))
     assert server.seen[0].body == {
@@ -333,13 +338,15 @@ def test_the_request_says_everything_under_telnyxs_own_names(server: Server, car
     }
 
 
-def test_a_call_without_detection_does_not_mention_it(server: Server, carrier: Carrier) -> None:
+def test_a_call_without_detection_does_not_mention_it(server: CarrierServer, carrier: Carrier) -> None:
     server.behave = answer(200, {"call_sid": "v3:1"})
     dial(carrier)
     assert not [name for name in server.seen[0].body if "Amd" in name or "Detection" in name]
 
 
-def test_a_call_is_recorded_in_stereo_or_the_request_does_not_mention_it(server: Server, carrier: Carrier) -> None:
+def test_a_call_is_recorded_in_stereo_or_the_request_does_not_mention_it(
+    server: CarrierServer, carrier: Carrier
+) -> None:
     server.behave = answer(200, {"call_sid": "v3:1"})
     dial(carrier)
     dial(carrier, an_order(record=True))
@@ -347,7 +354,7 @@ def test_a_call_is_recorded_in_stereo_or_the_request_does_not_mention_it(server:
     assert recording == [{}, {"Record": True, "RecordingChannels": "dual"}]
 
 
-def test_many_threads_share_one_carrier_and_each_order_leaves_once(server: Server) -> None:
+def test_many_threads_share_one_carrier_and_each_order_leaves_once(server: CarrierServer) -> None:
     carrier = Carrier(api_key=KEY, app_id="129", base_url=server.url, timeout_s=60)
     server.behave = answer(200, {"call_sid": "v3:1"})
     with ThreadPoolExecutor(16) as pool:
@@ -360,7 +367,7 @@ def test_many_threads_share_one_carrier_and_each_order_leaves_once(server: Serve
 
 
 @dataclass
-class Books:
+class CarrierBooks:
     """What the stand-in's list holds: pages that are served by token, as Telnyx does."""
 
     pages: list[list[dict[str, Any]]] = field(default_factory=list)
@@ -381,8 +388,10 @@ def item(sid: str, at: datetime | None = SINCE, **more: str) -> dict[str, Any]:
     return {"sid": sid, "to": TO, "from": "+12125550100", "status": "completed", "date_created": created, **more}
 
 
-def test_every_page_is_asked_for_by_its_token_and_the_account_only_once(server: Server, carrier: Carrier) -> None:
-    server.behave = Books([[item("v3:1")], [item("v3:2"), item("v3:1")], [item("v3:3")]])
+def test_every_page_is_asked_for_by_its_token_and_the_account_only_once(
+    server: CarrierServer, carrier: Carrier
+) -> None:
+    server.behave = CarrierBooks([[item("v3:1")], [item("v3:2"), item("v3:1")], [item("v3:3")]])
     assert [call.call_sid for call in carrier.find(TO, SINCE)] == ["v3:1", "v3:2", "v3:3"]
     carrier.find(TO, SINCE)
     assert sum(seen.path == "/v2/whoami" for seen in server.seen) == 1
@@ -411,7 +420,7 @@ def owned(number: str, **more: str) -> dict[str, Any]:
 
 
 def test_the_numbers_that_may_call_are_those_of_every_page_and_the_verified_ones(
-    server: Server, carrier: Carrier
+    server: CarrierServer, carrier: Carrier
 ) -> None:
     many = [f"+1212555{n:04d}" for n in range(230)]
     gone = owned("+12125559001", status="ported-out"), owned("+12125559002", status="purchase-pending")
@@ -434,7 +443,7 @@ def test_the_numbers_that_may_call_are_those_of_every_page_and_the_verified_ones
     ],
 )
 def test_a_carrier_that_does_not_say_which_numbers_are_ours_has_not_said_that_none_is(
-    server: Server, carrier: Carrier, behave: Callable[[Handler], None]
+    server: CarrierServer, carrier: Carrier, behave: Callable[[Handler], None]
 ) -> None:
     server.behave = behave
     with pytest.raises(CarrierBusy):
@@ -442,7 +451,7 @@ def test_a_carrier_that_does_not_say_which_numbers_are_ours_has_not_said_that_no
 
 
 def test_a_key_that_is_not_taken_and_an_application_that_there_is_not_are_told_apart(
-    server: Server, carrier: Carrier
+    server: CarrierServer, carrier: Carrier
 ) -> None:
     server.behave = answer(200, {"data": {"id": "129", "active": True}})
     assert carrier.application() == {"id": "129", "active": True}
@@ -457,12 +466,12 @@ def test_a_key_that_is_not_taken_and_an_application_that_there_is_not_are_told_a
             carrier.application()
 
 
-def test_the_search_for_a_call_ends_even_if_the_pages_do_not(server: Server, carrier: Carrier) -> None:
-    server.behave = Books([[item(f"v3:{n}")] for n in range(500)])
+def test_the_search_for_a_call_ends_even_if_the_pages_do_not(server: CarrierServer, carrier: Carrier) -> None:
+    server.behave = CarrierBooks([[item(f"v3:{n}")] for n in range(500)])
     assert len(carrier.find(TO, SINCE)) == 10
 
 
-def test_a_call_of_before_or_after_or_to_somebody_else_is_not_the_one(server: Server, carrier: Carrier) -> None:
+def test_a_call_of_before_or_after_or_to_somebody_else_is_not_the_one(server: CarrierServer, carrier: Carrier) -> None:
     earlier, just_before, later = (SINCE + timedelta(seconds=s) for s in (-60, -2, 60))
     others = [
         item("v3:earlier", earlier),
@@ -471,12 +480,12 @@ def test_a_call_of_before_or_after_or_to_somebody_else_is_not_the_one(server: Se
         item("v3:undated", None),
     ]
     live = item("v3:live", None, status="ringing")
-    server.behave = Books([[*others, item("v3:skewed", just_before), live]])
+    server.behave = CarrierBooks([[*others, item("v3:skewed", just_before), live]])
     assert [call.call_sid for call in carrier.find(TO, SINCE)] == ["v3:skewed", "v3:live"]
 
 
-def test_the_search_is_not_narrowed_to_calls_that_have_a_start_time(server: Server, carrier: Carrier) -> None:
-    server.behave = Books([[]])
+def test_the_search_is_not_narrowed_to_calls_that_have_a_start_time(server: CarrierServer, carrier: Carrier) -> None:
+    server.behave = CarrierBooks([[]])
     assert carrier.find(TO, SINCE) == []
     assert "StartTime" not in server.seen[-1].path
 
@@ -484,8 +493,8 @@ def test_the_search_is_not_narrowed_to_calls_that_have_a_start_time(server: Serv
 @pytest.mark.parametrize(
     "behave",
     [
-        Books([], organization={"data": None}),
-        Books([], organization=[]),
+        CarrierBooks([], organization={"data": None}),
+        CarrierBooks([], organization=[]),
         answer(200, b"<html>", "text/html"),
         answer(200, b"{"),
         answer(200, None),
@@ -496,7 +505,7 @@ def test_the_search_is_not_narrowed_to_calls_that_have_a_start_time(server: Serv
     ],
 )
 def test_a_carrier_that_cannot_be_asked_is_busy_and_never_says_that_there_is_no_call(
-    server: Server, carrier: Carrier, behave: Callable[[Handler], None]
+    server: CarrierServer, carrier: Carrier, behave: Callable[[Handler], None]
 ) -> None:
     server.behave = behave
     for ask in (lambda: carrier.find(TO, SINCE), lambda: carrier.fetch("v3:1")):
@@ -504,8 +513,8 @@ def test_a_carrier_that_cannot_be_asked_is_busy_and_never_says_that_there_is_no_
             ask()
 
 
-def test_a_list_that_is_not_json_is_not_an_empty_list(server: Server, carrier: Carrier) -> None:
-    server.behave = Books([[]])
+def test_a_list_that_is_not_json_is_not_an_empty_list(server: CarrierServer, carrier: Carrier) -> None:
+    server.behave = CarrierBooks([[]])
     carrier.find(TO, SINCE)
     server.behave = answer(200, b"<html>", "text/html")
     for ask in (lambda: carrier.find(TO, SINCE), lambda: carrier.fetch("v3:1")):
@@ -513,8 +522,8 @@ def test_a_list_that_is_not_json_is_not_an_empty_list(server: Server, carrier: C
             ask()
 
 
-def test_a_call_that_the_carrier_does_not_know_is_none(server: Server, carrier: Carrier) -> None:
-    server.behave = Books([[]])
+def test_a_call_that_the_carrier_does_not_know_is_none(server: CarrierServer, carrier: Carrier) -> None:
+    server.behave = CarrierBooks([[]])
     carrier.find(TO, SINCE)
     server.behave = refuse(404, "10005")
     assert carrier.fetch("v3:1") is None
@@ -527,7 +536,9 @@ def test_a_call_that_the_carrier_does_not_know_is_none(server: Server, carrier: 
 @pytest.mark.parametrize(
     "behave", [answer(200, {"data": {"result": "ok"}}), refuse(422, "90018", "ended"), refuse(404, "10005")]
 )
-def test_a_call_that_is_over_was_hung_up(server: Server, carrier: Carrier, behave: Callable[[Handler], None]) -> None:
+def test_a_call_that_is_over_was_hung_up(
+    server: CarrierServer, carrier: Carrier, behave: Callable[[Handler], None]
+) -> None:
     server.behave = behave
     carrier.hang_up("v3:a/b")
     assert [seen.path for seen in server.seen] == ["/v2/calls/v3:a%2Fb/actions/hangup"]
@@ -537,7 +548,7 @@ def test_a_call_that_is_over_was_hung_up(server: Server, carrier: Carrier, behav
     "behave", [refuse(422, "90015"), answer(500, {}), answer(200, b"<html>", "text/html"), answer(200, b"{")]
 )
 def test_a_call_that_may_go_on_was_not_hung_up(
-    server: Server, carrier: Carrier, behave: Callable[[Handler], None]
+    server: CarrierServer, carrier: Carrier, behave: Callable[[Handler], None]
 ) -> None:
     server.behave = behave
     with pytest.raises(CarrierBusy):
@@ -654,7 +665,7 @@ class Twice(httpx.BaseTransport):
 
 
 @contextmanager
-def a_carrier(listening: Server, transport: httpx.BaseTransport) -> Iterator[Carrier]:
+def a_carrier(listening: CarrierServer, transport: httpx.BaseTransport) -> Iterator[Carrier]:
     carrier = Carrier(api_key=KEY, app_id="129", base_url=listening.url, timeout_s=1, transport=transport)
     yield carrier
     carrier.close()
@@ -683,7 +694,7 @@ def bytes_that_come(received: bytearray) -> Iterator[str]:
 
 
 def test_whether_a_dial_may_leave_is_asked_when_all_is_ready_and_before_anything_is_sent(
-    carrier: Carrier, server: Server
+    carrier: Carrier, server: CarrierServer
 ) -> None:
     server.behave = answer(200, {"call_sid": "v3:1"})
     dial(carrier)  # from here on, the transport is known to tell of its last step
@@ -701,7 +712,7 @@ def test_whether_a_dial_may_leave_is_asked_when_all_is_ready_and_before_anything
     assert before < dialed.left_at < time.monotonic()
 
 
-def test_nothing_is_sent_of_a_dial_whose_moment_has_passed(carrier: Carrier, server: Server) -> None:
+def test_nothing_is_sent_of_a_dial_whose_moment_has_passed(carrier: Carrier, server: CarrierServer) -> None:
     server.behave = answer(200, {"call_sid": "v3:1"})
     with pytest.raises(DialWithheld) as withheld:
         carrier.dial(an_order(), lambda: False)
@@ -744,7 +755,7 @@ def test_not_one_byte_leaves_of_a_dial_that_may_not(transport: Callable[[], http
     assert received.count(b"POST ") == received.count(an_order().to.encode()) == 1
 
 
-def test_a_transport_that_stops_telling_of_its_steps_sends_no_call_that_may_not_leave(server: Server) -> None:
+def test_a_transport_that_stops_telling_of_its_steps_sends_no_call_that_may_not_leave(server: CarrierServer) -> None:
     """The head of the request may leave then, and names no number; its body stays."""
     server.behave = answer(200, {"call_sid": "v3:1"})
     with a_carrier(server, transport := Changing()) as carrier:
@@ -757,20 +768,20 @@ def test_a_transport_that_stops_telling_of_its_steps_sends_no_call_that_may_not_
     assert [seen.body["To"] for seen in server.seen if seen.body] == [TO, TO]
 
 
-def test_an_answer_to_a_dial_that_nobody_has_read_is_no_call(server: Server) -> None:
+def test_an_answer_to_a_dial_that_nobody_has_read_is_no_call(server: CarrierServer) -> None:
     with a_carrier(server, Deaf()) as carrier, pytest.raises(DialWithheld):
         dial(carrier)
     assert server.seen == []
 
 
-def test_a_transport_that_sends_again_places_one_call_and_nobody_takes_it_for_unsent(server: Server) -> None:
+def test_a_transport_that_sends_again_places_one_call_and_nobody_takes_it_for_unsent(server: CarrierServer) -> None:
     server.behave = answer(200, {"call_sid": "v3:1"})
     with a_carrier(server, Twice()) as carrier:
         assert type(outcome(carrier)) is DialUnconfirmed
     assert len(server.seen) == 1
 
 
-def test_a_call_cannot_be_placed_past_the_fence(server: Server, carrier: Carrier) -> None:
+def test_a_call_cannot_be_placed_past_the_fence(server: CarrierServer, carrier: Carrier) -> None:
     client, _ = carrier._clients
     for place in (
         lambda: client.texml.calls.create("129", from_="+12125550100", to=TO, texml="<Response/>"),

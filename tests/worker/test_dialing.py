@@ -21,7 +21,7 @@ from campaigns.campaign import Campaign, load_campaign
 from campaigns.contacts import Contact
 from campaigns.places import place_of
 from worker.dialing import dial
-from worker.dialing.dialer import Dialer
+from worker.dialing.collaborators import Dialer
 from worker.machine.clock import MachineClock
 from worker.machine.embedded import EmbeddedRedis
 from worker.rehearsal.fast.days import rehearse

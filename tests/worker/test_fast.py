@@ -1,4 +1,7 @@
-"""A fast rehearsal: the real tasks on a timeline, and an auditor who is not fooled."""
+"""A fast rehearsal: the real tasks on a timeline, and an auditor who is not fooled.
+
+More than 300 lines: each thing that the auditor must notice is a test.
+"""
 
 import json
 import os

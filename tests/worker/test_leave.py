@@ -14,7 +14,7 @@ from campaigns.campaign import Campaign
 from campaigns.contacts import Contact
 from campaigns.places import place_of
 from worker.dialing import dial
-from worker.dialing.dialer import Dialer
+from worker.dialing.collaborators import Dialer
 from worker.rules.evidence import FoundCall
 from worker.rules.rule import Rule
 from worker.settings import Settings

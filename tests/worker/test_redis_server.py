@@ -1,4 +1,7 @@
-"""Against real servers: those that deserve a complaint, behind TLS, behind Sentinels, away for a while, and full."""
+"""Against real servers: those that deserve a complaint, behind TLS, behind Sentinels, away for a while, and full.
+
+More than 300 lines: each kind of server and of failure is a test.
+"""
 
 import os
 import socketserver

@@ -1,3 +1,5 @@
+# More than 300 lines: each transition of the record has its races.
+
 import math
 import threading
 from datetime import timedelta

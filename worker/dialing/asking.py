@@ -3,7 +3,7 @@
 import logging
 from typing import Final
 
-from worker.dialing.dialer import Dialer
+from worker.dialing.collaborators import Dialer
 from worker.rules.evidence import FoundCall
 from worker.rules.timing import ASKED_LATELY
 from worker.store import witnesses

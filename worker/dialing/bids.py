@@ -10,7 +10,7 @@ from campaigns.call import Disposition
 from campaigns.campaign import Campaign
 from worker.dialing import own_numbers
 from worker.dialing.apart import apart
-from worker.dialing.dialer import Dialer
+from worker.dialing.collaborators import Dialer
 from worker.rules import brakes, caller_ids
 from worker.rules.may_ring import open_now
 from worker.rules.rule import Rule

@@ -9,7 +9,7 @@ from typing import Final
 
 from campaigns.call import Disposition
 from worker.dialing.apart import apart
-from worker.dialing.dialer import Dialer
+from worker.dialing.collaborators import Dialer
 from worker.rules import brakes, do_not_call, retries, settlement
 from worker.rules.rule import Rule
 from worker.rules.settlement import Settled, Step, Waiting

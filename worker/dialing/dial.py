@@ -12,8 +12,8 @@ from campaigns.call import Disposition
 from campaigns.templates import RenderError
 from worker.dialing import briefing
 from worker.dialing.apart import apart
+from worker.dialing.collaborators import Dialer
 from worker.dialing.concluding import give_back
-from worker.dialing.dialer import Dialer
 from worker.dialing.leave import Leave
 from worker.rules.may_ring import may_ring
 from worker.rules.rule import Rule

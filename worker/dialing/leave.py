@@ -8,8 +8,8 @@ from typing import Final
 import redis
 
 from worker.dialing import own_numbers
+from worker.dialing.collaborators import Dialer
 from worker.dialing.concluding import give_back
-from worker.dialing.dialer import Dialer
 from worker.rules import caller_ids, do_not_call, retries, settlement
 from worker.rules.may_ring import may_ring
 from worker.rules.rule import Rule

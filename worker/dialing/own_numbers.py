@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from campaigns.campaign import Campaign
-from worker.dialing.dialer import Dialer
+from worker.dialing.collaborators import Dialer
 from worker.dialing.phone import Phone
 from worker.rules import caller_ids
 from worker.rules.timing import TEND_TICK

@@ -3,7 +3,7 @@
 import logging
 from typing import Final
 
-from worker.dialing.dialer import Dialer
+from worker.dialing.collaborators import Dialer
 from worker.pipecat.agents import AgentsAway
 from worker.rules.timing import COUNT_TICK
 

@@ -12,11 +12,11 @@ import redis
 from worker.store.attempts import AttemptStore
 from worker.store.base import Database
 from worker.store.brakes import BrakeStore
-from worker.store.callers import CallerStore
 from worker.store.campaigns import CampaignStore
 from worker.store.contacts import ContactStore
 from worker.store.do_not_call import DoNotCallStore
 from worker.store.errors import StoreError
+from worker.store.inbound_calls import CallerStore
 from worker.store.keys import Subject
 from worker.store.own_numbers import OwnNumberStore
 from worker.store.pace import PaceStore

@@ -35,7 +35,7 @@ one slot.
     {dialout}:call:<sid>               string: the attempt that a call to us belongs to, for a day
     {dialout}:caller:<hash>            string: a caller whom no attempt rang (JSON), for a day
     {dialout}:rung:<phone>             zset: attempts that rang this number in the last day, any campaign's -> when (ms)
-    {dialout}:do_not_call              hash: phone -> its entries: since when, from whom, for what, until when (JSON)
+    {dialout}:dnc                      hash: phone -> its entries: since when, from whom, for what, until when (JSON)
     {dialout}:lists                    hash: do-not-call list that was imported -> which day it shows (JSON)
     {dialout}:journal:<contact>        list: each thing that happened (JSON)
     {dialout}:brakes:<c>               hash: begun (under the canary), approved, held, attempts, since; day (ms), today (calls)
@@ -71,6 +71,9 @@ _ACCOUNT: Final = frozenset(
     ]
 )
 """Kinds of which there is one key."""
+
+_KEPT_AS: Final = {"do_not_call": "dnc"}
+"""Kinds whose keys are named otherwise. No rename of a key may make the dialer forget who asked not to be called."""
 
 _OWNERS: Final = {
     **dict.fromkeys(
@@ -126,6 +129,7 @@ ACCOUNT: Final = Subject()
 
 def key(kind: str, name: str = "") -> str:
     """Return the key of a kind: the account's, or that of a campaign, a contact or a number."""
+    kind = _KEPT_AS.get(kind, kind)
     return f"{ROOT}:{kind}:{name}" if name else f"{ROOT}:{kind}"
 
 
@@ -141,7 +145,7 @@ def keys_of(names: Iterable[str], subject: Subject) -> list[str]:
 
 def _key_of(name: str, subject: Subject) -> str:
     if name in _ACCOUNT:
-        return f"{ROOT}:{name}"
+        return key(name)
     if name == "due" and subject.campaign is not None and subject.zone is not None:
         return due_key(subject.campaign, subject.zone)
     owner = _OWNERS.get(name)

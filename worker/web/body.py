@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from fastapi import Depends, HTTPException, Request
 from starlette.requests import ClientDisconnect
 
-from worker.dialing.dialer import Dialer
+from worker.dialing.collaborators import Dialer
 
 BODY_LIMIT: Final = 1_000_000
 """Bytes. A report with the transcript of an hour is a tenth of it; a callback, a thousandth."""

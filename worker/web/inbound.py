@@ -14,7 +14,7 @@ from campaigns.call import Script
 from campaigns.campaign import Campaign
 from campaigns.templates import RenderError
 from worker.dialing import briefing
-from worker.dialing.dialer import Dialer
+from worker.dialing.collaborators import Dialer
 from worker.rules.evidence import FoundCall
 from worker.rules.hours import in_zone_of
 from worker.rules.settlement import lease

@@ -11,7 +11,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from worker.dialing import own_numbers
-from worker.dialing.dialer import Dialer
+from worker.dialing.collaborators import Dialer
 from worker.rules import caller_ids
 from worker.rules.states import CampaignState, ContactState
 from worker.rules.warm_bots import answer_rate

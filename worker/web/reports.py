@@ -23,7 +23,7 @@ from campaigns.call import (
     sign_message,
     verify_message,
 )
-from worker.dialing.dialer import Dialer
+from worker.dialing.collaborators import Dialer
 from worker.rules.evidence import AnsweredBy
 from worker.settings import Settings
 from worker.store import Store, witnesses

@@ -18,7 +18,7 @@ from campaigns.campaign import Campaign
 from campaigns.contacts import Contact, RowError, read_contacts
 from campaigns.places import Place, place_of
 from worker.dialing import own_numbers
-from worker.dialing.dialer import Dialer
+from worker.dialing.collaborators import Dialer
 from worker.machine.embedded import EmbeddedRedis
 from worker.rehearsal.fast.event_clock import EventClock
 from worker.rehearsal.fast.findings import Allowance, Findings, audit, local

@@ -15,7 +15,7 @@ from typing import Final
 
 from campaigns.campaign import Campaign
 from worker.dialing import asking, bids, concluding, dial, own_numbers
-from worker.dialing.dialer import Dialer
+from worker.dialing.collaborators import Dialer
 from worker.rehearsal.fast.event_clock import EventClock
 from worker.rehearsal.fast.network import FastNetwork
 from worker.rules.hours import next_opening

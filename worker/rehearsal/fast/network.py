@@ -1,6 +1,8 @@
 """The telephone network of a fast rehearsal, with everyone on it and the bot: they answer, talk and ring back by the odds.
 
 It keeps records of its own, which `findings` reads. It tells the dialer what it tells by what the callbacks' routes call.
+
+More than 300 lines: the network's calls, clock and callbacks are one state machine.
 """
 
 from collections import Counter

@@ -43,7 +43,7 @@ _HEARD: Final[Mapping[str, str]] = {
 Word = TypeVar("Word", bound=BaseModel)
 
 
-class Dialer:
+class CallbacksDoor:
     """Takes what is said of each attempt, and keeps it. Lives in the event loop of whoever starts it."""
 
     def __init__(self, secret: str) -> None:
