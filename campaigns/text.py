@@ -1,4 +1,4 @@
-"""A file as lines of text that can be read again: where a row turns out to be none, its lines are rows of their own."""
+"""The lines of a file as text. If a row turns out to be broken, the lines after its first one can be read again."""
 
 import csv
 from collections import deque
@@ -11,7 +11,7 @@ ROW_LIMIT: Final = 4 * FIELD_LIMIT
 """Bytes that one row may have. A longer one is no row of contacts, and is never held in memory as a whole."""
 
 LINES_LIMIT: Final = 200
-"""Lines that one row may span. If it turns out to be no row, each of its lines is read again, so this bounds the work."""
+"""Lines that one row may span. A broken row has its lines read again, so this bounds the work."""
 
 
 class Source(Protocol):

@@ -33,7 +33,7 @@ def _alaw_tables() -> tuple[Samples, NDArray[np.uint8]]:
 
 
 def _nearest(decode: Samples) -> NDArray[np.uint8]:
-    """Invert a decoding table: return, at the index sample + 32768, the code whose sample is closest."""
+    """Return the encoding table of a decoding table: at index sample + 32768 is the code whose sample is closest."""
     order = np.argsort(decode, kind="stable")
     levels = decode[order].astype(np.int32)
     borders = (levels[1:] + levels[:-1]) / 2

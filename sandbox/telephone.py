@@ -1,4 +1,4 @@
-"""A telephone as the person who holds it knows it. The scripts use it; a call on the network is one."""
+"""A telephone, as the person who holds it uses it. The scripts need this interface; `sandbox.telnyx.handset` has it."""
 
 import random
 from collections.abc import Awaitable, Callable
