@@ -14,6 +14,7 @@ from worker.rules.rule import Rule
 from worker.rules.settlement import Settled
 from worker.store.base import Database, NounStore, columns, known, pairs
 from worker.store.campaigns import CampaignStore, state_of
+from worker.store.constants import LOOK_AGAIN
 from worker.store.errors import UnknownAnswer
 from worker.store.keys import Subject, key, keys_of
 from worker.store.scripts import (
@@ -212,7 +213,7 @@ class AttemptStore(NounStore):
         """Look at an attempt again at this time, unless it was concluded meanwhile."""
         self._redis.zadd(key("watch"), {attempt_id: ms(at)}, xx=True)
 
-    def take_unsettled(self, limit: int = 200, *, again_after: timedelta = timedelta(seconds=10)) -> list[str]:
+    def take_unsettled(self, limit: int = 200, *, again_after: timedelta = LOOK_AGAIN) -> list[str]:
         """Take attempts that are not settled and are due for a look. No two callers get the same one.
 
         Each is due again `again_after` from now, in case this caller dies before it has looked.

@@ -39,6 +39,9 @@ reports the delay before the N-th of them begins. A dial that is later than this
 LINES_TAKEN: Final = timedelta(seconds=5)
 """When a contact is tried again after all lines of its caller IDs were taken."""
 
+LOOK_AGAIN: Final = timedelta(seconds=10)
+"""When an attempt is due for a look again, if the caller that took it dies before it has looked."""
+
 # --- lines and bots ---------------------------------------------------------------------------------------------------
 
 LONGEST_INBOUND: Final = timedelta(minutes=20)
