@@ -1,4 +1,4 @@
-"""The claim: what it leaves to others, whom it takes when several campaigns want the same, and whether a bot is there.
+"""The claim: fair shares between campaigns, lines that are kept for people who ring us, and warm bots for every answer.
 
 More than 300 lines: all cases of one script.
 """
@@ -37,7 +37,7 @@ RUNG_OUT = witnesses.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.N
 def campaign(
     store: Store, reminder: Campaign, name: str, people: int, *, weight: float = 1, lines: int = 1000
 ) -> Campaign:
-    """A campaign of its own, in which so many wait in two zones."""
+    """Define a campaign in which `people` contacts wait, in two zones."""
     pacing = reminder.pacing.model_copy(update={"weight": weight, "lines": lines, "calls_per_second": 1000})
     found = reminder.model_copy(update={"name": name, "pacing": pacing})
     store.campaigns.define(found)
@@ -122,7 +122,7 @@ def test_a_paused_campaign_is_not_claimed_and_starves_nobody(store: Store, remin
     assert whose(store, claimed(store, *bids, lines=10)) == {"running": 10}
 
 
-def test_zones_take_turns_even_when_lines_free_up_one_by_one(store: Store, reminder: Campaign) -> None:
+def test_zones_alternate_even_when_lines_free_up_one_by_one(store: Store, reminder: Campaign) -> None:
     its = bid(store, campaign(store, reminder, "zones", 10))
     taken = [attempt for lines in range(1, 11) for attempt in claimed(store, its, lines=lines)]
     assert len(taken) == 10
@@ -154,12 +154,12 @@ def test_claimers_at_once_keep_the_shares_and_the_lines(
 # --- lines ----------------------------------------------------------------------------------------------------------------
 
 
-def test_lines_kept_for_those_who_ring_us_are_never_dialed_on(store: Store, reminder: Campaign) -> None:
+def test_lines_kept_for_people_who_ring_us_are_never_dialed_on(store: Store, reminder: Campaign) -> None:
     its = bid(store, campaign(store, reminder, "reserve", 20))
     assert len(claimed(store, its, lines=10, lines_for_inbound=3)) == 7
 
 
-def test_those_who_ring_us_take_the_reserve_first_and_then_the_dialers_lines(store: Store, reminder: Campaign) -> None:
+def test_people_who_ring_us_take_the_reserve_first_and_then_the_dialers_lines(store: Store, reminder: Campaign) -> None:
     its = bid(store, campaign(store, reminder, "inbound", 30))
     for caller in range(5):
         store.callers.call_began(f"v3:{caller}")
@@ -171,7 +171,7 @@ def test_those_who_ring_us_take_the_reserve_first_and_then_the_dialers_lines(sto
     assert len(claimed(store, its, lines=10, lines_for_inbound=3)) == 1
     assert store.pace.occupied(30 * SECOND).inbound == 4
     later(store, 1201)
-    assert len(claimed(store, its, lines=10, lines_for_inbound=3)) == 7, "nobody talks for ever, whatever is not told"
+    assert len(claimed(store, its, lines=10, lines_for_inbound=3)) == 7, "a call to us ends even if nobody tells us"
 
 
 def test_a_caller_id_has_no_more_calls_at_once_than_its_lines(store: Store, reminder: Campaign) -> None:
@@ -190,7 +190,7 @@ def test_a_reserve_that_leaves_no_line_is_refused_with_a_sentence() -> None:
         Settings(lines=10, lines_for_inbound=10)
 
 
-def test_warm_bots_are_as_many_as_are_said_or_as_lines_while_pipecat_cloud_is_silent_or_as_are_needed() -> None:
+def test_warm_bots_are_as_many_as_the_settings_say_or_as_lines_without_a_count_or_as_are_needed() -> None:
     assert Settings(lines=9, warm_bots=4).bots_at_once == 4
     assert Settings(lines=9, pipecat_private_key=SecretStr("sk")).bots_at_once == 9
     assert Settings(lines=9).bots_at_once is None
@@ -230,7 +230,7 @@ def test_a_call_that_rang_out_took_no_bot(store: Store, reminder: Campaign) -> N
     assert len(claimed(store, its, warm_bots=1, bot_rest=30 * SECOND)) == 1
 
 
-def test_those_who_ring_us_take_warm_bots_too(store: Store, reminder: Campaign) -> None:
+def test_people_who_ring_us_take_warm_bots_too(store: Store, reminder: Campaign) -> None:
     its = bid(store, campaign(store, reminder, "inbound", 30))
     later(store, 0)
     store.callers.call_began("v3:in")
@@ -238,7 +238,7 @@ def test_those_who_ring_us_take_warm_bots_too(store: Store, reminder: Campaign) 
     store.callers.call_ended("v3:in")
     assert claimed(store, its, warm_bots=3, bot_rest=30 * SECOND) == []
     later(store, 30.1)
-    assert len(claimed(store, its, warm_bots=3, bot_rest=30 * SECOND)) == 3, "the others' leases have run out too"
+    assert len(claimed(store, its, warm_bots=3, bot_rest=30 * SECOND)) == 3, "the leases of the others have ended too"
 
 
 def test_a_bot_whose_call_outlived_its_lease_or_was_concluded_is_used(store: Store, reminder: Campaign) -> None:
@@ -260,7 +260,7 @@ def test_a_bot_whose_call_outlived_its_lease_or_was_concluded_is_used(store: Sto
     assert store.pace.occupied(30 * SECOND).lines == 0
 
 
-def test_counted_bots_are_those_that_were_idle_less_those_taken_since(store: Store, reminder: Campaign) -> None:
+def test_free_bots_are_those_that_the_count_found_idle_less_those_taken_since(store: Store, reminder: Campaign) -> None:
     its = bid(store, campaign(store, reminder, "counted", 100))
     later(store, 0)
     before = claimed(store, its, warm_bots=1)
@@ -270,7 +270,7 @@ def test_counted_bots_are_those_that_were_idle_less_those_taken_since(store: Sto
     later(store, 5)
     store.pace.count_warm_bots(3, store.now())
     taken = claimed(store, its, warm_bots=1, bot_rest=30 * SECOND)
-    assert len(taken) == 3, "whom the count saw on a call is not taken off it again"
+    assert len(taken) == 3, "a call that the count saw is not subtracted again"
     begin(store, taken[0])
     store.attempts.witness(taken[0], ANSWERED)
     assert claimed(store, its, warm_bots=1, bot_rest=30 * SECOND) == []
@@ -301,7 +301,7 @@ def test_the_answer_rate_is_learned_and_fades(store: Store, reminder: Campaign) 
         else:
             store.attempts.witness(attempt, witnesses.told(CallEvent("v3:1", CallState.ENDED, None, Disposition.BUSY)))
     (found,) = store.campaigns.under_way()
-    assert (found.answered, found.rung_out) == (20, 20), "who was busy says nothing of who is being rung"
+    assert (found.answered, found.rung_out) == (20, 20), "a busy line says nothing about how many people answer"
     store._redis.hset("{dialout}:odds:learns", "answered", 199)
     begin_again = claimed(store, bid(store, campaign(store, reminder, "learns", 62)))
     begin(store, begin_again[0])
@@ -310,7 +310,7 @@ def test_the_answer_rate_is_learned_and_fades(store: Store, reminder: Campaign) 
     assert (found.answered, found.rung_out) == (100, 10)
 
 
-def test_a_call_of_theirs_says_nothing_of_who_answers_us(store: Store, reminder: Campaign) -> None:
+def test_a_call_to_us_says_nothing_about_how_many_people_answer(store: Store, reminder: Campaign) -> None:
     its = bid(store, campaign(store, reminder, "theirs", 1))
     (attempt,) = claimed(store, its)
     begin(store, attempt)
@@ -362,7 +362,7 @@ def test_a_bot_that_was_there_before_we_heard_of_the_answer_is_no_silence(store:
     assert silent_and_slowed(store, its) == (0, False)
 
 
-def test_who_hangs_up_before_a_bot_must_be_there_heard_no_silence(store: Store, reminder: Campaign) -> None:
+def test_a_person_who_hangs_up_before_a_bot_must_be_there_heard_no_silence(store: Store, reminder: Campaign) -> None:
     its, attempt = ringing(store, reminder)
     later(store, 1)
     store.attempts.witness(attempt, TALKED)
@@ -408,7 +408,7 @@ def test_there_is_always_room_where_everybody_could_answer_and_never_where_the_m
 
 @examples(60)
 @given(st.lists(st.tuples(st.integers(0, 8), st.floats(0.01, 1)), min_size=1, max_size=3), st.integers(0, 12))
-def test_the_claim_takes_as_many_as_the_policy_allows(
+def test_the_claim_takes_as_many_as_the_rules_allow(
     server: EmbeddedRedis, reminder: Campaign, groups: list[tuple[int, float]], free: int
 ) -> None:
     store = Store.at(server.url)

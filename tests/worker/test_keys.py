@@ -1,4 +1,4 @@
-"""The table of keys in worker/store/keys.py against the keys that a campaign leaves: neither may know more than the other."""
+"""The table of keys in worker/store/keys.py against the keys that a campaign leaves: neither has a key that the other lacks."""
 
 import re
 from collections.abc import Iterator
@@ -41,7 +41,7 @@ MORTAL: Final = {"pace", "left", "call", "caller", "slow", "tick", "warm", "line
 
 
 def documented_keys() -> list[tuple[str, str]]:
-    """The table: each key's pattern and its type. A key may have two, one after the other."""
+    """Read the table: each key's pattern and its type. A key may have two types, one after the other."""
     rows = re.findall(r"^    (\{dialout\}:\S+(?:, \S+)*) {2,}(\w+)", documented.__doc__ or "", re.MULTILINE)
     found = []
     for names, kind in rows:
@@ -52,10 +52,10 @@ def documented_keys() -> list[tuple[str, str]]:
 
 
 def kept(store: Store) -> dict[str, tuple[str, bool]]:
-    """The keys that there are -> their types, and whether they expire."""
+    """Return the keys in Redis -> their types, and whether they expire."""
     client = store._redis
     found = {key: (client.type(key), client.pttl(key) >= 0) for key in client.scan_iter(count=1000)}
-    return {key: facts for key, facts in found.items() if facts[0] != "none"}  # expired while we looked
+    return {key: facts for key, facts in found.items() if facts[0] != "none"}  # it expired while we looked
 
 
 def kind_of(key: str) -> str:
@@ -63,7 +63,7 @@ def kind_of(key: str) -> str:
 
 
 class Campaigning:
-    """One campaign from its first contact to its last, by the store's own methods; `seen` are the keys on the way."""
+    """One campaign from its first contact to its last, by the store's own methods. `seen` collects the keys on the way."""
 
     def __init__(self, store: Store, campaign: Campaign) -> None:
         self.store, self.campaign, self.seen = store, campaign, set[tuple[str, str, bool]]()
@@ -115,14 +115,14 @@ class Campaigning:
         assert store.contacts.refuse_rows(campaign.name, [{"line": 9, "reason": "no number"}]) == 1
         again, postponed, asked, rings, late = self.claim()
         self.end(self.begin(again), BUSY, again=True)
-        # Claimed and never dialed; begun and refused by the carrier; both are given back.
+        # One is claimed and never dialed, one is begun and refused by the carrier: both are given back.
         assert store.attempts.postpone(self.case(late), "", store.now() - SECOND, "lease_ended", "nobody dialed it")
         case = self.begin(postponed)
         assert store.attempts.postpone(case, "t", store.now() - SECOND, "carrier_busy", "429", slow_to=8)
         assert store.tick("claim", SECOND)
         self.end(self.begin(asked), Settled(Disposition.DO_NOT_CALL, "asked"))
         store.pace.count_warm_bots(7, store.now())
-        # Busy now, they ring back, and talk.
+        # One is busy now, rings back, and talks.
         case = self.begin(rings)
         self.end(case, BUSY, again=True)
         store.callers.call_began("v3:in")
@@ -133,10 +133,10 @@ class Campaigning:
         assert store.callers.attempt_of("v3:in") == inbound.attempt_id
         self.end(inbound, talked)
         store.callers.call_ended("v3:in")
-        # Somebody rings whom nobody rang.
+        # Somebody rings us whom no attempt rang.
         stranger = Caller("+12125550142", campaign.name)
         assert store.callers.get(store.callers.meet("v3:stranger", stranger)) == stranger
-        # Of the three that wait again, one asks elsewhere not to be called; the others are reached.
+        # Three wait again: one asks elsewhere for no more calls, and the others are reached.
         assert store.do_not_call.add(self.case(late).phone, "operator")
         for attempt_id in self.claim():
             self.end(self.begin(attempt_id), Settled(Disposition.COMPLETED, "talked"))
@@ -179,7 +179,7 @@ def test_a_finished_campaign_leaves_the_keys_of_the_table_and_no_other(any_store
     unused = [
         (row, of) for row, of in table if not any(kind == of and re.fullmatch(row, key) for key, kind, _ in whole.seen)
     ]
-    assert unused == [], "the table knows keys that no campaign has"
+    assert unused == [], "the table has keys that no campaign leaves"
     assert {kind_of(key) for key in left} & TRANSIENT == set()
     assert {kind_of(key) for key, _, expires in whole.seen if expires} == MORTAL
     assert {kind_of(key) for key, _, expires in whole.seen if not expires} & MORTAL == set()

@@ -1,4 +1,4 @@
-"""Against real servers: those that deserve a complaint, behind TLS, behind Sentinels, away for a while, and full.
+"""Real servers: those that deserve a complaint, behind TLS, behind Sentinels, away for a while, and full.
 
 More than 300 lines: each kind of server and of failure is a test.
 """
@@ -40,7 +40,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[trustme.CA, Pat
 
 
 def settings(url: str, folder: Path) -> dict[str, str]:
-    """An environment with a carrier whose port is dead."""
+    """Return an environment whose carrier does not answer."""
     return {
         "REDIS_URL": url, "DIALOUT_DATA": str(folder), "TELNYX_API_KEY": "k", "TELNYX_TEXML_APP_ID": "1",
         "TELNYX_BASE_URL": "http://127.0.0.1:9/v2", "CALLER_IDS": "+12125550100", "PUBLIC_URL": "https://x",
@@ -50,7 +50,7 @@ def settings(url: str, folder: Path) -> dict[str, str]:
 
 @contextmanager
 def dialer(url: str, folder: Path, *services: str, port: int = 0) -> Iterator[Processes]:
-    """Our processes, each with a log in this folder."""
+    """Start our processes, each with a log in this folder."""
     with Processes(folder) as processes:
         commands = {
             "worker": [*WORKER, "--loglevel", "INFO"],
@@ -63,7 +63,7 @@ def dialer(url: str, folder: Path, *services: str, port: int = 0) -> Iterator[Pr
 
 
 def enlist(store: Store, campaign: Campaign, number: int) -> str:
-    """Enlist one person; returns their id."""
+    """Enlist one person and return the contact's id."""
     contact = Contact(f"+1212555{number:04d}", {"name": "Ada", "day": "d", "time": "t"}, 2)
     store.campaigns.define(campaign)
     store.contacts.enlist(campaign, [(contact, place_of(contact))], store.now())
@@ -98,7 +98,7 @@ def test_the_embedded_server_deserves_no_complaint(server: EmbeddedRedis) -> Non
         ({"appendfsync": "no"}, "appendfsync is no: a loss of power forgets the last half minute of calls"),
     ],
 )
-def test_a_server_that_may_forget_is_complained_about_in_one_sentence(
+def test_a_server_that_may_forget_gets_one_sentence_of_complaint(
     options: dict[str, str], sentence: str, tmp_path: Path
 ) -> None:
     with redis_with(options, tmp_path) as url:
@@ -113,7 +113,9 @@ def test_a_server_that_may_forget_is_complained_about_in_one_sentence(
         ("info", "INFO is not allowed"),
     ],
 )
-def test_what_a_provider_forbids_to_ask_is_said(command: str, sentence: str, tmp_path: Path) -> None:
+def test_a_provider_that_forbids_a_question_gets_a_complaint_about_that(
+    command: str, sentence: str, tmp_path: Path
+) -> None:
     with redis_with({}, tmp_path) as url:
         with redis.Redis.from_url(url) as client:
             client.execute_command("ACL", "SETUSER", "default", f"-{command}")
@@ -122,7 +124,7 @@ def test_what_a_provider_forbids_to_ask_is_said(command: str, sentence: str, tmp
 
 
 class Old(socketserver.StreamRequestHandler):
-    """Says that it is Redis 5: the one server that cannot be had any more."""
+    """Pretends to be Redis 5, the one server that cannot be installed any more."""
 
     def handle(self) -> None:
         known = "redis_version:5.0.14\r\nrole:master\r\nmaxmemory_policy:noeviction\r\naof_enabled:1\r\n"
@@ -200,7 +202,7 @@ def test_an_encrypted_store_works_from_end_to_end(
             processes.check()
 
 
-def test_a_certificate_of_somebody_elses_is_refused_with_a_sentence(
+def test_a_certificate_of_another_authority_is_refused_with_a_sentence(
     tmp_path: Path, authority: tuple[trustme.CA, Path]
 ) -> None:
     with redis_with({}, tmp_path) as plain, tls_in_front_of(port_of(plain), trustme.CA()) as port:
@@ -256,7 +258,7 @@ def test_with_sentinels_a_dead_master_is_followed_to_the_next_without_a_restart(
         until(lambda: known()["ours"]["port"] == second)
 
         after = enlist(store, reminder, 101)
-        assert was_dialed(store, before), "what the first master was told, the second knows"
+        assert was_dialed(store, before), "the second master knows what the first one was told"
         until(lambda: was_dialed(store, after))
         processes.check()
 
@@ -266,7 +268,9 @@ def test_sentinels_and_their_master_may_speak_tls(
 ) -> None:
     with redis_with({}, tmp_path / "redis") as plain, ExitStack() as stack:
         master = stack.enter_context(tls_in_front_of(port_of(plain), authority[0]))
-        patience = "sentinel down-after-milliseconds ours 600000"  # to it, who speaks no TLS, the master is dead
+        patience = (
+            "sentinel down-after-milliseconds ours 600000"  # this Sentinel speaks no TLS, so for it the master is dead
+        )
         bare = stack.enter_context(sentinel_of(master, tmp_path / "sentinel", patience))
         port = stack.enter_context(tls_in_front_of(bare, authority[0]))
         url = f"sentinels://127.0.0.1:{port}/0?master=ours&sentinel_password=watch&ssl_ca_certs={authority[1]}"
@@ -281,7 +285,7 @@ def test_sentinels_and_their_master_may_speak_tls(
 # --- when it is away --------------------------------------------------------------------------------------------------
 
 
-def test_redis_may_be_away_and_everything_goes_on_by_itself(tmp_path: Path, reminder: Campaign) -> None:
+def test_every_process_goes_on_by_itself_after_redis_was_away(tmp_path: Path, reminder: Campaign) -> None:
     port, healthz = free_port(), free_port()
     url = f"redis://127.0.0.1:{port}/0"
 
@@ -290,7 +294,7 @@ def test_redis_may_be_away_and_everything_goes_on_by_itself(tmp_path: Path, remi
 
     with dialer(url, tmp_path, "worker", "beat", "callbacks", port=healthz) as processes:
         wait_for_port(healthz, processes, 300)
-        assert health() == 503, "they start without it, too"
+        assert health() == 503, "they start without Redis, too"
         for name in ("worker", "callbacks"):
             until(lambda log=tmp_path / f"{name}.log": "Redis cannot be reached yet" in log.read_text())
         with Store.at(url)._redis as client:
@@ -305,7 +309,7 @@ def test_redis_may_be_away_and_everything_goes_on_by_itself(tmp_path: Path, remi
                 processes.check()
     for name in ("worker", "callbacks"):
         log = (tmp_path / f"{name}.log").read_text()
-        assert log.count("Redis: appendfsync is everysec") == 1, "it was examined once it was there"
+        assert log.count("Redis: appendfsync is everysec") == 1, "it was examined once, when it was there"
 
 
 def test_a_worker_outlives_a_redis_that_is_full_when_it_connects(tmp_path: Path, reminder: Campaign) -> None:

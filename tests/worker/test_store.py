@@ -77,7 +77,7 @@ def test_the_same_file_enqueued_twice_changes_nothing(store: Store, reminder: Ca
     assert store.reading.status(reminder.name) == before
 
 
-def test_whoever_is_on_the_do_not_call_list_is_enlisted_as_refused(store: Store, reminder: Campaign) -> None:
+def test_a_number_on_the_do_not_call_list_is_enlisted_as_refused(store: Store, reminder: Campaign) -> None:
     store.do_not_call.add("+12125550100", "operator")
     enlist(store, reminder, 2)
     status = store.reading.status(reminder.name)
@@ -126,10 +126,12 @@ def test_a_paused_campaign_is_not_claimed_and_a_claimed_attempt_of_it_is_not_dia
     assert claim(store, reminder, lines=3) == []
 
 
-def test_an_attempt_is_begun_once_however_often_its_message_comes(store: Store, reminder: Campaign) -> None:
+def test_an_attempt_is_begun_once_even_if_its_message_comes_twice(store: Store, reminder: Campaign) -> None:
     case = begun(store, reminder)
     assert begin(store, case.attempt_id, "another").rule == "gone"
-    assert begin(store, case.attempt_id, "t").dial, "the same worker, whose reply was lost, hears the same answer"
+    assert begin(store, case.attempt_id, "t").dial, (
+        "the same worker gets the same answer again: its reply may have been lost"
+    )
 
 
 def test_an_attempt_whose_lease_ran_out_is_not_dialed(store: Store, reminder: Campaign) -> None:
@@ -154,8 +156,10 @@ def test_two_campaigns_do_not_ring_one_number_at_once(store: Store, reminder: Ca
     assert begin(store, attempt_id).rule == "on_a_call"
 
 
-def turns(store: Store, campaign: str, count: int, *, account_per_s: float, per_s: float) -> tuple[list[float], float]:
-    """When so many dials may leave, in ms from now; and when the first without a turn should ask again (0: all have one)."""
+def departures(
+    store: Store, campaign: str, count: int, *, account_per_s: float, per_s: float
+) -> tuple[list[float], float]:
+    """When `count` dials may leave, in ms from now; and when the first without a departure asks again (0: all have one)."""
     given = store.pace.departures(
         campaign, count, account_interval=SECOND / account_per_s, campaign_interval=SECOND / per_s, farthest=SECOND
     )
@@ -163,29 +167,31 @@ def turns(store: Store, campaign: str, count: int, *, account_per_s: float, per_
     return milliseconds, (given.next - given.clock.now) / timedelta(milliseconds=1) if given.next else 0.0
 
 
-def test_each_dial_has_its_turn_and_whose_turn_is_far_off_is_to_ask_again(store: Store, reminder: Campaign) -> None:
+def test_each_dial_has_a_departure_and_asks_again_if_none_is_near(store: Store, reminder: Campaign) -> None:
     enlist(store, reminder, 4)
     store.clock_ms = int(store.now().timestamp() * 1000)
     apart = math.ceil(500 * (1 + SPARE))
-    assert turns(store, reminder.name, 4, account_per_s=2, per_s=10) == ([0, apart], math.ceil(1000 * (1 + SPARE)))
-    assert claim(store, reminder) == [], "what cannot leave within the second is not taken"
+    assert departures(store, reminder.name, 4, account_per_s=2, per_s=10) == ([0, apart], math.ceil(1000 * (1 + SPARE)))
+    assert claim(store, reminder) == [], "an attempt that cannot leave within the second is not claimed"
     store.clock_ms += 1100
-    late, _ = turns(store, reminder.name, 1, account_per_s=2, per_s=10)
-    assert late == [math.ceil(1000 * (1 + SPARE)) - 1100], "a place that nobody took a moment ago can still be taken"
+    late, _ = departures(store, reminder.name, 1, account_per_s=2, per_s=10)
+    assert late == [math.ceil(1000 * (1 + SPARE)) - 1100], (
+        "a departure that no dial took a moment ago can still be taken"
+    )
     store.clock_ms += 3000
-    gone, _ = turns(store, reminder.name, 1, account_per_s=2, per_s=10)
-    assert gone == [-(CATCH_UP / MS)], "and later no more"
+    gone, _ = departures(store, reminder.name, 1, account_per_s=2, per_s=10)
+    assert gone == [-(CATCH_UP / MS)], "but not later"
 
 
 def test_a_slow_campaign_holds_up_no_other(store: Store) -> None:
     store.clock_ms = int(store.now().timestamp() * 1000)
-    assert turns(store, "slow", 2, account_per_s=100, per_s=1.1)[0] == [0, math.ceil(1000 * (1 + SPARE) / 1.1)]
-    fast, _ = turns(store, "fast", 10, account_per_s=100, per_s=100)
-    assert fast[-1] < 130, "ten places of the account's, after the two that the slow one took"
+    assert departures(store, "slow", 2, account_per_s=100, per_s=1.1)[0] == [0, math.ceil(1000 * (1 + SPARE) / 1.1)]
+    fast, _ = departures(store, "fast", 10, account_per_s=100, per_s=100)
+    assert fast[-1] < 130, "ten departures of the account, after the two that the slow campaign took"
 
 
 def left_after(store: Store, attempt_id: str, late_ms: int, per_s: float) -> int:
-    """Begin a dial now, and let it leave so much later than planned; returns when it left."""
+    """Begin a dial now, let it leave `late_ms` later than planned, and return when it left."""
     while not (answer := begin(store, attempt_id, per_s=per_s)).dial:
         assert answer.at, answer
         store.clock_ms = int(answer.at.timestamp() * 1000)
@@ -200,7 +206,7 @@ def left_after(store: Store, attempt_id: str, late_ms: int, per_s: float) -> int
     delays=st.lists(st.tuples(st.integers(0, 900), st.integers(0, 100)), min_size=20, max_size=20),
 )
 @examples(40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_however_late_dials_leave_none_follows_the_nth_before_it_too_soon(
+def test_no_dial_follows_the_nth_before_it_too_soon_even_if_dials_leave_late(
     store: Store, reminder: Campaign, per_s: float, delays: list[tuple[int, int]]
 ) -> None:
     store._redis.flushall()
@@ -216,7 +222,7 @@ def test_however_late_dials_leave_none_follows_the_nth_before_it_too_soon(
     assert all(later - earlier >= 1000 * most / per_s for earlier, later in zip(left, left[most:], strict=False))
 
 
-def test_who_has_missed_its_moment_asks_for_another_and_keeps_the_pace(store: Store, reminder: Campaign) -> None:
+def test_a_dial_that_missed_its_departure_asks_for_another_and_keeps_the_pace(store: Store, reminder: Campaign) -> None:
     enlist(store, reminder, 2)
     first, second = claim(store, reminder)
     store.clock_ms = start = int(store.now().timestamp() * 1000)
@@ -230,7 +236,7 @@ def test_who_has_missed_its_moment_asks_for_another_and_keeps_the_pace(store: St
     assert begin(store, first, "a", per_s=1).rule == "paused"
 
 
-def test_nothing_is_written_while_the_moment_is_far_away(store: Store, reminder: Campaign) -> None:
+def test_nothing_is_written_while_the_departure_is_far_away(store: Store, reminder: Campaign) -> None:
     enlist(store, reminder, 2)
     first, second = claim(store, reminder)
     store.clock_ms = start = int(store.now().timestamp() * 1000)
@@ -249,7 +255,7 @@ def test_a_postponed_attempt_is_not_spent(store: Store, reminder: Campaign) -> N
     assert claim(store, reminder) == [case.attempt_id]
 
 
-def test_a_late_worker_cannot_give_back_an_attempt_that_is_anothers(store: Store, reminder: Campaign) -> None:
+def test_a_late_worker_cannot_give_back_another_worker_s_attempt(store: Store, reminder: Campaign) -> None:
     case = begun(store, reminder)
     assert not store.attempts.postpone(case, "a stale token", store.now(), "carrier_busy", "429")
     assert (
@@ -258,7 +264,9 @@ def test_a_late_worker_cannot_give_back_an_attempt_that_is_anothers(store: Store
     )
 
 
-def test_a_repeated_word_changes_nothing_and_an_unknown_attempt_is_told(store: Store, reminder: Campaign) -> None:
+def test_a_repeated_word_changes_nothing_and_a_word_about_no_attempt_is_refused(
+    store: Store, reminder: Campaign
+) -> None:
     case = begun(store, reminder)
     assert store.attempts.witness(case.attempt_id, busy(case)) is Reception.NEWS
     before = store._redis.hgetall(f"{{dialout}}:attempt:{case.attempt_id}")
@@ -288,7 +296,7 @@ def test_a_settled_fact_stays(store: Store, reminder: Campaign) -> None:
     assert store.reading.status(reminder.name).dispositions == {"busy": 1}
 
 
-def test_a_settled_fact_gives_way_to_who_asks_not_to_be_called_again_and_to_nobody_else(
+def test_a_settled_fact_gives_way_to_a_person_who_asks_for_no_more_calls_and_to_nothing_else(
     store: Store, reminder: Campaign
 ) -> None:
     case = begun(store, reminder)
@@ -367,7 +375,7 @@ def test_the_pace_slows_when_the_carrier_is_busy_and_comes_back_by_itself(store:
 
     def next_dial_after() -> float:
         (attempt_id,) = claim(store, reminder, ahead=1)
-        (first, then), _ = turns(store, reminder.name, 2, account_per_s=10, per_s=10)
+        (first, then), _ = departures(store, reminder.name, 2, account_per_s=10, per_s=10)
         assert begin(store, attempt_id, per_s=10_000).dial
         case = store.attempts.case(attempt_id)
         assert case
@@ -378,7 +386,7 @@ def test_the_pace_slows_when_the_carrier_is_busy_and_comes_back_by_itself(store:
     waits = [next_dial_after() for _ in range(4)]
     assert waits[0] == pytest.approx(1, abs=0.01)
     assert waits == sorted(waits)
-    assert waits[-1] > 2.9  # doubled three times, and forgotten a little in between
+    assert waits[-1] > 2.9  # it doubled three times, and faded a little in between
     store.clock_ms = start + 30_000
     assert next_dial_after() < 1.1
 
@@ -391,7 +399,7 @@ def test_ticks_that_come_together_are_one(store: Store) -> None:
     assert store.tick("claim", SECOND)
 
 
-def test_an_opt_out_withdraws_what_waits_in_every_campaign(store: Store, reminder: Campaign) -> None:
+def test_an_opt_out_withdraws_the_number_s_waiting_attempts_in_every_campaign(store: Store, reminder: Campaign) -> None:
     other = reminder.model_copy(update={"name": "other"})
     case = begun(store, reminder)
     enlist(store, other, 2)
@@ -407,7 +415,7 @@ def test_a_retry_that_is_due_is_claimed_as_the_next_attempt(store: Store, remind
     assert claim(store, reminder) == [f"{case.contact_id}#2"]
 
 
-def test_whoever_rings_back_is_not_rung_again_after_a_talk(store: Store, reminder: Campaign) -> None:
+def test_a_contact_who_rings_back_is_not_rung_again_after_a_talk(store: Store, reminder: Campaign) -> None:
     case = begun(store, reminder)
     store.attempts.conclude(case, BUSY, store.now() + timedelta(hours=1))
     inbound_id = store.callers.ring_back(refreshed(store, case), "v3:in", timedelta(minutes=10))

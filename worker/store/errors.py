@@ -16,6 +16,7 @@ class UnknownAnswer(StoreError):
     """A script, or the record, says a word that this version of the dialer does not know."""
 
     def __init__(self, word: object, what: str) -> None:
+        self.word = word
         super().__init__(
             f"the store says {word!r}, and this version of the dialer knows no such {what}: run one version of the dialer "
             "everywhere, or add the name to the enum (CONTRIBUTING.md)"
