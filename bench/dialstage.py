@@ -1,4 +1,4 @@
-"""The dialer's processes as an operator starts them, with a bare carrier in front: what `dials` and `pace` measure on."""
+"""The dialer's processes as an operator starts them, and a bare carrier. `dials` and `pace` measure on this."""
 
 import base64
 import os
@@ -28,7 +28,8 @@ _TICKS_S: Final = os.sysconf("SC_CLK_TCK")
 class Arrival:
     """A dial at the carrier."""
 
-    at: float  # seconds by the carrier's clock
+    since: float  # from when on it may have been there unseen, seconds by the carrier's clock
+    at: float  # when it was seen
     to: str
 
 
@@ -78,7 +79,7 @@ class DialStage(Ensemble):
     def _start(self) -> None:
         self._run("carrier", "callbacks")
         for port in self._ports:
-            wait_for_port(port, self._processes, 90)
+            wait_for_port(port, self._processes, 300)
 
     @property
     def redis_url(self) -> str:
@@ -91,7 +92,7 @@ class DialStage(Ensemble):
         return self._environment["TELNYX_BASE_URL"]
 
     def enlist(self, count: int, *, rate: float, lines: int, name: str = "bench") -> Campaign:
-        """Let so many people wait, held back until `go`. No two campaigns ring the same."""
+        """Let so many people wait, held back until `go`. No two campaigns ring the same people."""
         campaign = open_campaign(name, pacing=Pacing(calls_per_second=rate, lines=lines))
         store = self.store
         enlist(store, campaign, count, first=self._people, paused=True)
@@ -99,12 +100,11 @@ class DialStage(Ensemble):
         return campaign
 
     def start_dialer(self) -> None:
-        """Start workers and beats, and give them the time to be there."""
+        """Start workers and beats, and wait until every worker is connected."""
         names = [name for name in self._commands if name not in self._pids]
         self._run(*names)
-        ready = time.monotonic() + 60
         with self._client() as client:
-            while time.monotonic() < ready and len(_by_name(client, "worker")) < len(self.workers):
+            while any(not _by_name(client, name) for name in self.workers):
                 self._processes.check()
                 time.sleep(0.2)
 
@@ -113,13 +113,13 @@ class DialStage(Ensemble):
         self.store.campaigns.set_state(campaign.name, CampaignState.RUNNING)
 
     def pause(self, campaign: Campaign) -> None:
-        """Let nobody be rung any more."""
+        """Let no more people be rung."""
         self.store.campaigns.set_state(campaign.name, CampaignState.PAUSED)
 
     def arrivals(self) -> list[Arrival]:
         """Return the dials that the carrier has seen so far."""
-        answer = httpx.get(f"http://127.0.0.1:{self._carrier}/", timeout=30)
-        return [Arrival(at, to) for at, to in answer.json()]
+        answer = httpx.get(f"http://127.0.0.1:{self._carrier}/", timeout=300)
+        return [Arrival(since, at, to) for since, at, to in answer.json()]
 
     def cpu_s(self, *names: str) -> float:
         """Return the seconds of CPU that processes have used."""

@@ -1,9 +1,10 @@
-"""What checks the pace finds what is too much: it is the only witness."""
+"""The functions that check the pace find every dial too many: nothing else checks it."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.pace import busiest, spans
+from bench.dialstage import Arrival
+from bench.pace import above, busiest, spans
 
 
 def test_eight_a_second_evenly_spread_are_eight_in_any_second() -> None:
@@ -25,6 +26,16 @@ def test_a_burst_across_the_border_of_two_seconds_is_noticed() -> None:
 def test_what_is_exactly_a_window_apart_is_not_in_one() -> None:
     assert busiest([0.0, 1.0, 2.0], 1.0) == 1
     assert busiest([], 1.0) == 0
+
+
+def test_a_dial_is_too_soon_only_if_a_carrier_that_stood_still_does_not_explain_it() -> None:
+    even = [Arrival(n / 8, n / 8, "+1") for n in range(100)]
+    assert above(even, 8, 1.0) == 0
+    early = [*even[:57], Arrival(57 / 8 - 0.001, 57 / 8 - 0.001, "+1"), *even[58:]]
+    assert above(early, 8, 1.0) == 1
+    stood_still = [*even[:49], Arrival(49 / 8, 49 / 8 + 0.1, "+1"), *even[50:]]
+    assert above(stood_still, 8, 1.0) == 0
+    assert busiest([dial.at for dial in stood_still], 1.0) == 9
 
 
 @given(st.lists(st.integers(0, 5000), max_size=60), st.integers(1, 2000))

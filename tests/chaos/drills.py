@@ -30,7 +30,7 @@ PACE_BACK_S: Final = 30.0
 _WATCHED_S: Final = 5.0
 """The pace is the number of dials in this time."""
 
-_USUAL_START_S: Final = 1.5
+_USUAL_START_S: Final = 1.0
 """How long a machine of usual speed needs to start Python and import what a worker imports: the bulk of a restart."""
 
 
