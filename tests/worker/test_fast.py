@@ -272,7 +272,7 @@ def another_word_than_the_bots(books: Books) -> None:
         (nobody_knows, "lost", "has no outcome: in no result"),
         (still_live, "lost", "has no outcome: live"),
         (no_disposition, "lost", "has no disposition"),
-        (another_count, "wrong", "1 attempts by the dialer's books, 2 by the network's"),
+        (another_count, "wrong", "1 attempts by the dialer's records, 2 by the network's"),
         (another_end, "wrong", "the network says completed, the dialer busy"),
         (another_word_than_the_bots, "wrong", "the bot reported completed, the dialer says voicemail"),
     ],

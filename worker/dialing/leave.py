@@ -19,12 +19,12 @@ log: Final = logging.getLogger(__name__)
 
 
 class Leave:
-    """One attempt's leave to be dialed at its departure. One thread at a time."""
+    """One attempt's leave to be dialed at its departure. For one thread at a time."""
 
     def __init__(self, dialer: Dialer, case: Case, departure: datetime, *, from_us: bool = True) -> None:
-        """Ask for nothing yet; `from_us`: the attempt needs one of our numbers to call from."""
+        """Ask for nothing yet. `from_us`: the attempt needs one of our numbers to call from."""
         self.token, self.caller_id = secrets.token_hex(8), ""
-        self.refused: NotNow | None = None  # why the leave was taken back in the moment of the POST
+        self.refused: NotNow | None = None  # why `given` said no
         self._dialer, self._case, self._departure = dialer, case, departure
         pool = own_numbers.pool_of(case.campaign, dialer.settings) if from_us else ()
         self._pool = caller_ids.in_order(pool, phone=case.phone, contact_id=case.contact_id, before=case.caller_id)
@@ -52,7 +52,7 @@ class Leave:
             log.info("%s is not ours to dial: %s", case.attempt_id, rule.sentence)
             return False
         refused = NotNow(rule, rule.sentence, when_again(rule, case, begun.until, self._dialer.store.now()))
-        for token in ("", self.token):  # begun or not: the reply that said so may have been lost
+        for token in ("", self.token):  # It may be begun all the same: the reply that said so may have been lost.
             give_back(self._dialer.store, case, token, refused)
         return False
 
@@ -83,7 +83,7 @@ class Leave:
                 return self._refuse(NotNow(rule, rule.sentence, due))
 
     def taken_at(self, left_at: float | None) -> datetime | None:
-        """Return the latest that the dial can have left by the store's clock; `left_at` is by ours (s)."""
+        """Return the latest instant by the store's clock at which the dial can have left; `left_at` is by ours (s)."""
         return self._clock.latest(left_at) if left_at and self._clock else None
 
     def _refuse(self, why: NotNow) -> bool:
@@ -136,5 +136,6 @@ def _rule_of(begun: Begun, attempt_id: str) -> Rule:
     try:
         return Rule(begun.why)
     except ValueError:
-        log.error("%s is not dialed: the store answers %r, a rule that is not known here", attempt_id, begun.why)  # noqa: TRY400 - the trace says nothing more
+        sentence = "%s is not dialed: the store answers %r, a rule that is not known here"
+        log.error(sentence, attempt_id, begun.why)  # noqa: TRY400 - the trace says nothing more
         return Rule.UNKNOWN_ANSWER

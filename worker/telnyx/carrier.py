@@ -1,8 +1,8 @@
 """Telnyx's API: place a call, find it, end it, and ask which numbers are ours.
 
-What Telnyx answers is read in `reading`, its refusals in `refusals`, and its codes stand in `codes`. A dial leaves through
-`fence`. Telnyx's SDK is imported where it is used: that takes 1.3 s of CPU and 50 MB, which a process that never asks
-Telnyx anything need not spend.
+What Telnyx answers is read in `reading`, its refusals in `refusals`, and its codes stand in `codes`. A dial leaves
+through `fence`. Telnyx's SDK is imported where it is used: that takes 1.3 s of CPU and 50 MB, which a process that
+never asks Telnyx anything need not spend.
 """
 
 import json
@@ -132,8 +132,8 @@ class Carrier:
     def dial(self, order: DialOrder, may_leave: Callable[[], bool]) -> Dialed:
         """Send the one POST, if `may_leave` says yes.
 
-        `may_leave` is asked when all is ready and the connection stands. It returns when the time has come, and False to
-        send nothing. Raises DialWithheld then, else DialRefused, CarrierBusy, AccountBlocked or DialUnconfirmed.
+        `may_leave` is asked when all is ready and the connection stands. It returns when the time has come, and False
+        to send nothing. Raises DialWithheld then, else DialRefused, CarrierBusy, AccountBlocked or DialUnconfirmed.
         """
         client, http = self._clients
         with http.fence(may_leave) as fence:
@@ -174,8 +174,8 @@ class Carrier:
     def find(self, to: str, begun_at: datetime) -> list[FoundCall]:
         """Return the calls to a number that a dial begun at an instant may have placed.
 
-        The carrier's list is only eventually complete. Raises CarrierBusy or AccountBlocked, as `fetch` and `hang_up` do, if
-        the carrier gave no usable answer.
+        The carrier's list is only eventually complete. Raises CarrierBusy or AccountBlocked, as `fetch` and `hang_up`
+        do, if the carrier gave no usable answer.
         """
         account, calls = self._account, dict[str, FoundCall]()
         # No date filter: it works by the day, and a call that only rings may have no start time to be filtered by.
@@ -213,7 +213,7 @@ class Carrier:
             _object(answer)
 
     def application(self) -> dict[str, Any] | None:
-        """Return the TeXML application as Telnyx shows it (`active`, `voice_url`, `outbound`, …), or None if it has none.
+        """Return the TeXML application as Telnyx shows it (`active`, `voice_url`, …), or None if there is none.
 
         Raises AccountBlocked if it does not take our key, CarrierBusy if it gave no usable answer.
         """

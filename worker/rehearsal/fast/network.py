@@ -1,6 +1,6 @@
-"""The telephone network of a fast rehearsal, with everyone on it and the bot: they answer, talk and ring back by the odds.
+"""The telephone network of a fast rehearsal, the people on it, and the bot: they answer, talk and ring back by the odds.
 
-It keeps records of its own, which `findings` reads. It tells the dialer what it tells by what the callbacks' routes call.
+It keeps records of its own, which `findings` reads. What it tells the dialer, it tells as the callbacks' routes do.
 """
 
 from collections import Counter
@@ -35,7 +35,7 @@ _COLD_START_S: Final = 12.0
 """How long a person waits for a bot when none is warm."""
 
 _LISTENS_TO_NOTHING_S: Final = 25.0
-"""How long a person whom no bot greets holds the line; some are hung up on before."""
+"""How long a person waits whom no bot greets; the dialer hangs up on some before that."""
 
 _ENDS: Final[Mapping[str, Disposition]] = {
     "busy": Disposition.BUSY,
@@ -45,7 +45,7 @@ _ENDS: Final[Mapping[str, Disposition]] = {
     "completed": Disposition.COMPLETED,
     "canceled": Disposition.CANCELED,
 }
-"""How a call ends, and what the carrier's word on it is read as."""
+"""How a call ends by the network's records -> the disposition in the carrier's callback."""
 
 _UNANSWERED: Final = {Pickup.BUSY: "busy", Pickup.REJECTED: "rejected", Pickup.INVALID: "invalid"}
 
@@ -59,7 +59,7 @@ class Post:
     caller_id: str
     at_ms: int
     answer: PostAnswer
-    call_sid: str = ""  # empty: nothing rang
+    call_sid: str = ""  # empty: no phone rang
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ class NetworkCall:
     """One call, as the network saw it, and what the person on it wanted. Milliseconds of Unix time; 0: never."""
 
     call_sid: str
-    attempt_id: str  # empty for a call to us, which is told by its sid
+    attempt_id: str  # empty for a call to us until its attempt is known
     number: str  # the person's
     caller_id: str
     inbound: bool
@@ -110,17 +110,17 @@ class FastNetwork:
         self._news = False
 
     def take_news(self) -> bool:
-        """Tell whether the dialer was told anything, since this was last asked, from which something follows at once."""
+        """Tell whether the dialer was told anything of which something follows at once, since this was last asked."""
         news, self._news = self._news, False
         return news
 
     # --- what the dialer asks of it ------------------------------------------------------------------------------
 
     def warm_up(self) -> None:
-        """Nothing takes any time here that is not slept."""
+        """Do nothing: on this clock, only sleep takes time."""
 
     def dial(self, order: DialOrder, may_leave: Callable[[], bool]) -> Dialed:
-        """Take the one POST, and let it ring; raises as the carrier's own `dial` does."""
+        """Take the one POST, and let the phone ring; raises as the carrier's own `dial` does."""
         if not may_leave():
             raise DialWithheld("nothing was sent: the dial may not leave now")
         attempt_id = parse_qs(urlsplit(order.status_url).query)["attempt"][0]
@@ -144,10 +144,10 @@ class FastNetwork:
                 self._clock.sleep(4.0)
                 raise DialUnconfirmed("the carrier's answer did not come")
             case _:
-                return Dialed(post.call_sid, None)  # whatever leaves here does so on time
+                return Dialed(post.call_sid, None)  # every dial leaves on time here
 
     def numbers(self) -> dict[str, str]:
-        """Return the numbers that may call: all that do."""
+        """Return the numbers that may call: all that do call."""
         return dict.fromkeys(self._own, "")
 
     def find(self, to: str, begun_at: datetime) -> list[FoundCall]:
@@ -177,7 +177,7 @@ class FastNetwork:
     def _is_listed(self, call: NetworkCall) -> bool:
         return self._clock.now_ms >= call.created_ms + _LISTED_AFTER_MS
 
-    # --- the person -----------------------------------------------------------------------------------------------------
+    # --- the person ---------------------------------------------------------------------------------------------------
 
     def _fate(self, number: str) -> Fate:
         hour = _moment(self._clock.now_ms).astimezone(self._homes.get(number, UTC)).hour
@@ -296,7 +296,7 @@ class FastNetwork:
         if tells:
             self._tell(call, CallState.ENDED)
 
-    # --- what the dialer is told ------------------------------------------------------------------------------------------
+    # --- what the dialer is told --------------------------------------------------------------------------------------
 
     def _tell(self, call: NetworkCall, state: CallState) -> None:
         self._hear(call, _TELLS_AFTER_S, ledger.told(_event(call, state)))
