@@ -20,8 +20,8 @@ from campaigns.places import place_of
 from worker.rehearsal.fast.days import friday_before_the_clocks_change
 from worker.rehearsal.fast.event_clock import EventClock
 from worker.rehearsal.fast.findings import Allowance, Findings, audit
-from worker.rehearsal.fast.network import NetworkCall, Post
 from worker.rehearsal.fast.odds import Odds, PostAnswer
+from worker.rehearsal.fast.records import NetworkCall, Post
 from worker.rehearsal.fast.sample import NoFiction, write_contacts
 from worker.store import Store
 

@@ -126,6 +126,12 @@ POST_WITHIN_S: Final = 10.0
 A worker that stood still for longer (a sleeping laptop, a stopped container) has lost the permission. Chosen.
 """
 
+LONGEST_WAY_S: Final = 0.25
+"""The most seconds by which a slow answer counts as a request that was held up: the rest was the carrier's own doing.
+
+As long as LATE. Bench: pace (worker/telnyx/arrival.py).
+"""
+
 SWITCH_S: Final = 0.001
 """Seconds for which a thread may keep the others of its process from running; Python's own is 0.005.
 

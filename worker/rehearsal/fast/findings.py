@@ -14,8 +14,8 @@ from zoneinfo import ZoneInfo
 
 from campaigns import numbers
 from campaigns.campaign import WEEKDAYS, Campaign
-from worker.rehearsal.fast.network import NetworkCall, Post
 from worker.rehearsal.fast.odds import PostAnswer
+from worker.rehearsal.fast.records import NetworkCall, Post
 
 _TRAILING_S: Final = (1, 5, 60)
 """Lengths (s) of the windows in which the pace is counted, wherever a window begins."""

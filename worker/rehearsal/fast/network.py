@@ -5,8 +5,7 @@ It keeps records of its own, which `findings` reads. What it tells the dialer, i
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 from typing import Final
@@ -16,7 +15,8 @@ from zoneinfo import ZoneInfo
 from campaigns.call import Disposition, Joined, OptOut, Report
 from worker.rehearsal.fast.event_clock import EventClock
 from worker.rehearsal.fast.odds import Fate, Odds, Pickup, PostAnswer
-from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
+from worker.rehearsal.fast.records import NetworkCall, Post, event, found, moment
+from worker.rules.evidence import AnsweredBy, CallState, Detection, FoundCall
 from worker.settings import Settings
 from worker.store import Store, ledger
 from worker.store.views import Heard
@@ -37,49 +37,7 @@ _COLD_START_S: Final = 12.0
 _LISTENS_TO_NOTHING_S: Final = 25.0
 """How long a person waits whom no bot greets; the dialer hangs up on some before that."""
 
-_ENDS: Final[Mapping[str, Disposition]] = {
-    "busy": Disposition.BUSY,
-    "no-answer": Disposition.NO_ANSWER,
-    "rejected": Disposition.REJECTED,
-    "invalid": Disposition.INVALID_NUMBER,
-    "completed": Disposition.COMPLETED,
-    "canceled": Disposition.CANCELED,
-}
-"""How a call ends by the network's records -> the disposition in the carrier's callback."""
-
 _UNANSWERED: Final = {Pickup.BUSY: "busy", Pickup.REJECTED: "rejected", Pickup.INVALID: "invalid"}
-
-
-@dataclass(slots=True)
-class Post:
-    """One request to place a call, as the carrier saw it. Milliseconds of Unix time."""
-
-    attempt_id: str
-    to: str
-    caller_id: str
-    at_ms: int
-    answer: PostAnswer
-    call_sid: str = ""  # empty: no phone rang
-
-
-@dataclass(slots=True)
-class NetworkCall:
-    """One call, as the network saw it, and what the person on it wanted. Milliseconds of Unix time; 0: never."""
-
-    call_sid: str
-    attempt_id: str  # empty for a call to us until its attempt is known
-    number: str  # the person's
-    caller_id: str
-    inbound: bool
-    created_ms: int
-    answered_ms: int = 0
-    joined_ms: int = 0  # the bot spoke
-    cold: bool = False  # no bot was warm when it was answered
-    ended_ms: int = 0
-    status: str = ""  # once it has ended: busy, no-answer, rejected, invalid, completed or canceled
-    opted_out_ms: int = 0  # they asked never to be rung again
-    says: str = ""  # the disposition that the bot reported, if its report arrived
-    wanted_ms: int = 0  # when they asked to be rung again
 
 
 class FastNetwork:
@@ -155,13 +113,13 @@ class FastNetwork:
         self._think()
         since_ms = begun_at.timestamp() * 1000 - 5000
         calls = (call for call in self.calls.values() if call.number == to and not call.inbound)
-        return [_found(call) for call in calls if call.created_ms >= since_ms and self._is_listed(call)]
+        return [found(call) for call in calls if call.created_ms >= since_ms and self._is_listed(call)]
 
     def fetch(self, call_sid: str) -> FoundCall | None:
         """Return one call, once it is listed."""
         self._think()
         call = self.calls.get(call_sid)
-        return _found(call) if call and self._is_listed(call) else None
+        return found(call) if call and self._is_listed(call) else None
 
     def hang_up(self, call_sid: str) -> None:
         """End a call."""
@@ -180,7 +138,7 @@ class FastNetwork:
     # --- the person ---------------------------------------------------------------------------------------------------
 
     def _fate(self, number: str) -> Fate:
-        hour = _moment(self._clock.now_ms).astimezone(self._homes.get(number, UTC)).hour
+        hour = moment(self._clock.now_ms).astimezone(self._homes.get(number, UTC)).hour
         return self._odds.fate(number, self._rings[number] + 1, hour)
 
     def _call(self, number: str, caller_id: str, *, attempt_id: str = "", inbound: bool = False) -> NetworkCall:
@@ -269,7 +227,7 @@ class FastNetwork:
         callback_at = None
         if says is Disposition.CALLBACK:
             call.wanted_ms = call.ended_ms + round(fate.callback_s * 1000)
-            callback_at = _moment(call.wanted_ms)
+            callback_at = moment(call.wanted_ms)
         call.says = says.value
         report = Report(
             report_id=call.call_sid,
@@ -277,8 +235,8 @@ class FastNetwork:
             disposition=says,
             reason="by the odds",
             call_sid=call.call_sid,
-            started_at=_moment(call.joined_ms),
-            ended_at=_moment(call.ended_ms),
+            started_at=moment(call.joined_ms),
+            ended_at=moment(call.ended_ms),
             callback_at=callback_at,
             ended_by="contact",
             answered_by="voicemail" if says is Disposition.VOICEMAIL else "human",
@@ -299,7 +257,7 @@ class FastNetwork:
     # --- what the dialer is told --------------------------------------------------------------------------------------
 
     def _tell(self, call: NetworkCall, state: CallState) -> None:
-        self._hear(call, _TELLS_AFTER_S, ledger.told(_event(call, state)))
+        self._hear(call, _TELLS_AFTER_S, ledger.told(event(call, state)))
 
     def _hear(self, call: NetworkCall, after_s: float, testimony: ledger.Testimony) -> None:
         self._clock.after(after_s, lambda: self._say(call, testimony))
@@ -307,19 +265,3 @@ class FastNetwork:
     def _say(self, call: NetworkCall, testimony: ledger.Testimony) -> None:
         if self._store.witness(call.attempt_id, testimony) is Heard.NEWS:
             self._news = True
-
-
-def _event(call: NetworkCall, state: CallState) -> CallEvent:
-    if state is not CallState.ENDED:
-        return CallEvent(call.call_sid, state)
-    talked_s = (call.ended_ms - call.answered_ms) // 1000 if call.answered_ms else None
-    return CallEvent(call.call_sid, state, None, _ENDS[call.status], call.status, talked_s)
-
-
-def _found(call: NetworkCall) -> FoundCall:
-    state = CallState.ENDED if call.ended_ms else CallState.ANSWERED if call.answered_ms else CallState.RINGING
-    return FoundCall(call.call_sid, call.number, call.caller_id, call.created_ms / 1000, _event(call, state))
-
-
-def _moment(at_ms: float) -> datetime:
-    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=at_ms)
