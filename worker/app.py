@@ -27,7 +27,7 @@ app.config_from_object("celeryconfig")
 
 @cache
 def _dialer() -> Dialer:
-    """Build what this process's tasks work with, when the first of them runs: a worker starts before Redis does."""
+    """Build what this process's tasks work with, when it is first needed: importing this module reads no settings."""
     return Dialer.of(load_settings())
 
 
@@ -43,10 +43,10 @@ def task(function: Callable[Concatenate[Dialer, P], None]) -> Task:
 
 
 class ReadyConsumer(Consumer):
-    """Celery's own, made to be back soon.
+    """Celery's own, but it is back sooner.
 
-    It tries a broker that is away every second (Celery waits longer each time, up to 30 s), and it does not first talk with
-    other workers, about which it need know nothing.
+    It tries a broker that is away every second (Celery waits longer each time, up to 30 s), and it does not first talk
+    with other workers, about which it need know nothing.
     """
 
     class Blueprint(Consumer.Blueprint):
@@ -81,7 +81,7 @@ def _log_plainly(loglevel: int | str = logging.INFO, **_: Any) -> None:
 
 @celeryd_after_setup.connect
 def _examine_redis(**_: Any) -> None:
-    """Say at the start what is wrong with the server, or once it is there: the worker waits for it anyway."""
+    """Log at the start what is wrong with Redis; if Redis is away, log it once it is there."""
     found = redis_server.examine(load_settings().store_url)
     if found is None:
         worker_ready.connect(_examine_redis)
@@ -93,5 +93,5 @@ def _examine_redis(**_: Any) -> None:
 def _warm_up(**_: Any) -> None:
     """Be able to dial at once, before any work is taken."""
     sys.setswitchinterval(SWITCH_S)
-    with suppress(CarrierError):  # it is said when there is something to dial
+    with suppress(CarrierError):  # it is logged when there is something to dial
         _dialer().phone.warm_up()

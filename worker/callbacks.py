@@ -25,7 +25,8 @@ log: Final = logging.getLogger(__name__)
 async def _lifespan(server: FastAPI) -> AsyncIterator[None]:
     settings = load_settings()
     server.state.dialer = Dialer.of(settings)
-    # Even on a bad Redis, what the world says is heard and refused with a 503 rather than not heard at all.
+    # The server starts even if Redis is bad: its callers then get a 503, and tell us again, instead of no answer at
+    # all.
     examination = asyncio.create_task(_examine_redis(settings.store_url))
     yield
     examination.cancel()
@@ -44,7 +45,7 @@ app.include_router(metrics.router)
 
 @app.middleware("http")
 async def _say_when_redis_is_away(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    # 503: Telnyx and the bot then tell us again. A 500 would say that their word was at fault.
+    # After a 503, Telnyx and the bot tell us again. A 500 would say that their request was at fault.
     try:
         return await call_next(request)
     except redis.RedisError as error:

@@ -79,9 +79,9 @@ def test_pipecat_cloud_is_asked_for_our_agent_with_the_private_key() -> None:
     [
         (404, b"{}", "correct PIPECAT_AGENT"),
         (500, b"{}", "answered 500"),
-        (200, b"<html>", "not what it says"),
-        (200, b"[]", "not what it says"),
-        (200, b'{"available": true}', "not what it says"),
+        (200, b"<html>", "not in the form of its documentation"),
+        (200, b"[]", "not in the form of its documentation"),
+        (200, b'{"available": true}', "not in the form of its documentation"),
     ],
 )
 def test_a_useless_answer_is_said_in_a_sentence(status: int, body: bytes, sentence: str) -> None:

@@ -15,7 +15,8 @@ from telnyx.types.texml.accounts import call_resource
 from campaigns.call import Disposition
 from worker.rules.evidence import AnsweredBy, CallState
 from worker.telnyx import codes
-from worker.telnyx.carrier import Carrier, Usual
+from worker.telnyx.arrival import Usual
+from worker.telnyx.carrier import Carrier
 from worker.telnyx.order import DialOrder
 from worker.telnyx.reading import read_detection, read_status
 from worker.telnyx.refusals import AccountBlocked, CarrierBusy, DialRefused, DialUnconfirmed

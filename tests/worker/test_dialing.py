@@ -203,7 +203,7 @@ def test_an_attempt_that_another_worker_dials_is_left_to_it(store: Store, remind
     assert journal(store, attempt_id)["event"] != "postponed"
 
 
-# --- beside one another ---------------------------------------------------------------------------------------------------
+# --- beside one another -----------------------------------------------------------------------------------------------
 
 
 def test_a_crew_ends_when_all_have_ended_and_tells_the_first_error() -> None:
@@ -250,7 +250,7 @@ def test_a_crew_on_an_event_clock_does_the_same() -> None:
     assert ended == [1, 2, 3, 3]
 
 
-# --- nothing hidden -------------------------------------------------------------------------------------------------------
+# --- nothing hidden ---------------------------------------------------------------------------------------------------
 
 
 def test_importing_what_celery_and_uvicorn_name_makes_no_folder_and_reads_no_environment(tmp_path: Path) -> None:

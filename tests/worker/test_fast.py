@@ -23,8 +23,8 @@ from campaigns.places import place_of
 from worker.rehearsal.fast.days import friday_before_the_clocks_change
 from worker.rehearsal.fast.event_clock import EventClock
 from worker.rehearsal.fast.findings import Allowance, Findings, audit
-from worker.rehearsal.fast.network import NetworkCall, Post
 from worker.rehearsal.fast.odds import Odds, PostAnswer
+from worker.rehearsal.fast.records import NetworkCall, Post
 from worker.rehearsal.fast.sample import NoFiction, write_contacts
 from worker.store import Store
 
@@ -275,7 +275,7 @@ def another_word_than_the_bots(books: Books) -> None:
         (nobody_knows, "lost", "has no outcome: in no result"),
         (still_live, "lost", "has no outcome: live"),
         (no_disposition, "lost", "has no disposition"),
-        (another_count, "wrong", "1 attempts by the dialer's books, 2 by the network's"),
+        (another_count, "wrong", "1 attempts by the dialer's records, 2 by the network's"),
         (another_end, "wrong", "the network says completed, the dialer busy"),
         (another_word_than_the_bots, "wrong", "the bot reported completed, the dialer says voicemail"),
     ],

@@ -1,1 +1,1 @@
-"""One attempt's way, from the claim to its conclusion."""
+"""One attempt's way, from the claim to its conclusion: bids, dial, leave, asking, concluding, and what they need."""

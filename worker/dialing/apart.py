@@ -17,8 +17,8 @@ def apart(
 ) -> Result | Instead:
     """Return what an action for one contact or campaign comes to; if it fails, log that, and return `instead`.
 
-    A stored definition, a template or a row can be wrong in ways that nobody foresaw, and the hundred others of the same
-    round are waiting. Only an error of Redis passes: it concerns all of them, and the next beat tries again.
+    A stored definition, a template or a row can be wrong in ways that nobody foresaw, and the hundred others of the
+    same round are waiting. Only an error of Redis passes: it concerns all of them, and the next beat tries again.
     `what_failed` is a sentence with a place for `one`, the attempt or the campaign.
     """
     try:

@@ -14,7 +14,10 @@ log: Final = logging.getLogger(__name__)
 
 
 def reconcile(dialer: Dialer, attempt_id: str) -> None:
-    """Ask the carrier what it knows of an attempt's call; if too many threads ask already, the sweep comes again."""
+    """Ask the carrier what it knows of an attempt's call, and record it.
+
+    Nothing is asked while too many threads ask already: the next look at the attempt asks again.
+    """
     if not dialer.asking.acquire(blocking=False):
         return
     try:

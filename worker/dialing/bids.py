@@ -1,4 +1,4 @@
-"""What each campaign asks of a claim, and the claim."""
+"""The claim, and what each campaign bids for: lines, open places, and how many attempts."""
 
 import logging
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ _CANCELED_AT_ONCE: Final = 200
 
 
 def claim(dialer: Dialer) -> Iterator[list[str]]:
-    """Claim the attempts that may be dialed now, of all campaigns at once; yields the ids of each message to be sent."""
+    """Claim what may be dialed now, of all campaigns at once; yields the attempts' ids, as many as one message has."""
     store, settings = dialer.store, dialer.settings
     if not store.tick("claim", TICK):
         return
@@ -48,7 +48,12 @@ _FAILED: Final = "nothing of %s can be claimed; the other campaigns go on"
 
 
 def _bid(store: Store, settings: Settings, found: UnderWay, now: datetime) -> Bid | None:
-    """Return what a campaign asks for; None: it has no calls, and may place none."""
+    """Return a campaign's bid.
+
+    A campaign that may not ring still bids while it has calls, because they hold lines and bots.
+
+    None: it has no calls, and may place none.
+    """
     ringing = found.state is CampaignState.RUNNING
     if found.state is CampaignState.STOPPED:
         _cancel_some(store, found.name)
@@ -69,8 +74,8 @@ def _bid(store: Store, settings: Settings, found: UnderWay, now: datetime) -> Bi
 def room(store: Store, campaign: Campaign, settings: Settings, now: datetime, *, within: timedelta) -> int | None:
     """Stop a running campaign if its brakes say so, and return how many attempts may be claimed now; None: any number.
 
-    Claiming no more than can be dialed `within` from now keeps contacts from being claimed and given back in vain. It is
-    no fence: what may not be passed is not passed because a dial begins in one script (begin.lua).
+    Claiming no more than can be dialed `within` from now keeps contacts from being claimed and given back in vain. It
+    is no fence: what may not be passed is not passed because a dial begins in one script (begin.lua).
     """
     counted = store.brakes.counted(campaign, now)
     if stop := brakes.stop(campaign, counted):

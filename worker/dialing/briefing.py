@@ -1,4 +1,7 @@
-"""From a contact to the document that connects its call: what both the dial and its preflight do."""
+"""Turns a contact into what the carrier is told: the document that connects the call, and the order to place it.
+
+Both the dial and the preflight of `dialout check` do this.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,11 +16,11 @@ from worker.store.values import Case
 from worker.telnyx import texml
 from worker.telnyx.order import DialOrder
 
-_PREFLIGHT_SECRET: Final = "not-a-secret"  # noqa: S105 - `check` measures documents; nobody gets to see them
+_PREFLIGHT_SECRET: Final = "not-a-secret"  # noqa: S105 - `check` only measures the documents that it signs
 
 
 def order(case: Case, settings: Settings, now: datetime) -> DialOrder:
-    """Return what to tell the carrier of an attempt, but for the number to call from: that is known when it is begun.
+    """Return the order of an attempt, without the number to call from, which is known once the attempt is begun.
 
     Raises RenderError or DocumentTooLong if this contact's call cannot be put into words.
     """
@@ -45,7 +48,7 @@ def order(case: Case, settings: Settings, now: datetime) -> DialOrder:
 
 
 class Addresses(TypedDict):
-    """Where the bot turns to about an attempt."""
+    """The addresses of ours that the bot uses for one attempt."""
 
     report_url: str
     brief_url: str
@@ -69,13 +72,13 @@ def outbound_document(
 
 
 def addresses(settings: Settings, attempt_id: str) -> Addresses:
-    """Return where the bot reports, and where it fetches what did not fit."""
+    """Return where the bot sends its reports, and where it fetches the script that did not fit into the document."""
     base = settings.public_url.rstrip("/")
     return {"report_url": base + REPORTS_PATH, "brief_url": f"{base}/briefs/{quote(attempt_id, safe='')}"}
 
 
 def document(brief: Brief, campaign: Campaign, settings: Settings) -> str:
-    """Return the document that connects a call with the bot, and apologizes if there is none."""
+    """Return the document that connects a call with the bot, and apologizes to the person if no bot comes."""
     return texml.connect_document(
         brief,
         settings.brief_secret.get_secret_value() or _PREFLIGHT_SECRET,
@@ -87,7 +90,7 @@ def document(brief: Brief, campaign: Campaign, settings: Settings) -> str:
 
 
 def stream_url(settings: Settings) -> str:
-    """Return where the carrier finds the agent."""
+    """Return the address of the WebSocket on which the carrier reaches the agent."""
     return texml.stream_url(
         region=settings.pipecat_region,
         agent=settings.pipecat_agent,

@@ -1,4 +1,4 @@
-"""What the dialer works with: built once, where a process begins, and passed to whatever needs it."""
+"""What a process of the dialer works with: built once, where the process starts, and passed to what needs it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,7 +31,10 @@ class Dialer:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Build the live one. Nothing is connected yet; raises SettingsError if no store is set."""
+        """Build the one of a worker or of the callbacks server, without connecting anything yet.
+
+        Raises SettingsError if the settings name no store.
+        """
         return cls(Store.at(settings.store_url), Carrier.of(settings), settings, agents=Agents.of(settings))
 
     def insist(self, write: Callable[[], Result]) -> Result:

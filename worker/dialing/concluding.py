@@ -1,4 +1,7 @@
-"""Concluding an attempt: fetch what was heard, let the rules settle it, record what they decide. The carrier is not asked here."""
+"""Concludes attempts: fetches what was heard, lets the rules settle it, and records what they decide.
+
+The carrier is not asked here: see `asking`.
+"""
 
 import logging
 from collections.abc import Iterator
@@ -22,11 +25,11 @@ from worker.store.values import Case, Conclusion
 log: Final = logging.getLogger(__name__)
 
 _TRIES: Final = 5
-"""How often a decision is made again because more was heard while it was made."""
+"""How many times a decision is made if more is heard each time while it is made."""
 
 
 def sweep(dialer: Dialer) -> Iterator[tuple[Step, str]]:
-    """Conclude every attempt whose time to be looked at has come; yields the ids of those for which more is to be done."""
+    """Conclude every attempt whose next look has come; yields each for which more is to be done, with that step."""
     store = dialer.store
     if not store.tick("sweep", TICK):
         return
@@ -41,7 +44,8 @@ def sweep(dialer: Dialer) -> Iterator[tuple[Step, str]]:
 def conclude(store: Store, attempt: Case | str) -> Step:
     """Settle an attempt by what was heard of it, and record what follows for its contact.
 
-    `attempt` is its id, or the attempt as it was just read. Returns what is to be done if it cannot be settled yet.
+    `attempt` is its id, or the case as it was just read. Returns the step to take if it cannot be settled yet, else
+    WAIT.
     """
     attempt_id = attempt if isinstance(attempt, str) else attempt.attempt_id
     known = None if isinstance(attempt, str) else attempt

@@ -36,7 +36,7 @@ class _Ready:
     """An attempt that may be dialed at its departure."""
 
     case: Case
-    order: DialOrder | DialAnswer  # an answer of ours: the contact's call cannot be put into words
+    order: DialOrder | DialAnswer  # an answer: the contact's call cannot be put into words, so it ends undialed
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +49,11 @@ class _Departing:
 
 
 def place(dialer: Dialer, attempt_ids: Sequence[str]) -> None:
-    """Dial some attempts, each at its departure, if it may still be dialed then. At most one POST leaves for each, ever.
+    """Dial some attempts, each at its departure, if it may still be dialed then.
 
-    Returns when all of them are recorded: whoever called this knows of every POST that is under way.
+    At most one POST leaves for each, ever.
+
+    Returns when all of them are recorded, so that its caller knows of every POST that is under way.
     """
     clock = dialer.clock
     ready = [found for case in dialer.store.attempts.cases(attempt_ids) if (found := _ready(dialer, case))]
@@ -67,7 +69,7 @@ _FAILED: Final = "%s cannot be dialed"
 
 
 def _ready(dialer: Dialer, case: Case) -> _Ready | None:
-    """Return an attempt with its order, or None if it is not to be dialed: then it was given back."""
+    """Return an attempt with its order; None if it may not be dialed, and was given back or is another worker's."""
     if case.begun:
         return None
     verdict = may_ring(case.facts, case.read_at)
@@ -125,7 +127,7 @@ def _campaign_of(ready: _Ready) -> str:
 
 
 def _dial(dialer: Dialer, departing: _Departing) -> None:
-    """Begin one attempt and send its POST: nothing that could be asked before is left to ask in between."""
+    """Begin one attempt, send its POST, and record the answer. What could be asked before was asked before."""
     case, order = departing.ready.case, departing.ready.order
     leave = Leave(dialer, case, departing.at, from_us=isinstance(order, DialOrder))
     if not leave.begin():
@@ -172,5 +174,5 @@ def _block(dialer: Dialer, case: Case, token: str, why: Verdict) -> None:
     try:
         dialer.insist(lambda: store.campaigns.set_state(name, CampaignState.PAUSED, why.reason))
     except StoreError:
-        return  # it was stopped meanwhile, which is more
+        return  # the campaign was stopped meanwhile, which goes further than a pause
     log.error("campaign %s paused: %s", name, why.reason)

@@ -1,4 +1,4 @@
-"""Enlisting a file: while Redis takes in one batch, the next one is read and validated."""
+"""Enlists a file: while Redis takes in one batch, the next batch is read and validated."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -14,10 +14,10 @@ from worker.store import Store
 from worker.store.values import Enlisted
 
 _BATCH: Final = 500
-"""Rows. So many keep Redis from its other callers for less than ten milliseconds."""
+"""Rows in a batch. This many keep Redis from its other clients for less than ten milliseconds."""
 
 _UNDER_WAY: Final = 2
-"""Batches that wait for Redis: one more than it works on, so that it never waits for us."""
+"""Batches that are under way: the one that Redis works on, and one more, so that Redis never waits for us."""
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -32,7 +32,7 @@ class Batch:
 
     @property
     def rows(self) -> int:
-        """How many there were."""
+        """How many rows there were."""
         return self.enlisted.new + self.enlisted.known + len(self.refused)
 
 
@@ -53,12 +53,12 @@ def enlist(store: Store, campaign: Campaign, rows: Iterable[tuple[Contact, Place
 
 
 def error_facts(error: RowError) -> dict[str, Any]:
-    """Return a bad row's facts: see docs/json.md."""
+    """Return the facts of a bad row as JSON values: see docs/json.md."""
     return {"line": error.line, "column": error.column, "value": error.value, "reason": error.reason}
 
 
 def _ahead(work: Callable[[T], R], items: Iterable[T], waiting: int) -> Iterator[R]:
-    """Yield `work(item)` of each in order, done one by one in a thread, while the next items come up."""
+    """Yield `work(item)` for each item in order. A thread does the work one by one while the next items are read."""
     with ThreadPoolExecutor(1) as thread:
         under_way: deque[Future[R]] = deque()
         for item in items:

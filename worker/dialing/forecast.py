@@ -1,4 +1,7 @@
-"""What a campaign will take: when it is over, how many bots it needs, what it costs. An estimate, by flows. Pure."""
+"""Estimates what a campaign will take: when it ends, how many bots it needs, what it costs. Pure.
+
+Contacts are treated as a flow, not one by one.
+"""
 
 import math
 from collections.abc import Mapping
@@ -12,27 +15,30 @@ from campaigns.places import Place
 from worker.rules import hours
 
 BOT_READY: Final = timedelta(seconds=30)
-"""How long a Pipecat Cloud agent takes to be warm after another was used: so many seconds of answers must be warm ahead."""
+"""How long Pipecat Cloud takes to warm up a bot in the place of one that was used.
+
+So at any moment as many bots must be warm as calls are answered within this time.
+"""
 
 _HORIZON: Final = timedelta(days=60)
 _STEPS: Final = 200
-"""Into how many steps the time that the dials alone would take is cut: enough for a forecast, few enough for a blink."""
+"""Steps into which the time of the dials is divided: enough for a forecast, and few enough to take no time."""
 
 _RING_S: Final = 12.0
-"""How long it rings before somebody answers: about two rings."""
+"""Seconds for which a phone rings before somebody answers: about two rings."""
 
 _NOBODY: Final = 0.5
-"""Half a contact is none: flows never run dry."""
+"""Less than half a contact counts as none, because a flow never ends exactly."""
 
 
 @dataclass(frozen=True, slots=True)
 class Means:
-    """What there is to ring with, and what is expected of people."""
+    """What there is to ring with, and how people are expected to answer."""
 
     calls_per_second: float
     lines: int
     warm_bots: int
-    answer_rate: float  # of the dials, machines included
+    answer_rate: float  # share of the dials that are answered, by people or machines
     talk_s: float
 
     def dials_per_second(self, ring_timeout_s: float) -> float:
@@ -43,7 +49,7 @@ class Means:
 
     @property
     def bots_needed(self) -> int:
-        """How many bots must be warm at this pace: as many as answer while one is replaced, and never more than lines."""
+        """How many bots must be warm: as many as calls are answered while a bot is replaced, at most the lines."""
         return min(self.lines, max(1, math.ceil(self.calls_per_second * BOT_READY.total_seconds() * self.answer_rate)))
 
 
@@ -57,7 +63,10 @@ class Course:
 
 
 def run(campaign: Campaign, contacts: Mapping[Place, int], means: Means, now: datetime) -> Course:
-    """Follow the flows of contacts through windows, pace and retries, as if whoever does not answer were not there."""
+    """Follow the flow of contacts through windows, pace and retries.
+
+    Every call that is not answered counts as no answer.
+    """
     pace = means.dials_per_second(campaign.call.ring_timeout_s)
     waiting = {(place, 1, now): float(count) for place, count in contacts.items() if count}  # place, attempt, due
     step = timedelta(seconds=min(1800.0, max(60.0, sum(waiting.values()) / pace / _STEPS)))

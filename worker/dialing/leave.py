@@ -22,12 +22,12 @@ log: Final = logging.getLogger(__name__)
 
 
 class Leave:
-    """One attempt's leave to be dialed at its departure. One thread at a time."""
+    """One attempt's leave to be dialed at its departure. For one thread at a time."""
 
     def __init__(self, dialer: Dialer, case: Case, departure: datetime, *, from_us: bool = True) -> None:
-        """Ask for nothing yet; `from_us`: the attempt needs one of our numbers to call from."""
+        """Ask for nothing yet. `from_us`: the attempt needs one of our numbers to call from."""
         self.token, self.caller_id = secrets.token_hex(8), ""
-        self.refused: Verdict | None = None  # why the leave was taken back in the moment of the POST
+        self.refused: Verdict | None = None  # why `given` said no
         self._dialer, self._case, self._departure = dialer, case, departure
         pool = own_numbers.pool_of(case.campaign, dialer.settings) if from_us else ()
         self._pool = caller_ids.in_order(pool, phone=case.phone, contact_id=case.contact_id, before=case.caller_id)
@@ -55,7 +55,7 @@ class Leave:
         if refused.rule is Rule.GONE:
             log.info("%s is not ours to dial: %s", case.attempt_id, refused.reason)
             return False
-        for token in ("", self.token):  # begun or not: the reply that said so may have been lost
+        for token in ("", self.token):  # It may be begun all the same: the reply that said so may have been lost.
             give_back(self._dialer.store, case, token, refused)
         return False
 
@@ -85,7 +85,7 @@ class Leave:
                 return self._refuse(self._no(begun.rule, reason=begun.reason, until=begun.until))
 
     def taken_at(self, left_at: float | None) -> datetime | None:
-        """Return the latest that the dial can have left by the store's clock; `left_at` is by ours (s)."""
+        """Return the latest instant by the store's clock at which the dial can have left; `left_at` is by ours (s)."""
         return self._clock.latest(left_at) if left_at and self._clock else None
 
     def _refuse(self, why: Verdict) -> bool:

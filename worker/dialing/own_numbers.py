@@ -59,8 +59,8 @@ def tend(store: Store, phone: Phone, settings: Settings) -> None:
         if caller_ids.is_sick(one):
             store.own_numbers.rest(one.number, now + caller_ids.REST)
             log.error(
-                "the caller ID %s rests for a day: %.0f %% of its last %s calls were answered, and %.0f %% of those before; "
-                "ask the carrier whether it is marked as spam",
+                "the caller ID %s rests for a day: %.0f %% of its last %s calls were answered, and %.0f %% of the calls "
+                "before; ask the carrier whether it is marked as spam",
                 one.number,
                 100 * (one.answer_rate or 0),
                 len(one.recent),

@@ -1,4 +1,4 @@
-"""The preflight: what would happen to a file of contacts, found out by doing all of it but the ringing."""
+"""The preflight of a file of contacts: everything is done as for a dial, but no phone rings."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ from worker.telnyx import texml
 _BATCH: Final = 500
 
 Lookup = Callable[[Sequence[str]], Sequence[tuple[tuple[Listing, ...], Sequence[datetime]]]]
-"""Numbers -> for each its entries on the do-not-call list, and when it was rung lately."""
+"""Takes numbers; returns for each its entries on the do-not-call list, and when it was rung lately."""
 
 
 @dataclass
@@ -31,20 +31,20 @@ class Found:
 
     rows: int = 0
     open_now: int = 0
-    fetched: int = 0  # briefs whose script travels by brief_url
+    fetched: int = 0  # briefs whose script does not fit into the document, and is fetched
     first_opening: datetime | None = None
-    refused: Counter[str] = field(default_factory=Counter)  # column -> rows
-    rules: Counter[Rule] = field(default_factory=Counter)  # rule -> rows that it will never let ring
-    held: Counter[Rule] = field(default_factory=Counter)  # rule -> contacts that it holds for now
-    places: Counter[Place] = field(default_factory=Counter)  # of the contacts that will be rung
+    refused: Counter[str] = field(default_factory=Counter)  # column -> rows refused because of it
+    rules: Counter[Rule] = field(default_factory=Counter)  # rule -> rows that it refuses for good
+    held: Counter[Rule] = field(default_factory=Counter)  # rule -> contacts that it holds now
+    places: Counter[Place] = field(default_factory=Counter)  # place -> contacts that will be rung
 
     @property
     def contacts(self) -> int:
-        """How many will be rung."""
+        """How many contacts will be rung."""
         return self.places.total()
 
     def facts(self, campaign: Campaign, settings: Settings, now: datetime) -> dict[str, Any]:
-        """Return it, and what it will take, as JSON facts: see docs/json.md."""
+        """Return what was found, and what the campaign will take, as JSON values: see docs/json.md."""
         lines = min(campaign.pacing.lines, settings.lines)
         means = forecast.Means(
             calls_per_second=min(campaign.pacing.calls_per_second, settings.calls_per_second),
@@ -88,9 +88,9 @@ def examine(
     lookup: Lookup | None = None,
     registries: Mapping[str, Registry] | None = None,
 ) -> Iterator[RowError]:
-    """Try every row as if it were dialed now; yields those that will not be rung, and counts into `found`.
+    """Try every row as if it were dialed now, and count into `found`; yields the rows that will not be rung.
 
-    Without a store to look into, do-not-call list, registries and the number's other calls are left out.
+    Without `lookup` and `registries`, the do-not-call list, the registries and the numbers' earlier calls are left out.
     """
     for batch in batches(reader, _BATCH):
         phones = [row.phone for row in batch if isinstance(row, Contact)]
@@ -121,13 +121,13 @@ def examine(
 
 
 _COLUMNS: Final = {Rule.CONSENT: "consent_type"}
-"""Which column a rule is about, if it is not about the phone."""
+"""The column that a rule is about, if it is not the phone."""
 
 
 def _problem(
     contact: Contact, facts: Facts, settings: Settings, now: datetime, found: Found, *, with_registries: bool
 ) -> tuple[Rule, str, str] | None:
-    """Return the rule, the column and the reason for which a contact will not be rung; None: it will."""
+    """Return the rule, the column and the reason for which a contact will not be rung; None if it will."""
     campaign, place = facts.campaign, facts.place
     try:
         document = briefing.outbound_document(

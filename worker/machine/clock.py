@@ -1,6 +1,6 @@
-"""How a process waits, and how it does several things at once: by its machine's clock, or in a fast rehearsal by another.
+"""How a process waits, and how it does several things at once.
 
-What waits between two dials goes by such a clock, so that days can pass in a minute.
+It goes by its machine's clock, or in a fast rehearsal by one that jumps, so that days pass in a minute.
 """
 
 import time
@@ -27,7 +27,7 @@ class ProcessClock(Protocol):
         ...
 
     def crew(self) -> AbstractContextManager[Start]:
-        """Give what starts an action beside the others; ends when all have ended, and raises the first error of any."""
+        """Give a function that starts an action beside others; ends when all have ended, and raises their first error."""
         ...
 
 
@@ -47,7 +47,7 @@ class MachineClock:
 
     @contextmanager
     def crew(self) -> Iterator[Start]:
-        """Give what starts an action in a thread; ends when all have ended, and raises the first error of any."""
+        """Give a function that starts an action in a thread; ends when all have ended, and raises their first error."""
         begun: list[Future[None]] = []
         try:
             yield lambda action: begun.append(self._threads.submit(action))

@@ -1,4 +1,4 @@
-"""Everything that knows that there is a Pipecat Cloud: how many bots are warm and have nobody to talk to.
+"""Asks Pipecat Cloud how many bots are warm and have nobody to talk to.
 
 Its API: https://docs.pipecat.ai/api-reference/pipecat-cloud/rest-reference/endpoint/agent-list-one
 """
@@ -13,7 +13,7 @@ BASE_URL: Final = "https://api.pipecat.daily.co/v1"
 
 
 class AgentsAway(Exception):
-    """Pipecat Cloud cannot say how many bots are warm. The message says why, and what to do if it is ours to do."""
+    """Pipecat Cloud does not say how many bots are warm. The message says why, and what the operator can do."""
 
 
 class Agents:
@@ -34,7 +34,7 @@ class Agents:
         return cls(private_key=key, agent=settings.pipecat_agent, base_url=settings.pipecat_base_url)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._client.close()
 
     def idle(self) -> int:
@@ -48,14 +48,14 @@ class Agents:
         except httpx.HTTPError as error:
             raise AgentsAway(f"Pipecat Cloud cannot be reached: {type(error).__name__}") from error
         except (KeyError, TypeError, ValueError) as error:
-            raise AgentsAway(f"Pipecat Cloud's answer is not what it says it is: {error!r}") from error
+            raise AgentsAway(f"Pipecat Cloud's answer is not in the form of its documentation: {error!r}") from error
 
 
 def read_idle(details: Any) -> int:
-    """Read the API's details of an agent; raises KeyError, TypeError or ValueError if these are none.
+    """Read the API's details of an agent; raises KeyError, TypeError or ValueError if they are in another form.
 
-    Bots in a session are taken off the ready ones: if they are not counted among these, some idle ones are overlooked,
-    which is the safe side. One that was scaled to zero is `available`, and has no ready bot.
+    Bots in a session are subtracted from the ready ones. If Pipecat Cloud does not count them as ready, some idle bots
+    are overlooked, which is the safe side. An agent that was scaled to zero is `available`, and has no ready bot.
     """
     if not details["available"]:
         return 0

@@ -1,4 +1,4 @@
-"""Compare the dialer's books with those of the telephone network, which knows nothing of the dialer."""
+"""Compares the dialer's records with those of the telephone network, which knows nothing of the dialer."""
 
 import json
 from collections import defaultdict
@@ -16,7 +16,7 @@ _EXPECTED: Final[Mapping[str, frozenset[str]]] = {
     "canceled": frozenset({"canceled"}),
     "failed": frozenset({"failed", "rejected", "invalid_number"}),
 }
-"""What the network says of a call that nobody answered, and what the dialer may make of it."""
+"""How a call ended that nobody answered, by the network -> the dispositions that the dialer may give it."""
 
 _TALKED: Final = frozenset(
     {"completed", "callback", "do_not_call", "wrong_number", "voicemail", "no_answer", "rejected", "failed"}
@@ -24,7 +24,10 @@ _TALKED: Final = frozenset(
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """Read call detail records (JSON Lines); a last line that was cut off is left out."""
+    """Read call detail records (JSON Lines).
+
+    A row that is not complete JSON, such as a last one cut off, is left out.
+    """
     records: list[dict[str, Any]] = []
     for line in path.read_text("utf-8").splitlines():
         try:
@@ -37,7 +40,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 def disagreements(
     outcomes: Sequence[Mapping[str, Any]], records: Iterable[Mapping[str, Any]], retry_after_s: float = 0.0
 ) -> list[str]:
-    """Return a sentence for everything on which the two books differ; none: they agree.
+    """Return a sentence for each difference between the two records; an empty list if they agree.
 
     `outcomes` are rows of `dialout results`; `retry_after_s` is the shortest interval between two rings of a number
     that the campaign allows.
@@ -49,7 +52,9 @@ def disagreements(
             calls[record["to"]].append(record)
     for outcome in outcomes:
         found += _of_contact(outcome, calls.pop(outcome["phone"], []), retry_after_s)
-    found += [f"{_masked(number)} was rung {len(rung)} times, and is no contact" for number, rung in calls.items()]
+    found += [
+        f"{_masked(number)} was rung {len(rung)} times, and is not a contact's number" for number, rung in calls.items()
+    ]
     return found
 
 
@@ -67,7 +72,7 @@ def _of_contact(outcome: Mapping[str, Any], calls: list[Mapping[str, Any]], retr
         ended, began = earlier["ended_at"], later["created_at"]
         gap_s = (datetime.fromisoformat(began) - datetime.fromisoformat(ended)).total_seconds() if ended else -1.0
         if gap_s < retry_after_s:
-            found.append(f"{who} was rung again {gap_s:.1f} s after a call that had ended, or had not")
+            found.append(f"{who} was rung again {gap_s:.1f} s after the call before it ended (-1.0: it had not ended)")
     if calls and outcome["attempts"]:
         last = calls[-1]
         if outcome["call_sid"] != last["call_sid"]:

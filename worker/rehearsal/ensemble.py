@@ -1,4 +1,4 @@
-"""A Redis of its own, and the processes that work on it: started together, and ended together whatever happens."""
+"""A Redis of its own and the processes that use it: they start together, and end together whatever happens."""
 
 from abc import ABC, abstractmethod
 from typing import Self
@@ -9,7 +9,7 @@ from worker.store import Store
 
 
 class Ensemble(ABC):
-    """All of it runs from `__enter__` to `__exit__`; what a start that fails has begun is ended too."""
+    """All of it runs from `__enter__` to `__exit__`. If the start fails, what was started is ended too."""
 
     def __init__(self, redis: EmbeddedRedis, processes: Processes) -> None:
         self._redis, self._processes = redis, processes
@@ -29,11 +29,11 @@ class Ensemble(ABC):
 
     @abstractmethod
     def _start(self) -> None:
-        """Start the processes. Redis runs."""
+        """Start the processes. Redis is running."""
 
     @property
     def store(self) -> Store:
-        """A store on this Redis."""
+        """A new store on this Redis."""
         return Store.at(self._redis.url)
 
     def check(self) -> None:

@@ -1,4 +1,4 @@
-"""A rehearsal: the whole system on this machine, every process as in production, the telephone network a stand-in."""
+"""A live rehearsal: the whole system on this machine, every process as in production, but for the telephone network."""
 
 import os
 import secrets
@@ -23,14 +23,14 @@ from worker.store import Store
 from worker.store.values import Status
 
 RETRY_AFTER: Final = timedelta(seconds=3)
-"""What every retry delay is shortened to."""
+"""The retry delay of a rehearsal, in place of each of the campaign's."""
 
 RING_SCALE: Final = 0.1
-"""How long an unanswered ring lasts, against the campaign's own: 30 s become 3."""
+"""Factor on the time for which a phone rings unanswered: 30 s become 3 s."""
 
 
 def hurried(campaign: Campaign) -> Campaign:
-    """Return the campaign with its waits shortened, its window open, its brakes released and no law asked; else as it is."""
+    """Return the campaign with short waits, an open window, released brakes and no law, and otherwise as it is."""
     retry = campaign.retry.model_dump()
     for disposition, delays in retry.items():
         if isinstance(delays, tuple):
@@ -41,7 +41,7 @@ def hurried(campaign: Campaign) -> Campaign:
             "pacing": Pacing(calls_per_second=5, lines=10),
             "retry": Retry.model_validate(retry),
             "calling_window": window,
-            # Nobody is there to approve; and the people of a rehearsal break off more often than real ones.
+            # No operator is there to approve, and the people of a rehearsal hang up early more often than real people.
             "brakes": RELEASED.model_copy(update={"abandoned": campaign.brakes.abandoned}),
             "rehearsed": True,
         }
@@ -50,7 +50,7 @@ def hurried(campaign: Campaign) -> Campaign:
 
 @dataclass
 class LiveRehearsed:
-    """What a rehearsal came to."""
+    """What came of a live rehearsal."""
 
     outcomes: list[dict[str, Any]]
     disagreements: list[str]
@@ -59,7 +59,7 @@ class LiveRehearsed:
 
 
 class LiveStage(Ensemble):
-    """Embedded Redis, sandbox with agent, callbacks, worker and beat, in a folder of their own."""
+    """An embedded Redis, the sandbox with the bot, callbacks, worker and beat, in a folder of their own."""
 
     def __init__(
         self, folder: Path, people: Path, *, record: Path | None = None, overrides: Mapping[str, str] | None = None
@@ -105,7 +105,7 @@ def rehearse(
     record: Path | None = None,
     limit_s: float = 600.0,
 ) -> LiveRehearsed:
-    """Run a campaign against the sandbox and audit it. `show` is called a few times a second with how it stands."""
+    """Run a campaign against the sandbox and audit it. `show` is called a few times a second with its status."""
     began = time.monotonic()
     campaign = hurried(campaign)
     show(None, "starting Redis, the sandbox, the bot, callbacks, worker and beat")

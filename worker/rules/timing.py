@@ -1,43 +1,52 @@
-"""Every tuned time of one attempt, from the claim to the end of its lease. Docstrings give the reason and the source.
+"""Every tuned time of one attempt, from the claim to the end of its lease, with its unit, its reason and its source.
 
-Sources: `law` (with the paragraph), `Telnyx` (its documentation), `Celery`, or a bench: `python -m bench.worker pace` and
-`dials`, whose figures stand in docs/performance.md; the trials behind them are in docs/decisions/0010. A value that says
-`chosen` follows from the others, or from what a person puts up with, and no bench decides it.
+Sources: `Telnyx`, by its documentation; `bench`, by `python -m bench.worker dials` or `pace` (figures in
+docs/performance.md, and those of the trials in docs/decisions/0010); `chosen`, where the value follows from the others
+or from what people put up with, and no bench decides it.
 
-    beat        place_call                        begin          fence asked       answer
-     │ claim      │ departure given                 │ departure    │  last byte      │ record
-     ▼   ▼        ▼     ▼                           ▼     ▼        ▼    ▼            ▼   ▼
-    ─┼───┼────────┼─────┼───────────────────────────┼─────┼────────┼────┼────────────┼───┼─────────────────── time
-     │BEAT_S      │     │                           │EARLY_S       │    │            │
-     │   │        │     ├──────── ≤ FARTHEST ───────┼─────┤        │    │            │
-     │   ├────────┼─────┼───────── ≤ AHEAD ─────────┼─────┤≤ LATE ─┤    ├ CARRIER_   │
-     │   │        │     │                           ├ ≤ LONGEST_WAIT    │ TIMEOUT_S ─┤
-     │   │        │     │                           ├ ≤ POST_WITHIN_S ──┤            ├ ≤ INSIST_S
-     │   ├────────┴─────┴───── ≤ CLAIM_LEASE, or the attempt is given back
-                                                          │
-     the N-th dial before it ── 1 s + APART, x (1 + SPARE) ┤   CATCH_UP: how long a missed departure can be taken
-                                                          │
-    ──────────────────────────────────────────────────────┼────────────────────────────────────────────────── time
-                                                          ├ FIRST_LOOK ─► nothing heard: the carrier is asked
-                                                          ├ RING_LOOK ──► it rings, and no news: asked
-                                                          ├ NOT_PLACED ─► the carrier knows no such call: unconfirmed
-                                        answered ─ BOT_GRACE ─► asked ─ HANG_UP_AFTER ─► we hang up
-                                        answered, bot there ─ TALK_LOOK ─► asked
-                                        ended ─ REPORT_GRACE ─► settled without the bot's report
-                                        reported ─ END_GRACE ─► settled without the carrier's last callback
-                                                          └ lease: ring + time limit + LINGER ─ HANG_UP_GRACE ─► settled
+    beat     place_call     begin    departure    POST                answer       record
+     |           |            |          |          |                   |            |
+     |---------- AHEAD ------------------|          |                   |            |  claimed so far ahead of it
+     |---------- CLAIM_LEASE --------- - - -        |                   |            |  not begun by then: given back
+     |           |-- FARTHEST -----------|          |                   |            |  farther away: given back
+     |           |            |- EARLY_S-|          |                   |            |
+     |           |            |- LONGEST_WAIT at most                   |            |
+     |           |            |          |- LATE ---|                   |            |  later: asks for another one
+     |           |            |- POST_WITHIN_S -----|                   |            |  later: nothing is sent
+     |           |            |          |          |- timeout (CARRIER_TIMEOUT_S)   |
+     |           |            |          |          |                   |- INSIST_S -|  Redis is away: tried again
+     |
+     |- BEAT_S -|  the next beat; those within TICK of one another count as one
+
+     the N-th dial before it                 departure
+     |----- 1 s, longer by SPARE, and APART -----|- CATCH_UP: how long another dial may take it if it is missed
+
+    departure        answer          end           report        lease end
+     |                |               |              |              |
+     |- FIRST_LOOK    |               |              |              |  nothing was heard: the carrier is asked
+     |- RING_LOOK     |               |              |              |  it rings, and no news came: the carrier is asked
+     |- NOT_PLACED    |               |              |              |  the carrier knows no such call: settled
+     |                |- BOT_GRACE    |              |              |  no bot came: the carrier is asked
+     |                |-- and HANG_UP_AFTER          |              |  still no bot: we hang up
+     |                |- TALK_LOOK    |              |              |  the bot is there: the carrier is asked
+     |                |               |- REPORT_GRACE|              |  settled without the bot's report
+     |                |               |              |- END_GRACE   |  settled without the carrier's last callback
+     |----------- ring time-out, time limit, LINGER ----------------|- HANG_UP_GRACE: settled at the last
 """
 
 from datetime import timedelta
 from typing import Final
 
-# --- beat, and the claim ------------------------------------------------------------------------------------------------
+# --- beat, and the claim ----------------------------------------------------------------------------------------------
 
 BEAT_S: Final = 0.25
 """Seconds between two beats of the claim, and of the sweep. Short against AHEAD. Chosen."""
 
 TICK: Final = timedelta(milliseconds=200)
-"""Beats that come within this time of one another count as one. A little less than BEAT_S, so that none in time is lost."""
+"""Beats that come within this time of one another count as one.
+
+A little less than BEAT_S, so that no beat that comes in time is lost. Chosen.
+"""
 
 COUNT_BEAT_S: Final = 3.0
 COUNT_TICK: Final = timedelta(seconds=2.4)
@@ -50,8 +59,8 @@ TEND_TICK: Final = timedelta(seconds=25)
 BEAT_EXPIRES_S: Final = 300
 """Seconds after which a beat that no worker took is dropped.
 
-It bounds the pile while no worker runs. It is far above any difference between two machines' clocks, which would void every
-beat. Chosen.
+It bounds the pile while no worker runs. It is far above any difference between two machines' clocks, which would void
+every beat. Chosen.
 """
 
 AHEAD: Final = timedelta(milliseconds=750)
@@ -69,10 +78,13 @@ DIALS_AT_ONCE: Final = 32
 CLAIM_LEASE: Final = timedelta(seconds=6)
 """From the claim to the departure. If no worker dials the attempt within it, the attempt is given back. Chosen."""
 
-# --- the departure, and the POST ----------------------------------------------------------------------------------------
+# --- the departure, and the POST --------------------------------------------------------------------------------------
 
 FARTHEST: Final = timedelta(seconds=1)
-"""The farthest away that a departure may be. A dial that would have to wait longer is given back. A little above AHEAD."""
+"""The farthest away that a departure may be: a dial that would have to wait longer is given back.
+
+A little above AHEAD. Chosen.
+"""
 
 EARLY_S: Final = 0.015
 """Seconds before its departure at which a dial is begun, so that it is ready to leave when the departure comes.
@@ -81,16 +93,16 @@ One round trip to Redis and the making of the request. Bench: pace.
 """
 
 LONGEST_WAIT: Final = timedelta(milliseconds=100)
-"""The longest that an attempt may stand as begun before it leaves: what happens meanwhile (a pause, an opt-out) is not seen.
+"""The longest that an attempt may stand as begun before it leaves.
 
-Chosen.
+A pause or an opt-out that comes meanwhile is not seen. Chosen.
 """
 
 LATE: Final = timedelta(milliseconds=250)
 """The most by which a dial may miss its departure and still leave.
 
-Its record says when it left so long before the N-th dial after it begins, and that one waits accordingly. A dial that is
-later asks for another departure. Bench: pace.
+Its record says when it left, well before the N-th dial after it begins, and that one waits accordingly. A dial that is
+later than this asks for another departure. Bench: pace.
 """
 
 APART: Final = timedelta(milliseconds=10)
@@ -114,13 +126,19 @@ POST_WITHIN_S: Final = 10.0
 A worker that stood still for longer (a sleeping laptop, a stopped container) has lost the permission. Chosen.
 """
 
+LONGEST_WAY_S: Final = 0.25
+"""The most seconds by which a slow answer counts as a request that was held up: the rest was the carrier's own doing.
+
+As long as LATE. Bench: pace (worker/telnyx/arrival.py).
+"""
+
 SWITCH_S: Final = 0.001
 """Seconds for which a thread may keep the others of its process from running; Python's own is 0.005.
 
 A dial whose departure has come waits for no longer. Bench: pace.
 """
 
-# --- the answer, and its record -----------------------------------------------------------------------------------------
+# --- the answer, and its record ---------------------------------------------------------------------------------------
 
 INSIST_S: Final = 10.0
 INSIST_EVERY_S: Final = 0.2
@@ -143,18 +161,21 @@ def slowest(calls_per_second: float) -> float:
 
 
 LONGEST_BUSY_S: Final = 3600.0
-"""The longest wait that the carrier may ask for: Telnyx's x-ratelimit-reset is once an instant and once a number of seconds."""
+"""The longest wait (s) that the carrier may ask for.
+
+Telnyx documents x-ratelimit-reset once as a number of seconds and once as an instant, which would be a wait of decades.
+"""
 
 RECONNECT_EVERY_S: Final = 1.0
 """Seconds between two tries of a worker to reach its broker. Celery waits longer each time, up to 30 s. Chosen."""
 
-# --- looking after a call -----------------------------------------------------------------------------------------------
+# --- looking after a call ---------------------------------------------------------------------------------------------
 
 LOOK_AGAIN: Final = timedelta(seconds=10)
 """When an attempt is looked at again whose look was taken by a worker that died. Chosen."""
 
 FIRST_LOOK: Final = timedelta(seconds=12)
-"""When the carrier is asked, and asked again, about a dial of which nothing was heard. Telnyx calls back within seconds."""
+"""When the carrier is asked, and asked again, about a dial of which nothing was heard. Telnyx calls back in seconds."""
 
 RING_LOOK: Final = timedelta(seconds=45)
 """How long a call that is on its way may be silent before the carrier is asked: longer than most calls ring."""
@@ -169,7 +190,7 @@ A guess: Telnyx's list of calls is only eventually complete.
 """
 
 BOT_GRACE: Final = timedelta(seconds=20)
-"""How long after an answer the bot may take to say that it is there, before the carrier is asked about the call. Chosen."""
+"""How long after an answer the bot may take to say that it is there before the carrier is asked about it. Chosen."""
 
 HANG_UP_AFTER: Final = timedelta(seconds=10)
 """How much longer the bot may then take before we hang up: nobody is kept listening to silence. Chosen."""
@@ -187,7 +208,7 @@ ASK_AGAIN: Final = timedelta(seconds=10)
 """When a request to the carrier that may have been lost is made again. Chosen."""
 
 ASKED_LATELY: Final = timedelta(seconds=5)
-"""An attempt about which the carrier was asked so recently is not asked about again: requests pile up while it is slow."""
+"""How soon the carrier may be asked about an attempt again: requests pile up while it is slow. Chosen."""
 
 ASKING_AT_ONCE: Final = 8
 """Threads of a worker that may ask the carrier at once: the others are for dialing and concluding. Chosen."""
@@ -201,7 +222,7 @@ POST_TAKES: Final = timedelta(seconds=30)
 LINGER: Final = timedelta(seconds=60)
 """How long a call may outlast its ring and its time limit before its line is taken to be free. Chosen."""
 
-# --- lines and bots that others hold ------------------------------------------------------------------------------------
+# --- lines and bots that others hold ----------------------------------------------------------------------------------
 
 LONGEST_INBOUND: Final = timedelta(minutes=20)
 """How long a call to us holds a line if nobody tells us that it is over. Chosen: longer than a talk's time limit."""

@@ -1,1 +1,1 @@
-"""Everything that knows there is a Telnyx."""
+"""Everything that knows there is a Telnyx: carrier and fence, order, reading, refusals, codes, signature, texml."""

@@ -1,8 +1,8 @@
 """Telnyx's API: place a call, find it, end it, and ask which numbers are ours.
 
-What Telnyx answers is read in `reading`, its refusals in `refusals`, and its codes stand in `codes`. A dial leaves through
-`fence`. Telnyx's SDK is imported where it is used: that takes 1.3 s of CPU and 50 MB, which a process that never asks
-Telnyx anything need not spend.
+What Telnyx answers is read in `reading`, its refusals in `refusals`, and its codes stand in `codes`. A dial leaves
+through `fence`. Telnyx's SDK is imported where it is used: that takes 1.3 s of CPU and 50 MB, which a process that
+never asks Telnyx anything need not spend.
 
 More than 300 lines: every request shares one client, one account and one reading of errors.
 """
@@ -21,6 +21,7 @@ import httpx
 from worker.rules.evidence import CallState, FoundCall
 from worker.rules.timing import CLOCKS_APART, POST_TAKES
 from worker.settings import Settings
+from worker.telnyx.arrival import Usual
 from worker.telnyx.fence import Fence, FencedClient, Withheld
 from worker.telnyx.order import Dialed, DialOrder, body_of, call_sid_of
 from worker.telnyx.reading import read_call
@@ -38,12 +39,8 @@ from worker.telnyx.refusals import (
 if TYPE_CHECKING:
     import telnyx
 
-_LONGEST_WAY_S: Final = 0.25
-"""The most by which a slow answer counts as a request that was held up: the rest was the carrier's own doing."""
-
 _CONNECTIONS: Final = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
 """As many as the SDK's own client keeps."""
-
 _ENDED_ALREADY: Final = "90018"
 _PAGES: Final = 10
 _PAGE_SIZE: Final = 50
@@ -54,25 +51,6 @@ _NOT_OURS: Final = frozenset({"purchase-pending", "purchase-failed", "port-faile
 
 _NOT_FOUND: Final = frozenset[int | str]({404})
 _NO_ACCESS: Final = frozenset({401, 403})
-
-
-class Usual:
-    """What nearly all answers take, learned from each: the time within which nineteen of twenty come."""
-
-    _SHARE: Final = 0.95
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def excess_of(self, took_s: float) -> float:
-        """Return by how much longer an answer took, and learn from it."""
-        if not self.seconds:
-            self.seconds = took_s
-        excess = max(0.0, took_s - self.seconds)
-        # Up by much for each that takes longer, down by little for the others: in balance at the share.
-        step = max(0.001, self.seconds / 20)
-        self.seconds += step * (self._SHARE if excess else self._SHARE - 1)
-        return excess
 
 
 class Carrier:
@@ -134,15 +112,17 @@ class Carrier:
     def dial(self, order: DialOrder, may_leave: Callable[[], bool]) -> Dialed:
         """Send the one POST, if `may_leave` says yes.
 
-        `may_leave` is asked when all is ready and the connection stands. It returns when the time has come, and False to
-        send nothing. Raises DialWithheld then, else DialRefused, CarrierBusy, AccountBlocked or DialUnconfirmed.
+        `may_leave` is asked when all is ready and the connection stands. It returns when the time has come, and False
+        to send nothing. Raises DialWithheld then, else DialRefused, CarrierBusy, AccountBlocked or DialUnconfirmed.
         """
         client, http = self._clients
         with http.fence(may_leave) as fence:
             try:
-                return Dialed(self._place(client, order, fence), self._arrived_at(fence))
+                return Dialed(
+                    self._place(client, order, fence), self._usual.arrived_at(fence.left_at, fence.answered_at)
+                )
             except CarrierError as error:
-                error.left_at = self._arrived_at(fence)
+                error.left_at = self._usual.arrived_at(fence.left_at, fence.answered_at)
                 raise
 
     def _place(self, client: "telnyx.Telnyx", order: DialOrder, fence: Fence) -> str:
@@ -168,16 +148,11 @@ class Carrier:
             raise DialUnconfirmed("the carrier answered 200 and named errors")
         return call_sid_of(told)
 
-    def _arrived_at(self, fence: Fence) -> float | None:
-        if not fence.left_at or not fence.answered_at:
-            return fence.left_at
-        return fence.left_at + min(_LONGEST_WAY_S, self._usual.excess_of(fence.answered_at - fence.left_at))
-
     def find(self, to: str, begun_at: datetime) -> list[FoundCall]:
         """Return the calls to a number that a dial begun at an instant may have placed.
 
-        The carrier's list is only eventually complete. Raises CarrierBusy or AccountBlocked, as `fetch` and `hang_up` do, if
-        the carrier gave no usable answer.
+        The carrier's list is only eventually complete. Raises CarrierBusy or AccountBlocked, as `fetch` and `hang_up`
+        do, if the carrier gave no usable answer.
         """
         account, calls = self._account, dict[str, FoundCall]()
         # No date filter: it works by the day, and a call that only rings may have no start time to be filtered by.
@@ -215,7 +190,7 @@ class Carrier:
             _object(answer)
 
     def application(self) -> dict[str, Any] | None:
-        """Return the TeXML application as Telnyx shows it (`active`, `voice_url`, `outbound`, …), or None if it has none.
+        """Return the TeXML application as Telnyx shows it (`active`, `voice_url`, …), or None if there is none.
 
         Raises AccountBlocked if it does not take our key, CarrierBusy if it gave no usable answer.
         """
@@ -248,18 +223,16 @@ class Carrier:
 
         Raises CarrierBusy or AccountBlocked if the carrier gave no usable answer.
         """
-        owned = {
-            str(one["phone_number"]): str(one.get("connection_id") or "") for one in self._listed("/phone_numbers")
-        }
+        listed = self._listed("/phone_numbers")
+        owned = {str(one["phone_number"]): str(one.get("connection_id") or "") for one in listed}
         # Numbers of others that they have let us show: calls to them do not come to Telnyx.
         return {str(one["phone_number"]): "" for one in self._listed("/verified_numbers")} | owned
 
     def _listed(self, path: str) -> Iterator[dict[str, Any]]:
         for page in range(1, _NUMBER_PAGES + 1):
             options: Any = {"params": {"page[number]": page, "page[size]": _NUMBER_PAGE_SIZE}}
-            answer = _object(
-                self._ask("for its numbers", lambda client, q=options: client.get(path, cast_to=object, options=q))
-            )
+            told = self._ask("for its numbers", lambda client, q=options: client.get(path, cast_to=object, options=q))
+            answer = _object(told)
             if not isinstance(answer.get("data"), list):
                 raise CarrierBusy("the carrier's list of numbers could not be read: check TELNYX_BASE_URL")
             yield from (one for one in answer["data"] if one.get("phone_number") and one.get("status") not in _NOT_OURS)
@@ -272,9 +245,9 @@ class Carrier:
         answer = _object(self._ask("about the account", lambda client: client.get("/whoami", cast_to=object)))
         data = answer.get("data", answer)
         account = data.get("organization_id") if isinstance(data, dict) else None
-        if not account:
-            raise CarrierBusy("the carrier did not say which organization the API key belongs to")
-        return str(account)
+        if account:
+            return str(account)
+        raise CarrierBusy("the carrier did not say which organization the API key belongs to")
 
     def _ask(self, what: str, request: "Callable[[telnyx.Telnyx], Any]", *, fine: Collection[int | str] = ()) -> Any:
         """Return what the SDK makes of the answer, or None for an error whose status or code is `fine`.

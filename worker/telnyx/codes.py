@@ -1,6 +1,9 @@
-"""Telnyx's codes, and what each means for us. A code that is not here is treated by its class, and never as an answer.
+"""Telnyx's codes, and what each means for us.
 
-Sources: Telnyx's OpenAPI file for TeXML calls, its SDK's enums, and its pages on API error codes and SIP response codes.
+A code that is not listed is treated by its class, never as a call answered.
+
+Sources: Telnyx's OpenAPI file for TeXML calls, its SDK's enums, and its pages on API error codes and SIP response
+codes.
 """
 
 import re
@@ -26,7 +29,7 @@ CALL_STATES: Final[Mapping[str, CallState]] = MappingProxyType(
         "busy": CallState.ENDED,
         "no-answer": CallState.ENDED,
         "canceled": CallState.ENDED,
-        "cancelled": CallState.ENDED,  # documented nowhere; an end must not be missed for a letter
+        "cancelled": CallState.ENDED,  # documented nowhere; an end must not be missed because of one letter
         "failed": CallState.ENDED,
     }
 )
@@ -42,7 +45,7 @@ END_STATES: Final[Mapping[str, Disposition]] = MappingProxyType(
         "failed": _D.FAILED,
     }
 )
-"""A terminal CallStatus, where no cause says more."""
+"""How a call ended by its terminal CallStatus, used when no cause says more."""
 
 HANGUP_CAUSES: Final[Mapping[str, Disposition]] = MappingProxyType(
     {
@@ -59,15 +62,15 @@ HANGUP_CAUSES: Final[Mapping[str, Disposition]] = MappingProxyType(
         "unspecified": _D.FAILED,
     }
 )
-"""HangupCause. On a call that was answered, every cause means that it was answered."""
+"""How a call ended by its HangupCause. On a call that was answered, every cause means COMPLETED."""
 
 _BEFORE_AN_ANSWER: Final = frozenset(
     {"user_busy", "busy", "no_answer", "call_rejected", "not_found", "unallocated_number"}
 )
-"""The causes that no call can have that anybody answered."""
+"""The causes that a call which was answered cannot have."""
 
 _CALLEES: Final = frozenset({_D.BUSY, _D.NO_ANSWER, _D.REJECTED, _D.INVALID_NUMBER})
-"""What the callee's side says of itself: it tells more than the status beside it."""
+"""Dispositions that only the callee's side can cause: they say more than the status beside them."""
 
 SIP_CAUSES: Final[Mapping[int, Disposition]] = MappingProxyType(
     {
@@ -118,19 +121,19 @@ SIP_CAUSES: Final[Mapping[int, Disposition]] = MappingProxyType(
         608: _D.REJECTED,
     }
 )
-"""SipHangupCause: RFC 3261's response codes, and 433, 607 and 608 (anonymous, unwanted, rejected by a filter)."""
+"""How a call ended by its SipHangupCause: RFC 3261, and 433 (anonymous), 607 (unwanted), 608 (rejected by a filter)."""
 
 _SIP_CLASSES: Final[Mapping[str, Disposition]] = MappingProxyType(
     {"3": _D.FAILED, "4": _D.FAILED, "5": _D.FAILED, "6": _D.REJECTED}
 )
-"""A SIP code that is not listed is read as the x00 of its class (RFC 3261, 8.1.3.2); 6xx is a callee's refusal."""
+"""How a call ended by the class of a SIP code that is not listed (RFC 3261, 8.1.3.2). A 6xx is the callee's refusal."""
 
 ANSWERED_BY: Final[Mapping[str, AnsweredBy]] = MappingProxyType(
     {
         "human": AnsweredBy.HUMAN,
         "human_residence": AnsweredBy.HUMAN,
         "human_business": AnsweredBy.HUMAN,
-        "not_sure": AnsweredBy.HUMAN,  # Telnyx recommends to treat it so
+        "not_sure": AnsweredBy.HUMAN,  # Telnyx recommends to treat it as a person
         "unknown": AnsweredBy.HUMAN,
         "silence": AnsweredBy.HUMAN,
         "machine": AnsweredBy.MACHINE,
@@ -142,14 +145,14 @@ ANSWERED_BY: Final[Mapping[str, AnsweredBy]] = MappingProxyType(
         "fax_detected": AnsweredBy.FAX,
     }
 )
-"""AnsweredBy: the union of what Telnyx's three sources say."""
+"""Who or what answered by AnsweredBy: the union of the values in Telnyx's three sources."""
 
 
 class Refusal(StrEnum):
-    """What an error of the API is about, and so what the dialer does next."""
+    """What an error of the API concerns, which decides what the dialer does next."""
 
-    CALL = "call"  # this call, whenever it is tried again: settle it
-    BUSY = "busy"  # this moment: nothing rang, try later
+    CALL = "call"  # this call, at any time: settle it
+    BUSY = "busy"  # this moment: no phone rang, try later
     ACCOUNT = "account"  # every call: pause the campaign
     AMBIGUOUS = "ambiguous"  # a phone may be ringing
 
@@ -180,7 +183,10 @@ _COUNTRY = Meaning(Refusal.CALL, "allow the country in the outbound voice profil
 _NOT_OF_A_DIAL = Meaning(Refusal.CALL, "Telnyx answered a dial with an error of another command")
 
 CALLER_ID_REFUSED: Final = _CALLER_ID
-"""What any error about `/From` means: it is the same for every contact, so it must not end one."""
+"""What any error about `/From` means.
+
+Our number is the same for every contact, so the error must not end one of them.
+"""
 
 API_ERRORS: Final[Mapping[str, Meaning]] = MappingProxyType(
     {
@@ -216,7 +222,7 @@ API_ERRORS: Final[Mapping[str, Meaning]] = MappingProxyType(
         "90103": _PACE,  # more than 150 dials in 5 s
     }
 )
-"""`errors[].code` of the REST API."""
+"""What `errors[].code` of the REST API means."""
 
 D_CODES: Final[Mapping[str, Meaning]] = MappingProxyType(
     dict.fromkeys(("D1", "D2", "D3", "D22"), _LINES)
@@ -235,24 +241,25 @@ D_CODES: Final[Mapping[str, Meaning]] = MappingProxyType(
         "TM1": Meaning(Refusal.ACCOUNT, "Telnyx has no rates for the account: ask its support"),
     }
 )
-"""The codes inside an error's detail or a callback's ErrorMessage, e.g. "… Outbound Profile assigned D38"."""
+"""What a code inside an error's detail or a callback's ErrorMessage means, as in "… Outbound Profile assigned D38"."""
 
 
 def meaning_in(text: str) -> Meaning | None:
-    """Return what the first code of D_CODES inside a text means, or None if it has none."""
+    """Return what the first code of D_CODES in a text means, or None if the text has none."""
     codes = re.findall(r"\b(?:D\d{1,2}|PE\d|P\d{2}|TV\d|TM\d)\b", text)
     return next((D_CODES[code] for code in codes if code in D_CODES), None)
 
 
 def ending(status: str, *, cause: str = "", sip: str = "", message: str = "", answered: bool = False) -> Disposition:
-    """Return how a call ended: by its terminal CallStatus, and by whatever Telnyx said beside it.
+    """Return how a call ended, by its terminal CallStatus and whatever else Telnyx said with it.
 
-    `cause` is HangupCause, `sip` SipHangupCause, `message` ErrorMessage; `answered`: it is known that somebody was on.
+    `cause` is HangupCause, `sip` SipHangupCause, `message` ErrorMessage. `answered`: it is known that the call was
+    answered.
     """
     cause = cause.lower()
     by_cause = HANGUP_CAUSES.get(cause)
     if status == "completed":
-        # "completed" is also the name of the event that ends every call, and only there is a cause documented.
+        # "completed" is also the name of the event that ends every call, and a cause is documented for that event only.
         return by_cause if by_cause and cause in _BEFORE_AN_ANSWER and not answered else _D.COMPLETED
     if meaning := meaning_in(message):
         return meaning.disposition

@@ -1,9 +1,9 @@
 """The last fence before a POST: nothing of a dial leaves unless the fence was asked, and said yes.
 
-The fence is asked at the HTTP client's last step before the first byte, when the connection is already established. That
-step is a trace event of httpcore, which not every transport reports. So nothing depends on the event alone: a transport
-that has never reported it is asked for before it gets the request, and no transport can read a dial's body, which names
-the number to ring, before the fence has said yes.
+The fence is asked at the HTTP client's last step before the first byte, when the connection is already established.
+That step is a trace event of httpcore, which not every transport reports. So nothing depends on the event alone: a
+transport that has never reported it is asked for before it gets the request, and no transport can read a dial's body,
+which names the number to ring, before the fence has said yes.
 """
 
 import threading

@@ -29,8 +29,8 @@ class Dialed:
     left_at: float | None
     """When the dial must have been with the carrier, by the monotonic clock (s).
 
-    That is when its last byte was written; and if the answer took longer than nearly all do, so much later, for the request
-    may have been held up on its way.
+    That is when its last byte was written; and if the answer took longer than nearly all do, so much later, for the
+    request may have been held up on its way.
     """
 
 

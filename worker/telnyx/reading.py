@@ -1,4 +1,4 @@
-"""How to read what Telnyx says of a call: its callbacks' forms and the items of its list, in the words of `evidence`."""
+"""Reads what Telnyx says of a call, in its callbacks and in its list of calls, into the terms of `evidence`."""
 
 import math
 import re
@@ -15,9 +15,9 @@ _LONGEST_CALL_S: Final = 1_000_000
 
 
 def read_status(form: Mapping[str, str]) -> CallEvent | None:
-    """Read a status callback's form; None for one that says nothing about the call's course, such as a digit.
+    """Read the form of a status callback; None if it says nothing of the call's course, such as a pressed digit.
 
-    Raises ValueError if it is no status callback at all.
+    Raises ValueError if the form is not a status callback.
     """
     if not form.get("CallSid") or not form.get("CallStatus"):
         raise ValueError("a status callback must have CallSid and CallStatus")
@@ -25,7 +25,7 @@ def read_status(form: Mapping[str, str]) -> CallEvent | None:
 
 
 def read_detection(form: Mapping[str, str]) -> Detection:
-    """Read the form of an answering-machine callback; raises ValueError if it is none."""
+    """Read the form of an answering-machine callback; raises ValueError if it is not one."""
     if not form.get("CallSid") or not form.get("AnsweredBy"):
         raise ValueError("a detection callback must have CallSid and AnsweredBy")
     return Detection(form["CallSid"], ANSWERED_BY.get(form["AnsweredBy"], AnsweredBy.HUMAN))
@@ -75,12 +75,12 @@ def read_call(item: Mapping[str, Any]) -> FoundCall:
 
 
 def _web_address(text: object) -> str:
-    """Return an address as it came, for a signed one bears no change; nothing for anything else."""
+    """Return a web address unchanged, because a change would break a signed one; "" for anything else."""
     return text if isinstance(text, str) and re.fullmatch(r"https?://[!-~]{1,2000}", text) else ""
 
 
 def _timestamp(text: object) -> float | None:
-    """Read ISO 8601 or RFC 2822, both of which Telnyx sends; None for anything else."""
+    """Read a time in ISO 8601 or RFC 2822 (Telnyx sends both) as Unix seconds; None for anything else."""
     if not isinstance(text, str) or not text:
         return None
     for read in (datetime.fromisoformat, parsedate_to_datetime):
@@ -93,7 +93,7 @@ def _timestamp(text: object) -> float | None:
 
 
 def clean(text: str, api_key: str = "") -> str:
-    """Return the carrier's words fit to be kept and logged: short, on one line, without our key or anyone's number."""
+    """Return the carrier's words as they may be recorded and logged: short, on one line, without our key or a number."""
     if api_key:
         text = text.replace(api_key, "[key]")
     text = re.sub(r"\+?\(?\d(?:[\s().-]{0,2}\d){6,}", "[number]", text)
@@ -101,7 +101,7 @@ def clean(text: str, api_key: str = "") -> str:
 
 
 def number(text: object) -> float | None:
-    """Return a finite number, or None for anything else."""
+    """Return text as a finite number, or None if it is not one."""
     try:
         value = float(str(text))
     except ValueError:

@@ -1,4 +1,4 @@
-"""What becomes of a dial that did not go well: one exception for each thing that the caller can do next."""
+"""Answers of the carrier that are not a success: one exception for each thing that the caller can do next."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     import telnyx
 
 _CAUTION: Final = (Refusal.AMBIGUOUS, Refusal.ACCOUNT, Refusal.BUSY, Refusal.CALL)
-"""Of several errors in one answer, the one that counts: the first of these."""
+"""The order in which several errors in one answer count: the most cautious reading comes first."""
 
 
 class CarrierError(Exception):
     """The carrier did not do what was asked. Each kind is named for what the caller does next."""
 
     left_at: float | None = None
-    """Of a dial: see Dialed.left_at."""
+    """With a dial: when it left (see `Dialed.left_at`)."""
 
     status: int | None = None
-    """Of a question: the status of an answer that is no 2xx."""
+    """With any other request: the HTTP status of the answer, if there was one."""
 
 
 class DialRefused(CarrierError):
@@ -37,15 +37,15 @@ class DialRefused(CarrierError):
 
 
 class DialUnconfirmed(CarrierError):
-    """We asked, and do not know whether a phone rings: never dial this attempt again, let evidence decide."""
+    """We sent the request, and do not know whether a phone rings: never dial this attempt again; evidence decides."""
 
 
 class DialWithheld(CarrierError):
-    """We sent nothing, for we were told so at the last moment: give the attempt back unspent."""
+    """We sent nothing, because the fence said no at the last moment: give the attempt back unspent."""
 
 
 class CarrierBusy(CarrierError):
-    """Nothing rang, and later it may: give the attempt back unspent, and slow down."""
+    """No phone rang, and one may ring later: give the attempt back unspent, and slow down."""
 
     def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
         super().__init__(reason)
@@ -57,12 +57,12 @@ class AccountBlocked(CarrierError):
 
 
 class Forged(CarrierError):
-    """The request was not signed by the carrier, or too long ago: answer 403 and change nothing."""
+    """The carrier did not sign the request, or signed it too long ago: answer 403 and change nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiError:
-    """One error of the API's envelope; each part may be empty."""
+    """One error of the API's envelope. Each part may be empty."""
 
     code: str
     detail: str
@@ -70,7 +70,7 @@ class ApiError:
 
     @property
     def meaning(self) -> Meaning | None:
-        """What the tables say of it; None for a code that is in none of them."""
+        """What the tables in `codes` say of the error; None if they do not have its code."""
         meaning = meaning_in(self.detail) or API_ERRORS.get(self.code)
         if meaning and meaning.about is Refusal.CALL and self.pointer.lower() == "/from":
             return CALLER_ID_REFUSED
@@ -78,7 +78,7 @@ class ApiError:
 
 
 def refusal(error: "telnyx.APIStatusError", api_key: str) -> CarrierError:
-    """Return what an answer that is no 2xx means for the dial that it answers."""
+    """Return what an answer other than a 2xx means for the dial that it answers."""
     status, headers = error.status_code, error.response.headers
     known = [(told, meaning) for told in errors_of(error.body) if (meaning := told.meaning)]
     if not known:
@@ -114,7 +114,7 @@ def _by_status(status: int, headers: Mapping[str, str]) -> CarrierError:
 
 
 def unreached(error: "telnyx.APIConnectionError") -> CarrierError:
-    """Return what a missing answer means: nothing rang if the request never left, else nobody knows."""
+    """Return what a missing answer means: no phone rang if the request never left; otherwise nobody knows."""
     cause = error.__cause__
     if isinstance(cause, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout | httpx.ProxyError):
         return CarrierBusy(f"the carrier cannot be reached ({type(cause).__name__}): check the network")
@@ -122,7 +122,7 @@ def unreached(error: "telnyx.APIConnectionError") -> CarrierError:
 
 
 def errors_of(body: object) -> list[ApiError]:
-    """Return the errors of an envelope, none if it is no such thing."""
+    """Return the errors in an answer's body; an empty list if the body is not an error envelope."""
     errors = body.get("errors") if isinstance(body, dict) else None
     found: list[ApiError] = []
     for error in errors if isinstance(errors, list) else []:
@@ -135,7 +135,7 @@ def errors_of(body: object) -> list[ApiError]:
 
 
 def _wait_s(headers: Mapping[str, str]) -> float | None:
-    """Return how long the carrier wants to be left alone, if it says so in seconds."""
+    """Return for how many seconds the carrier asks us to wait, if it says so in seconds."""
     for name in ("retry-after", "x-ratelimit-reset"):
         wait = number(headers.get(name))
         if wait is not None and 0 < wait <= LONGEST_BUSY_S:

@@ -1,6 +1,7 @@
 """Whether a request to us comes from Telnyx: it signs its callbacks with Ed25519, over the timestamp and the raw body.
 
-Source: `telnyx.lib.webhook_verification` of Telnyx's SDK, which this does not import: see `carrier` for what that costs.
+Source: `telnyx.lib.webhook_verification` of Telnyx's SDK, which this does not import: see `carrier` for what that
+costs.
 """
 
 import base64
@@ -19,7 +20,7 @@ TOLERANCE_S: Final = 300
 
 
 def verify(body: bytes, headers: Mapping[str, str], public_key: str) -> None:
-    """Raise Forged unless Telnyx signed this body within the last five minutes; `public_key` is the setting's base64."""
+    """Raise Forged unless Telnyx signed this body within the last five minutes; `public_key` is base64."""
     if not public_key:
         raise Forged("TELNYX_PUBLIC_KEY is not set, so no callback can be believed: set it from Telnyx's portal")
     given = {name.lower(): value for name, value in headers.items()}

@@ -1,6 +1,6 @@
-"""Somebody rings us: who they are, and in whose name the bot answers.
+"""Finds out who rings us, and in the name of which business the bot answers.
 
-It answers at any hour, and whether we may ring them or not.
+The bot answers at any hour, and whether we may ring the caller or not.
 """
 
 import logging
@@ -28,7 +28,7 @@ from worker.telnyx.refusals import CarrierBusy
 log: Final = logging.getLogger(__name__)
 
 LATELY: Final = timedelta(hours=1)
-"""How long ago a call to us may have begun when the bot, which had no brief, tells us of it: it tries for ten minutes."""
+"""How long ago a call to us may have begun when a bot without a brief tells us of it: it tries for ten minutes."""
 
 _E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
 _SID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9:_=+-]{7,255}")
@@ -36,7 +36,7 @@ _CLOCKS_APART_S: Final = 60
 """Seconds by which the carrier's clock may be ahead of ours."""
 
 _asking: Final = BoundedSemaphore(4)
-"""How many may ask the carrier about callers at once: its limit of requests is for dialing."""
+"""How many threads may ask the carrier about callers at once: its limit on requests is for dialing."""
 
 
 def document(store: Store, settings: Settings, form: Mapping[str, str]) -> str:
@@ -69,10 +69,10 @@ def script(store: Store, attempt_id: str) -> Script | None:
 
 
 def caller_on(dialer: Dialer, call_sid: str) -> str:
-    """Return the number of the person who rang us on a call that goes on, or did lately; "" if there is no such call.
+    """Return the number of the person who rang us on a call that goes on or ended lately; "" if there is no such call.
 
-    The bot had no brief, so it has the call's sid from a stream that anybody can open. The carrier is asked, and nothing but
-    its word counts. Raises CarrierError if it cannot tell now.
+    The bot had no brief, so it has the call's sid from a stream that anybody can open. Therefore only what the carrier
+    says counts. Raises CarrierError if the carrier cannot tell now.
     """
     if not _SID.fullmatch(call_sid):
         return ""
@@ -90,7 +90,7 @@ def caller_on(dialer: Dialer, call_sid: str) -> str:
 
 
 def rang_us(call: FoundCall, ours: Collection[str], now: datetime) -> bool:
-    """Tell whether somebody who showed their number rang one of ours, not long ago."""
+    """Tell whether the call is a recent one to a number of ours, from somebody who showed their number."""
     if not call.inbound or call.to not in ours or call.created_at is None or not _E164.fullmatch(call.caller_id):
         return False
     return -_CLOCKS_APART_S <= now.timestamp() - call.created_at <= LATELY.total_seconds()
@@ -117,7 +117,7 @@ def _for_contact(store: Store, settings: Settings, case: Case, call_sid: str) ->
         )
         return briefing.document(brief, case.campaign, settings)
     except (RenderError, texml.DocumentTooLong) as error:
-        log.warning("%s rang us, and hears the house's greeting: %s", attempt_id, error)
+        log.warning("%s rang us, and hears the greeting of no campaign: %s", attempt_id, error)
         return None
 
 
@@ -130,7 +130,7 @@ def _for_stranger(store: Store, settings: Settings, campaign: Campaign, phone: s
         )
         return briefing.document(brief, campaign, settings)
     except (RenderError, texml.DocumentTooLong) as error:
-        log.warning("%s rang us, and hears the house's greeting: %s", attempt_id, error)
+        log.warning("%s rang us, and hears the greeting of no campaign: %s", attempt_id, error)
         return None
 
 

@@ -23,14 +23,14 @@ router: Final = APIRouter()
 
 @router.get("/metrics")
 def metrics(dialer: WithDialer) -> Response:
-    """All metrics. They are not signed: keep them from the outside, as docs/going-live.md says."""
+    """Return all metrics. Anybody may ask: keep this route from the outside, as docs/going-live.md says."""
     registry = CollectorRegistry()
     registry.register(_Dialing(dialer))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
 
 
 class _Dialing:
-    """Reads the store each time that Prometheus asks."""
+    """A collector, which reads the store each time that Prometheus asks."""
 
     def __init__(self, dialer: Dialer) -> None:
         self._dialer = dialer

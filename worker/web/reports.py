@@ -1,4 +1,7 @@
-"""The bot's doors: what it says of a call while it goes on and afterwards, and what it asks. Each is signed."""
+"""Routes for the bot: what it says of a call, during the call and afterwards, and what it asks.
+
+Every request is signed.
+"""
 
 import asyncio
 import time
@@ -98,7 +101,10 @@ def _opt_out_caller(dialer: Dialer, call_sid: str) -> Response:
 
 @router.post(f"/reports{DETECTION_PATH}")
 async def detection(dialer: WithDialer, request: Request, body: Body) -> Response:
-    """The bot asks who the carrier believes has answered; the answer waits a few seconds for news, and holds no thread."""
+    """The bot asks who or what the carrier believes has answered.
+
+    The answer waits a few seconds for news, without a thread.
+    """
     store = dialer.store
     query = _read(DetectionQuery, body, request, dialer.settings, "detection")
     if not await run_in_threadpool(_detects, store, query.attempt_id) or _waiting.locked():
@@ -142,7 +148,7 @@ def script(dialer: WithDialer, attempt_id: str, request: Request) -> Response:
 
 
 def _detects(store: Store, attempt_id: str) -> bool:
-    """Tell whether the carrier listens for machines on this call: never on one to us."""
+    """Tell whether the carrier listens for answering machines on this call; it never does on a call to us."""
     if store.callers.get(attempt_id):
         return False
     case = store.attempts.case(attempt_id)

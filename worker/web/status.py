@@ -1,4 +1,7 @@
-"""Telnyx's doors: the steps of a call, what answering-machine detection heard, and people who ring us. Each is signed."""
+"""Routes for Telnyx: the steps of a call, what answering-machine detection heard, people who ring us.
+
+Every request is signed.
+"""
 
 from typing import Annotated, Final
 from urllib.parse import parse_qsl
@@ -35,7 +38,7 @@ AttemptId = Annotated[str, Query(max_length=64)]
 
 @router.post("/status")
 def status(dialer: WithDialer, form: Form, attempt: AttemptId = "") -> Response:
-    """A step of a call. Callbacks on a call to us carry no attempt id: their call's sid tells it."""
+    """A step of a call. The callbacks of a call to us carry no attempt id; it is found by the call's sid."""
     store = dialer.store
     try:
         event = reading.read_status(form)
@@ -61,5 +64,5 @@ def detection(dialer: WithDialer, form: Form, attempt: AttemptId = "") -> Respon
 
 @router.post("/inbound")
 def ring(dialer: WithDialer, form: Form) -> Response:
-    """Somebody rings us: connect them with the bot, and tell it what we know of them."""
+    """Somebody rings us: connect them with the bot, and tell the bot what we know of them."""
     return Response(inbound.document(dialer.store, dialer.settings, form), media_type=_XML)

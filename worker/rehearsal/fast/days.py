@@ -1,4 +1,4 @@
-"""Days of a campaign in about a minute: what the real tasks call, the real rules and store, on an event clock."""
+"""Rehearses days of a campaign in about a minute: the functions that the tasks call, on a clock that jumps."""
 
 import json
 import time
@@ -40,7 +40,7 @@ _ENDED: Final = frozenset({ContactState.DONE, ContactState.REFUSED})
 
 @dataclass
 class DaysRehearsed:
-    """What a fast rehearsal came to."""
+    """What came of a fast rehearsal."""
 
     start: datetime
     end: datetime
@@ -53,14 +53,14 @@ class DaysRehearsed:
     requests: int
     calls: int
     calls_to_us: int
-    requests_by_hour: Mapping[int, int]  # of the contact's own day
-    postponed_by: Mapping[str, int]  # the rules that spoke against a dial, and how often
+    requests_by_hour: Mapping[int, int]  # by the hour where the contact is
+    postponed_by: Mapping[str, int]  # rule -> how often it kept an attempt from being dialed
     broken: list[str]  # tasks that raised an error
     seconds: float
 
     @property
     def sentences(self) -> list[str]:
-        """All that was found against it; none: it has passed."""
+        """All that was found against the rehearsal; it has passed if there is nothing."""
         return [*self.verdict.sentences, *self.broken]
 
     def facts(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class DaysRehearsed:
 
 
 def friday_before_the_clocks_change(zone: str) -> datetime:
-    """Return a Friday afternoon in a zone: the last one before its clocks change, if they do."""
+    """Return a Friday afternoon in a zone: the last one before the clocks change there, if they change."""
     place = ZoneInfo(zone)
     noons = [datetime(*_AUTUMN, 12, tzinfo=place) + timedelta(days=day) for day in range(366)]
     changes = [late for early, late in pairwise(noons) if early.utcoffset() != late.utcoffset()]
@@ -163,7 +163,7 @@ def rehearse(
 
 
 def _own(settings: Settings, folder: Path, campaign: Campaign) -> Settings:
-    """Return the operator's settings, but for what leads out of this process."""
+    """Return the operator's settings, without the addresses and keys that lead out of this process."""
     return settings.model_copy(
         update={
             "data_dir": folder,

@@ -14,8 +14,8 @@ Action = Callable[[], object]
 class EventClock:
     """Milliseconds, and what happens at which of them.
 
-    Each action has a thread of its own, because tasks sleep in the middle. Only one of all threads runs at any time, so that
-    the same actions always come in the same order, and nothing but sleep takes any time.
+    Each action has a thread of its own, because tasks sleep in the middle. Only one of all threads runs at any time, so
+    that the same actions always come in the same order, and nothing but sleep takes any time.
     """
 
     def __init__(self, start_ms: int, moved: Callable[[int], None]) -> None:
@@ -31,11 +31,11 @@ class EventClock:
 
     @property
     def next_ms(self) -> int | None:
-        """When the next event is; None: nothing is to come."""
+        """When the next event is; None if there is none."""
         return self._events[0][0] if self._events else None
 
     def after(self, seconds: float, action: Action) -> None:
-        """Let an action begin so many seconds from now."""
+        """Let an action begin this many seconds from now."""
         self._push(seconds, partial(self._begin, action))
 
     def monotonic(self) -> float:
@@ -50,7 +50,7 @@ class EventClock:
 
     @contextmanager
     def crew(self) -> Iterator[Callable[[Action], None]]:
-        """Give what starts an action beside the one that calls this; ends when all have ended, with the first error of any.
+        """Give a function that starts an action beside this one; ends when all have ended, and raises their first error.
 
         Part of a `worker.machine.clock.ProcessClock`, as `monotonic` and `sleep` are.
         """

@@ -1,4 +1,4 @@
-"""What is found against a fast rehearsal, by the telephone network's records, the campaign and the files.
+"""The audit of a fast rehearsal, by the telephone network's records, the campaign and the file of contacts.
 
 It reckons for itself, and asks neither the rules nor the store: all that it sees of the dialer is `dialout results`.
 """
@@ -14,11 +14,11 @@ from zoneinfo import ZoneInfo
 
 from campaigns import numbers
 from campaigns.campaign import WEEKDAYS, Campaign
-from worker.rehearsal.fast.network import NetworkCall, Post
 from worker.rehearsal.fast.odds import PostAnswer
+from worker.rehearsal.fast.records import NetworkCall, Post
 
 _TRAILING_S: Final = (1, 5, 60)
-"""Over how many seconds the pace is counted, wherever they begin."""
+"""Lengths (s) of the windows in which the pace is counted, wherever a window begins."""
 
 _SILENCE_S: Final = 2.0
 """How long a person who answers may wait for the bot: no more than two seconds (47 CFR 64.1200(a)(7))."""
@@ -47,7 +47,7 @@ _FINAL: Final = frozenset({"completed", "wrong_number", "do_not_call"})
 
 @dataclass(frozen=True)
 class Allowance:
-    """What the account allows."""
+    """What the account and its numbers may do."""
 
     calls_per_second: float
     lines: int
@@ -57,7 +57,7 @@ class Allowance:
 
 @dataclass
 class Findings:
-    """What was found, a sentence each. Nothing: the rehearsal has passed."""
+    """What was found, one sentence each. The rehearsal has passed if there is none."""
 
     rung_twice: list[str] = field(default_factory=list)
     outside_the_rules: list[str] = field(default_factory=list)
@@ -86,8 +86,8 @@ def audit(
 ) -> Findings:
     """Judge a rehearsal that is over.
 
-    `zones` are those of each contact of the file; `outcomes`, `dialout results`;
-    `approved_ms`, when the operator let the campaign go on after its canary.
+    `zones`: number -> the zones that its contact may be in. `outcomes`: the rows of `dialout results`. `approved_ms`:
+    when the operator let the campaign go on after its canary (Unix time), None if never.
     """
     findings = Findings()
     rung = sorted((call for call in calls if not call.inbound), key=lambda call: call.created_ms)
@@ -108,7 +108,7 @@ def audit(
 
 
 def local(at_ms: int, zone: str) -> datetime:
-    """Return an instant as the clock on a wall in this zone shows it."""
+    """Return an instant of Unix time (ms) as local time in a zone."""
     return (datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=at_ms)).astimezone(ZoneInfo(zone))
 
 
@@ -227,7 +227,7 @@ def _caller_ids_rest(allowance: Allowance, spent: Sequence[Post], findings: Find
 def _lines_are_kept(lines: int, rung: Sequence[NetworkCall], findings: Findings) -> None:
     steps = sorted([(call.created_ms, 1) for call in rung] + [(call.ended_ms, -1) for call in rung if call.ended_ms])
     held = 0
-    for _, step in steps:  # of one instant, the ends come first
+    for _, step in steps:  # at the same instant, ends sort before beginnings
         held += step
         findings.most_lines = max(findings.most_lines, held)
     if findings.most_lines > lines:
@@ -275,7 +275,7 @@ def _outcomes_fit(
         number, who = row["phone"], _who(row["phone"])
         if row["attempts"] != spent[number]:
             findings.wrong.append(
-                f"{who}: {row['attempts']} attempts by the dialer's books, {spent[number]} by the network's"
+                f"{who}: {row['attempts']} attempts by the dialer's records, {spent[number]} by the network's"
             )
         call = last.get(number)
         if row["state"] != "done" or call is None or number in talked:

@@ -1,7 +1,7 @@
-"""The loop of a fast rehearsal: from one instant to the next at which anything can happen.
+"""The loop of a fast rehearsal: it goes from one instant at which anything can happen to the next.
 
-It calls what the tasks call, and takes the place of Celery's queues and of beat. Beat does not tick through the night: its
-next beat is at the next instant at which it could find something to do.
+It calls what the tasks call, and takes the place of Celery's queues and of beat. Beat does not tick through the night:
+its next beat is at the next instant at which it could find something to do.
 """
 
 import logging
@@ -28,19 +28,19 @@ _BEAT_MS: Final = round(1000 * BEAT_S)
 _TEND_MS: Final = round(1000 * TEND_BEAT_S)
 
 _QUEUE_S: Final = 0.002
-"""How long a message is on its way."""
+"""Seconds for which a message is on its way."""
 
 _LONGEST_NAP_S: Final = 600
-"""While contacts are due and none is claimed, beat comes less and less often, but at least so often."""
+"""Seconds. While contacts are due and none can be claimed, beats come less and less often, but at least this often."""
 
 _CROWDED_MS: Final = 60_000
-"""How long the loop does not ask again whether contacts are due, once it has found some."""
+"""Milliseconds for which the loop takes it that contacts are due, once it has found some."""
 
 _RUNS_OUT: Final = timedelta(hours=5)
-"""How long after the last day calls may go on: the longest that a campaign allows, and what settles it."""
+"""How long after the last day calls may go on: the longest call that a campaign allows, and the time to settle it."""
 
 _APPROVED_AFTER_S: Final = 300
-"""How long a campaign that its brakes have stopped waits for an operator, who lets it go on."""
+"""Seconds after which the operator of the rehearsal lets a campaign go on that its brakes have stopped."""
 
 _SHOWN_EVERY_S: Final = 0.2
 
@@ -66,7 +66,7 @@ class Loop:
         self._sent = self._done = False  # a message was sent; a task has ended
         self._resumes_at: datetime | None = None
         self._nap_s = 1.0
-        self._crowded_until_ms = 0  # until then, contacts are taken to be due for whom there is no line
+        self._crowded_until_ms = 0  # until then, it is taken that contacts are due and that no line is free
         self._next_beat_ms = self._next_tend_ms = clock.now_ms
         self._shown_at = 0.0
 
@@ -121,7 +121,7 @@ class Loop:
     def _do(self, task: str, action: Callable[[], None]) -> None:
         try:
             action()
-        except Exception as error:  # noqa: BLE001 - as in a worker, it ends this task and no other; here it is a finding
+        except Exception as error:  # noqa: BLE001 - as in a worker, it ends this task only; here it is a finding
             self.broken[f"{task} raised {type(error).__name__}: {error}"] += 1
         self._done = True
 
@@ -142,7 +142,7 @@ class Loop:
         return soonest is not None and (not over or bool(self._status().live))
 
     def _next_claim_ms(self) -> int | None:
-        """Return when the next contact may be claimed, or, if some may be now, the end of a nap; None: no contact waits."""
+        """Return when the next contact may be claimed, the end of a nap if some may be now, or None if none waits."""
         now_ms = self._clock.now_ms
         if now_ms >= self._crowded_until_ms:
             soonest = self._soonest_due()

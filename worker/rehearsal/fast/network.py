@@ -1,14 +1,13 @@
-"""The telephone network of a fast rehearsal, with everyone on it and the bot: they answer, talk and ring back by the odds.
+"""The telephone network of a fast rehearsal, the people on it, and the bot: they answer, talk and ring back by the odds.
 
-It keeps records of its own, which `findings` reads. It tells the dialer what it tells by what the callbacks' routes call.
+It keeps records of its own, which `findings` reads. What it tells the dialer, it tells as the callbacks' routes do.
 
 More than 300 lines: the network's calls, clock and callbacks are one state machine.
 """
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from itertools import count
 from typing import Final
@@ -18,7 +17,8 @@ from zoneinfo import ZoneInfo
 from campaigns.call import Disposition, Joined, OptOut, Report
 from worker.rehearsal.fast.event_clock import EventClock
 from worker.rehearsal.fast.odds import Fate, Odds, Pickup, PostAnswer
-from worker.rules.evidence import AnsweredBy, CallEvent, CallState, Detection, FoundCall
+from worker.rehearsal.fast.records import NetworkCall, Post, event, found, moment
+from worker.rules.evidence import AnsweredBy, CallState, Detection, FoundCall
 from worker.settings import Settings
 from worker.store import Store, witnesses
 from worker.store.values import Reception
@@ -37,51 +37,9 @@ _COLD_START_S: Final = 12.0
 """How long a person waits for a bot when none is warm."""
 
 _LISTENS_TO_NOTHING_S: Final = 25.0
-"""How long a person whom no bot greets holds the line; some are hung up on before."""
-
-_ENDS: Final[Mapping[str, Disposition]] = {
-    "busy": Disposition.BUSY,
-    "no-answer": Disposition.NO_ANSWER,
-    "rejected": Disposition.REJECTED,
-    "invalid": Disposition.INVALID_NUMBER,
-    "completed": Disposition.COMPLETED,
-    "canceled": Disposition.CANCELED,
-}
-"""How a call ends, and what the carrier's word on it is read as."""
+"""How long a person waits whom no bot greets; the dialer hangs up on some before that."""
 
 _UNANSWERED: Final = {Pickup.BUSY: "busy", Pickup.REJECTED: "rejected", Pickup.INVALID: "invalid"}
-
-
-@dataclass(slots=True)
-class Post:
-    """One request to place a call, as the carrier saw it. Milliseconds of Unix time."""
-
-    attempt_id: str
-    to: str
-    caller_id: str
-    at_ms: int
-    answer: PostAnswer
-    call_sid: str = ""  # empty: nothing rang
-
-
-@dataclass(slots=True)
-class NetworkCall:
-    """One call, as the network saw it, and what the person on it wanted. Milliseconds of Unix time; 0: never."""
-
-    call_sid: str
-    attempt_id: str  # empty for a call to us, which is told by its sid
-    number: str  # the person's
-    caller_id: str
-    inbound: bool
-    created_ms: int
-    answered_ms: int = 0
-    joined_ms: int = 0  # the bot spoke
-    cold: bool = False  # no bot was warm when it was answered
-    ended_ms: int = 0
-    status: str = ""  # once it has ended: busy, no-answer, rejected, invalid, completed or canceled
-    opted_out_ms: int = 0  # they asked never to be rung again
-    says: str = ""  # the disposition that the bot reported, if its report arrived
-    wanted_ms: int = 0  # when they asked to be rung again
 
 
 class FastNetwork:
@@ -112,17 +70,17 @@ class FastNetwork:
         self._news = False
 
     def take_news(self) -> bool:
-        """Tell whether the dialer was told anything, since this was last asked, from which something follows at once."""
+        """Tell whether the dialer was told anything of which something follows at once, since this was last asked."""
         news, self._news = self._news, False
         return news
 
     # --- what the dialer asks of it ------------------------------------------------------------------------------
 
     def warm_up(self) -> None:
-        """Nothing takes any time here that is not slept."""
+        """Do nothing: on this clock, only sleep takes time."""
 
     def dial(self, order: DialOrder, may_leave: Callable[[], bool]) -> Dialed:
-        """Take the one POST, and let it ring; raises as the carrier's own `dial` does."""
+        """Take the one POST, and let the phone ring; raises as the carrier's own `dial` does."""
         if not may_leave():
             raise DialWithheld("nothing was sent: the dial may not leave now")
         attempt_id = parse_qs(urlsplit(order.status_url).query)["attempt"][0]
@@ -146,10 +104,10 @@ class FastNetwork:
                 self._clock.sleep(4.0)
                 raise DialUnconfirmed("the carrier's answer did not come")
             case _:
-                return Dialed(post.call_sid, None)  # whatever leaves here does so on time
+                return Dialed(post.call_sid, None)  # every dial leaves on time here
 
     def numbers(self) -> dict[str, str]:
-        """Return the numbers that may call: all that do."""
+        """Return the numbers that may call: all that do call."""
         return dict.fromkeys(self._own, "")
 
     def find(self, to: str, begun_at: datetime) -> list[FoundCall]:
@@ -157,13 +115,13 @@ class FastNetwork:
         self._think()
         since_ms = begun_at.timestamp() * 1000 - 5000
         calls = (call for call in self.calls.values() if call.number == to and not call.inbound)
-        return [_found(call) for call in calls if call.created_ms >= since_ms and self._is_listed(call)]
+        return [found(call) for call in calls if call.created_ms >= since_ms and self._is_listed(call)]
 
     def fetch(self, call_sid: str) -> FoundCall | None:
         """Return one call, once it is listed."""
         self._think()
         call = self.calls.get(call_sid)
-        return _found(call) if call and self._is_listed(call) else None
+        return found(call) if call and self._is_listed(call) else None
 
     def hang_up(self, call_sid: str) -> None:
         """End a call."""
@@ -179,10 +137,10 @@ class FastNetwork:
     def _is_listed(self, call: NetworkCall) -> bool:
         return self._clock.now_ms >= call.created_ms + _LISTED_AFTER_MS
 
-    # --- the person -----------------------------------------------------------------------------------------------------
+    # --- the person ---------------------------------------------------------------------------------------------------
 
     def _fate(self, number: str) -> Fate:
-        hour = _moment(self._clock.now_ms).astimezone(self._homes.get(number, UTC)).hour
+        hour = moment(self._clock.now_ms).astimezone(self._homes.get(number, UTC)).hour
         return self._odds.fate(number, self._rings[number] + 1, hour)
 
     def _call(self, number: str, caller_id: str, *, attempt_id: str = "", inbound: bool = False) -> NetworkCall:
@@ -271,7 +229,7 @@ class FastNetwork:
         callback_at = None
         if says is Disposition.CALLBACK:
             call.wanted_ms = call.ended_ms + round(fate.callback_s * 1000)
-            callback_at = _moment(call.wanted_ms)
+            callback_at = moment(call.wanted_ms)
         call.says = says.value
         report = Report(
             report_id=call.call_sid,
@@ -279,8 +237,8 @@ class FastNetwork:
             disposition=says,
             reason="by the odds",
             call_sid=call.call_sid,
-            started_at=_moment(call.joined_ms),
-            ended_at=_moment(call.ended_ms),
+            started_at=moment(call.joined_ms),
+            ended_at=moment(call.ended_ms),
             callback_at=callback_at,
             ended_by="contact",
             answered_by="voicemail" if says is Disposition.VOICEMAIL else "human",
@@ -298,10 +256,10 @@ class FastNetwork:
         if tells:
             self._tell(call, CallState.ENDED)
 
-    # --- what the dialer is told ------------------------------------------------------------------------------------------
+    # --- what the dialer is told --------------------------------------------------------------------------------------
 
     def _tell(self, call: NetworkCall, state: CallState) -> None:
-        self._hear(call, _TELLS_AFTER_S, witnesses.told(_event(call, state)))
+        self._hear(call, _TELLS_AFTER_S, witnesses.told(event(call, state)))
 
     def _hear(self, call: NetworkCall, after_s: float, testimony: witnesses.Testimony) -> None:
         self._clock.after(after_s, lambda: self._say(call, testimony))
@@ -309,19 +267,3 @@ class FastNetwork:
     def _say(self, call: NetworkCall, testimony: witnesses.Testimony) -> None:
         if self._store.attempts.witness(call.attempt_id, testimony) is Reception.NEWS:
             self._news = True
-
-
-def _event(call: NetworkCall, state: CallState) -> CallEvent:
-    if state is not CallState.ENDED:
-        return CallEvent(call.call_sid, state)
-    talked_s = (call.ended_ms - call.answered_ms) // 1000 if call.answered_ms else None
-    return CallEvent(call.call_sid, state, None, _ENDS[call.status], call.status, talked_s)
-
-
-def _found(call: NetworkCall) -> FoundCall:
-    state = CallState.ENDED if call.ended_ms else CallState.ANSWERED if call.answered_ms else CallState.RINGING
-    return FoundCall(call.call_sid, call.number, call.caller_id, call.created_ms / 1000, _event(call, state))
-
-
-def _moment(at_ms: float) -> datetime:
-    return datetime.fromtimestamp(0, UTC) + timedelta(milliseconds=at_ms)

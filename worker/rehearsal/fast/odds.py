@@ -1,4 +1,4 @@
-"""What becomes of a ring, by the odds. Chosen so that every way a call can go is gone, and measured nowhere."""
+"""What becomes of a ring, by the odds. They are chosen so that every kind of call occurs; they are not measured."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,30 +21,30 @@ class Pickup(StrEnum):
 
 
 class PostAnswer(StrEnum):
-    """What becomes of the request that asks for a call."""
+    """What becomes of the request to place a call."""
 
     TAKEN = "taken"
-    BUSY = "busy"  # 429: nothing rings
-    REFUSED = "refused"  # the carrier says no for good: nothing rings
+    BUSY = "busy"  # 429: no phone rings
+    REFUSED = "refused"  # the carrier refuses it for good: no phone rings
     LOST_RINGS = "lost_rings"  # no answer comes back, and the phone rings
-    LOST = "lost"  # no answer comes back, and nothing rings
+    LOST = "lost"  # no answer comes back, and no phone rings
 
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """How one ring goes, if nothing comes between."""
+    """How one ring goes, if nothing interferes."""
 
     post: PostAnswer
     post_s: float  # from the request to its answer
     pickup: Pickup
     pickup_s: float  # from the first ring until something answers, or the network gives up
-    says: Disposition  # of who answered: what the bot will report
+    says: Disposition  # what the bot will report of the talk
     talk_s: float
     callback_s: float  # with CALLBACK: how long after the call the person wants the next one
     bot_comes: bool
-    joins_s: float  # from the answer to the bot's first word that it is there
+    joins_s: float  # from the answer until the bot says that it is there
     reports: bool  # the bot's report arrives
-    tells: bool  # the carrier's callback on the end arrives
+    tells: bool  # the carrier's callback on the call's end arrives
     rings_back_s: float | None  # how long after an unanswered ring the person rings us
 
 
@@ -73,33 +73,35 @@ _SAYS: Final = {
 
 @dataclass(frozen=True)
 class Odds:
-    """Probabilities, each on its own, and seconds."""
+    """Probabilities, which are independent of each other, and seconds."""
 
     seed: int = 1
-    answers: Mapping[int, float] = field(default_factory=lambda: dict(_BY_HOUR))  # by the hour where the person is
+    answers: Mapping[int, float] = field(
+        default_factory=lambda: dict(_BY_HOUR)
+    )  # share of rings that a person answers, by the hour where the person is
     answers_else: float = 0.15  # at any other hour
-    machine: float = 0.55  # of those who do not answer
+    machine: float = 0.55  # share of the unanswered rings that a machine takes
     busy: float = 0.05
     rejected: float = 0.02
-    invalid: float = 0.015  # of the numbers
+    invalid: float = 0.015  # share of the numbers
     says: Mapping[Disposition, float] = field(default_factory=lambda: dict(_SAYS))
     talk_median_s: float = 45.0
-    talk_sigma: float = 0.7  # of its logarithm
-    no_bot: float = 0.004  # answered, and no bot comes
+    talk_sigma: float = 0.7  # standard deviation of the talk's logarithm
+    no_bot: float = 0.004  # share of the answered calls to which no bot comes
     report_lost: float = 0.01
-    end_lost: float = 0.02  # the callback on a call's end
-    post_lost: float = 0.006  # of the requests, half of which ring
-    congested: float = 0.004  # of the minutes: the carrier answers 429 for its first part
+    end_lost: float = 0.02  # share of the callbacks on a call's end that are lost
+    post_lost: float = 0.006  # share of the requests whose answer is lost; half of them ring
+    congested: float = 0.004  # share of the minutes in whose first seconds the carrier answers 429
     congested_s: float = 20.0
-    rings_back: float = 0.04  # of the rings that nobody answered
+    rings_back: float = 0.04  # share of the unanswered rings after which the person rings us
 
     def fate(self, phone: str, nth: int, hour: int) -> Fate:
-        """Return how the nth ring of a number goes at this hour of its day. Asked again, the answer is the same."""
+        """Return how the nth ring of a number goes at this hour of its day. The same question has the same answer."""
         number, ring = Random(f"{self.seed}:{phone}"), Random(f"{self.seed}:{phone}:{nth}")  # noqa: S311
         lost = ring.random() < self.post_lost
         post = ring.choice((PostAnswer.LOST, PostAnswer.LOST_RINGS)) if lost else PostAnswer.TAKEN
         leads_nowhere = number.random() < self.invalid
-        if leads_nowhere and not lost and ring.random() < 0.5:  # noqa: PLR2004 - it is seen at once, or by the network
+        if leads_nowhere and not lost and ring.random() < 0.5:  # noqa: PLR2004 - at once, or by the network later
             post = PostAnswer.REFUSED
         pickup = Pickup.INVALID if leads_nowhere else self._pickup(ring, hour)
         return Fate(

@@ -1,4 +1,4 @@
-"""Contacts made up for a fast rehearsal: numbers reserved for fiction, in as many time zones as a country has."""
+"""Makes up contacts for a fast rehearsal: numbers reserved for fiction, in as many time zones as a country has."""
 
 import csv
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ _WORDS: Final = ("Tuesday", "nine thirty", "the 5th of December", "twenty-nine")
 
 
 class NoFiction(ValueError):
-    """There are no numbers to make contacts of. The message says what to do."""
+    """There are not enough fictional numbers to make contacts of. The message says what to do."""
 
 
 def write_contacts(file: Path, campaign: Campaign, how_many: int, seed: int) -> None:
@@ -44,7 +44,7 @@ def write_contacts(file: Path, campaign: Campaign, how_many: int, seed: int) -> 
 
 
 def _numbers(countries: tuple[str, ...]) -> Iterator[str]:
-    # Areas take turns, so that however few are made up, they live in many zones.
+    # One number of each area after the other, so that even a few contacts live in many zones.
     areas = chain.from_iterable(_NANP.get(country, ()) for country in countries)
     prefixes = [f"+1{area}55501" for area in areas]
     if "GB" in countries:

@@ -1,4 +1,4 @@
-"""How a fast rehearsal is told: a few lines and tables, and its last line the verdict."""
+"""Prints what came of a fast rehearsal: a few sentences and tables, and the verdict as the last line."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +27,7 @@ def show(outcome: DaysRehearsed, console: Console, folder: Path) -> None:
     console.print("\nContacts by how they ended", style="bold")
     console.print(_bars(dict(outcome.dispositions().most_common())))
     if outcome.postponed_by:
-        console.print("\nDials that a rule spoke against", style="bold")
+        console.print("\nAttempts that a rule kept from being dialed", style="bold")
         console.print(_bars(dict(sorted(outcome.postponed_by.items(), key=lambda item: -item[1]))))
     if outcome.verdict.silent:
         console.print(

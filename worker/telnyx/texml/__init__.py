@@ -1,4 +1,4 @@
-"""The TeXML documents: what Telnyx does with a call once it is answered."""
+"""The TeXML documents, which tell Telnyx what to do with a call once it is answered."""
 
 import re
 from functools import lru_cache
@@ -9,16 +9,16 @@ from markupsafe import Markup, escape
 
 from campaigns.call import Brief, to_parameters
 
-# XML 1.0 has no way to write most of these, not even escaped; the others nobody can hear.
+# XML 1.0 cannot carry most of these characters, not even escaped; the others cannot be spoken.
 _UNSPEAKABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
 
 
 class DocumentTooLong(ValueError):
-    """What this contact is to be told cannot travel. The message says by how much."""
+    """A contact's document is too long for Telnyx. The message says by how much, and what to shorten."""
 
 
 def stream_url(*, region: str, agent: str, organization: str, override: str = "") -> str:
-    """Return where the carrier opens the WebSocket: the agent on Pipecat Cloud, or a bot of your own."""
+    """Return the address of the WebSocket that the carrier opens: the agent on Pipecat Cloud, or a bot of your own."""
     if override:
         return override
     prefix = f"{region}." if region else ""
@@ -34,16 +34,16 @@ def connect_document(
     document_limit: int = 4000,
     parameter_limit: int = 500,
 ) -> str:
-    """Return the document that connects a call to the bot and hands it the brief.
+    """Return the document that connects a call with the bot and hands over the brief.
 
-    The script travels inline where that fits into `document_limit` characters, else behind `brief_url`. `after` is
-    said if the stream ends and the call does not: the bot never came, or died. Raises DocumentTooLong.
+    The script travels inside the document if that fits into `document_limit` characters, and else behind `brief_url`.
+    Telnyx says `after` if the stream ends before the call does: the bot never came, or died. Raises DocumentTooLong.
     """
     whole = _render(stream_url, to_parameters(brief, secret, parameter_limit=parameter_limit), after)
     if len(whole) <= document_limit:
         return whole
     if not brief.brief_url:
-        # Without its script and without a place to fetch it from, the bot would talk as if it had never had one.
+        # Without its script and an address to fetch it from, the bot would talk as if it had never had one.
         raise DocumentTooLong(_too_long(len(whole) - document_limit, document_limit, "the brief"))
     short = brief.model_copy(update={"script": None})
     document = _render(stream_url, to_parameters(short, secret, parameter_limit=parameter_limit), after)
@@ -54,7 +54,7 @@ def connect_document(
 
 
 def static_document(stream_url: str) -> str:
-    """Return the document that names only the agent: for a caller of whom we know nothing."""
+    """Return the document that names only the agent, for a caller of whom we know nothing."""
     return _render(stream_url, {}, "")
 
 
@@ -67,13 +67,16 @@ def _too_long(excess: int, limit: int, what: str) -> str:
 
 def _render(url: str, parameters: dict[str, str], after: str) -> str:
     said = " ".join(_UNSPEAKABLE.sub(" ", after).split())
-    # Telnyx would take {{ for a variable of its own. One brace at a time: three in a row hold two pairs.
+    # Telnyx takes {{ for a variable of its own. Each brace is looked at alone, because three in a row hold two pairs.
     said = re.sub(r"\{(?=\{)", "{ ", said)
     return _template().render(stream_url=url, parameters=parameters, after=said).replace("\n", "")
 
 
 def _attribute(text: str) -> Markup:
-    """Escape a value for an attribute: a parser makes a space of any line break or tab that is not a reference."""
+    """Escape a value for an attribute.
+
+    Line breaks and tabs become references, or a parser would read them as spaces.
+    """
     escaped = str(escape(text))
     for break_ in "\t\n\r":
         escaped = escaped.replace(break_, f"&#{ord(break_)};")
