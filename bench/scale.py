@@ -1,4 +1,7 @@
-"""Many contacts: what it takes to enlist a long file, and to claim while a million wait. The bare libraries do the same beside it."""
+"""Many contacts: what it takes to enlist a long file, and to claim while a million wait. The bare libraries do the same beside it.
+
+More than 300 lines: every figure of a million contacts is measured over one store, file and claim.
+"""
 
 import asyncio
 import json
