@@ -10,14 +10,15 @@ RUN := $(UV) run --locked
 	python3 -m venv .uv
 	.uv/bin/pip install --quiet --disable-pip-version-check uv
 
+# With bytecode: otherwise each command would compile its imports where Python may write none (PYTHONDONTWRITEBYTECODE).
 install: $(if $(findstring .uv/,$(UV)),.uv/bin/uv)
-	@$(UV) sync --locked --quiet
+	@$(UV) sync --locked --quiet --compile-bytecode
 	@echo "install: passed"
 
 rehearse: install
 	@$(RUN) dialout rehearse
 
-# Most tests wait more than they work, so three run at a time; whoever holds a conversation has the machine to itself.
+# Most tests wait more than they work, so three run at a time; tests that hold conversations have the machine to themselves.
 test: install
 	@$(RUN) pytest -n 3 --dist loadfile --durations 12 -m "not calls"
 	@$(RUN) pytest --durations 12 -m calls
