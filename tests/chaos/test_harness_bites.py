@@ -55,7 +55,7 @@ DIALS_BEFORE_WRITING = [
 ]
 DROPS_THE_FENCE = [
     (DIAL, "    if case.begun:\n        return None\n", ""),
-    ("worker/store/lua/begin.lua", "elseif redis.call('EXISTS', KEYS[1]) == 1 then\n  return {'no', 'gone', 0}\n", ""),
+    ("worker/store/lua/begin.lua", "elseif redis.call('EXISTS', attempt) == 1 then\n  return {'no', 'gone', 0}\n", ""),
     (
         "worker/store/lua/begin.lua",
         "if not again and (not lease or tonumber(lease) <= now) then return {'no', 'gone', 0} end\n",

@@ -12,7 +12,7 @@ from claiming import claim
 from hypothesis import given
 from hypothesis import strategies as st
 from test_brakes import begin, enlist, wide
-from test_carrier_socket import Numbers, Server, answer, listening, owned
+from test_carrier_socket import CarrierServer, Numbers, answer, listening, owned
 
 from campaigns.call import Disposition
 from campaigns.campaign import Campaign
@@ -268,14 +268,14 @@ def call(store: Store, attempt_id: str, *, answered: bool) -> None:
         assert store.attempts.conclude(case, Settled(end, f"a guess: {guess}", guess=guess), None, marks) == "ok"
 
 
-def tend(store: Store, telnyx: Server, settings: Settings) -> None:
+def tend(store: Store, telnyx: CarrierServer, settings: Settings) -> None:
     carrier = Carrier(api_key="k", app_id="129", base_url=telnyx.url, timeout_s=60)
     own_numbers.tend(store, carrier, settings)
     carrier.close()
 
 
 def test_the_carrier_is_asked_once_an_hour_which_numbers_are_ours_and_its_last_answer_is_kept(
-    store: Store, listening: Server
+    store: Store, listening: CarrierServer
 ) -> None:
     store.clock_ms = round(NOON.timestamp() * 1000)
     settings = Settings(caller_ids=(NEW_YORK, BOSTON))
@@ -290,7 +290,7 @@ def test_the_carrier_is_asked_once_an_hour_which_numbers_are_ours_and_its_last_a
 
 
 def test_a_sick_number_rests_for_a_day_and_is_then_judged_by_new_calls(
-    store: Store, reminder: Campaign, listening: Server
+    store: Store, reminder: Campaign, listening: CarrierServer
 ) -> None:
     store.clock_ms = round(NOON.timestamp() * 1000)
     campaign = wide(reminder.model_copy(update={"caller_ids": (NEW_YORK,)}))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from callbacks_server import KEY as SIGNING_KEY
 from callbacks_server import Server as Callbacks
-from test_carrier_socket import Handler, Server, answer, listening
+from test_carrier_socket import CarrierServer, Handler, answer, listening
 
 from worker.cli.doctor import Finding, examine
 from worker.machine.embedded import EmbeddedRedis
@@ -48,7 +48,7 @@ class Telnyx:
 
 
 @pytest.fixture
-def telnyx(listening: Server, callbacks_server: Callbacks) -> Iterator[Telnyx]:
+def telnyx(listening: CarrierServer, callbacks_server: Callbacks) -> Iterator[Telnyx]:
     account = Telnyx(f"http://127.0.0.1:{callbacks_server.port}")
     listening.behave = account
     yield account
@@ -57,7 +57,7 @@ def telnyx(listening: Server, callbacks_server: Callbacks) -> Iterator[Telnyx]:
 
 @pytest.fixture
 def well(
-    listening: Server, telnyx: Telnyx, server: EmbeddedRedis, store: Store, callbacks_server: Callbacks
+    listening: CarrierServer, telnyx: Telnyx, server: EmbeddedRedis, store: Store, callbacks_server: Callbacks
 ) -> Settings:
     del store  # the fixture empties the store: campaigns of other tests have caller IDs of their own
     return Settings.model_validate(
