@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 PACKAGES: Final = ("bench", "bot", "campaigns", "evals", "sandbox", "tests", "worker")
-TEST_FUNCTIONS: Final = 648  # their number never falls: raise this when it has grown
+TEST_FUNCTIONS: Final = 728  # their number never falls: raise this when it has grown
 _SUFFIXES: Final = ("", "s", "es", "e", "ed", "er", "ers", "ing", "ings", "al", "ion", "ions", "ment", "ments", "ement")
 _PATCH: Final = re.compile(r"\bmock\b|\bmocker\b|\bmonkeypatch\.(setattr|setitem|delattr)\b")
 _Function: Final = ast.FunctionDef | ast.AsyncFunctionDef
